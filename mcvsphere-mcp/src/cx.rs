@@ -19,7 +19,7 @@ use vsphere_ops::{
 
 use crate::{
     Defaults, Server, ToolError, answer::Listed, backends::Backend, caller::Visit, confirm::Claimed, error::Result,
-    progress::Reporter,
+    mirror::Cached, progress::Reporter,
 };
 
 /// The context of a call: how a tool reaches vSphere, asks the user, and tells how far it is.
@@ -109,12 +109,13 @@ impl Cx {
         self.call.state.as_deref()
     }
 
-    /// The connection to vSphere.
+    /// The connection to vSphere, which looks VMs up in the cache while that is current.
     ///
     /// # Errors
     /// A setting is missing, the server is not reached, or refuses the login.
     pub(crate) async fn client(&self) -> Result<Client> {
-        Ok(self.call.backend.client().await?.in_scope(&self.call.scope))
+        let client = self.call.backend.client().await?.in_scope(&self.call.scope);
+        Ok(client.with_cache(Arc::new(Cached(Arc::clone(&self.call.backend)))))
     }
 
     /// The objects to use where the call names none.

@@ -128,7 +128,7 @@ impl Server {
             None => {
                 let answer = advice::for_call(self, call, self.run(context, call)).await;
                 if effect == Effect::Vsphere {
-                    call.backend.mirrors().machines().changed(&call.backend);
+                    call.backend.mirrors().machines().changed();
                 }
                 match call.take_instead() {
                     Some(response) => response,

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use vsphere_ops::{
-    Client, Entry, Inventory, Select,
+    Client, Entry, Inventory, Page, Select,
     managed::{
         ClusterComputeResource, Datastore, HostSystem, Network, ResourcePool, cluster_compute_resource as cluster,
         datastore, host_system as host, network, resource_pool as pool,
@@ -22,6 +22,7 @@ use vsphere_ops::{
 use vsphere_soap::request::ManagedObject;
 
 use crate::{backends::Backend, error::Result};
+pub(crate) use machines::Cached;
 use machines::Machines;
 
 /// A kind of object that is mirrored.
@@ -48,10 +49,14 @@ pub(crate) struct Mirrors {
     machines: Machines,
 }
 
-/// All objects of a kind, as they are known now.
+/// Objects of a kind, as they are known now.
 pub(crate) struct View {
     /// An object each, sorted by name.
     pub(crate) items: Vec<Value>,
+    /// How many there are in all.
+    pub(crate) total: usize,
+    /// Where what comes after these begins.
+    pub(crate) next: Option<String>,
     /// Whether the mirror follows the server; else this is what was known before it was lost.
     pub(crate) live: bool,
     /// Seconds since the server last said that there is nothing more to tell.
@@ -59,15 +64,23 @@ pub(crate) struct View {
 }
 
 impl Mirrors {
-    /// The objects of a kind.
+    /// The objects of a kind: at most so many, those that come after a view's `next`.
+    ///
+    /// # Errors
+    /// `invalid_argument` where no view had this `next`, and those of the connection when the mirror is not yet there.
+    pub(crate) async fn view(&self, backend: &Backend, kind: Kind, limit: usize, after: Option<&str>) -> Result<View> {
+        let mirror = self.mirror(backend, kind).await?;
+        let page = mirror.page(limit, after)?;
+        let Page { items, total, next_cursor: next, .. } = page;
+        Ok(View { items, total, next, live: mirror.is_live(), age_seconds: mirror.age_seconds() })
+    }
+
+    /// The names of the objects of a kind, and which of them are templates.
     ///
     /// # Errors
     /// Those of the connection, when the mirror is not yet there.
-    pub(crate) async fn view(&self, backend: &Backend, kind: Kind) -> Result<View> {
-        let mirror = self.mirror(backend, kind).await?;
-        let mut items = mirror.items();
-        items.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
-        Ok(View { items, live: mirror.is_live(), age_seconds: mirror.age_seconds() })
+    pub(crate) async fn names(&self, backend: &Backend, kind: Kind) -> Result<Vec<(String, bool)>> {
+        Ok(self.mirror(backend, kind).await?.names())
     }
 
     /// Calls `changed` after each change of this kind of objects. It ends when the mirror does.
@@ -141,13 +154,11 @@ impl<T: Mirror + Clone> Slot<T> {
     }
 }
 
-fn sort_key(item: &Value) -> (&str, &str) {
-    (item["name"].as_str().unwrap_or_default(), item["id"].as_str().unwrap_or_default())
-}
-
 /// A mirror of objects of whatever type.
 trait Mirror: Send + Sync {
-    fn items(&self) -> Vec<Value>;
+    fn page(&self, limit: usize, after: Option<&str>) -> vsphere_ops::Result<Page<Value>>;
+    /// All names, and whether each is that of a template.
+    fn names(&self) -> Vec<(String, bool)>;
     fn is_live(&self) -> bool;
     fn has_ended(&self) -> bool;
     fn age_seconds(&self) -> Option<f64>;
@@ -173,16 +184,19 @@ where
     M: ManagedObject + Send + Sync + 'static,
     R: Send + Sync + 'static,
 {
-    fn items(&self) -> Vec<Value> {
-        let shown = self.inventory.snapshot();
-        let item = |entry: &Entry<M, R>| {
+    fn page(&self, limit: usize, after: Option<&str>) -> vsphere_ops::Result<Page<Value>> {
+        let item = |entry: Arc<Entry<M, R>>| {
             let mut item = json!({ "name": entry.object.label(), "id": entry.object.id() });
-            if let (Some(item), Value::Object(facts)) = (item.as_object_mut(), (self.show)(entry)) {
+            if let (Some(item), Value::Object(facts)) = (item.as_object_mut(), (self.show)(&entry)) {
                 item.extend(facts);
             }
             item
         };
-        shown.values().map(|entry| item(entry)).collect()
+        Ok(self.inventory.page(limit, after)?.map(item))
+    }
+
+    fn names(&self) -> Vec<(String, bool)> {
+        self.inventory.snapshot().values().map(|entry| (entry.object.label().to_owned(), false)).collect()
     }
 
     fn is_live(&self) -> bool {
@@ -203,8 +217,12 @@ where
 }
 
 impl Mirror for Arc<dyn Mirror> {
-    fn items(&self) -> Vec<Value> {
-        self.as_ref().items()
+    fn page(&self, limit: usize, after: Option<&str>) -> vsphere_ops::Result<Page<Value>> {
+        self.as_ref().page(limit, after)
+    }
+
+    fn names(&self) -> Vec<(String, bool)> {
+        self.as_ref().names()
     }
 
     fn is_live(&self) -> bool {
@@ -225,8 +243,12 @@ impl Mirror for Arc<dyn Mirror> {
 }
 
 impl Mirror for VmMirror {
-    fn items(&self) -> Vec<Value> {
-        self.all().iter().map(|machine| json!(machine)).collect()
+    fn page(&self, limit: usize, after: Option<&str>) -> vsphere_ops::Result<Page<Value>> {
+        Ok(VmMirror::page(self, limit, after)?.map(|machine| json!(machine)))
+    }
+
+    fn names(&self) -> Vec<(String, bool)> {
+        VmMirror::names(self)
     }
 
     fn is_live(&self) -> bool {

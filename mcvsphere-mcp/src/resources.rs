@@ -10,13 +10,13 @@ use rmcp::{
     },
     service::SubscriptionContext,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::AbortHandle;
 
 use crate::{
-    Server, Toolset,
+    Server, ToolError, Toolset,
     answer::visible,
-    caller::{Caller, Visit},
+    caller::Visit,
     error::Result,
     mirror::{Kind, View},
     prompts,
@@ -27,6 +27,12 @@ const JSON: &str = "application/json";
 
 /// The scheme of one datastore.
 const DATASTORE: &str = "datastore://";
+
+/// How many objects a resource shows at a time: what a client can show to a model. What it has besides is at `next`.
+const SHOWN: usize = 200;
+
+/// What stands before the beginning of a later part in a URI.
+const AFTER: &str = "?after=";
 
 /// The most values that MCP lets a completion have.
 const MOST_VALUES: usize = 100;
@@ -68,6 +74,7 @@ impl Kind {
     /// The kind that a resource tells of.
     fn of(uri: &str) -> Option<Self> {
         let datastore = uri.strip_prefix(DATASTORE).filter(|name| !name.is_empty());
+        let uri = part_of(uri).0;
         datastore.map(|_| Self::Datastores).or_else(|| Self::ALL.into_iter().find(|kind| kind.uri() == uri))
     }
 }
@@ -77,8 +84,16 @@ fn resource(kind: Kind) -> Resource {
     let name = kind.uri().trim_start_matches("esxi://");
     Resource::new(kind.uri(), name)
         .with_title(kind.title())
-        .with_description(format!("All {} of the inventory, as they are now", kind.title().to_lowercase()))
+        .with_description(format!(
+            "All {} of the inventory by name, as they are now: the first {SHOWN}, and in `next` the URI of those that follow",
+            kind.title().to_lowercase()
+        ))
         .with_mime_type(JSON)
+}
+
+/// The resource and where its part begins: `esxi://vms?after=…` is a part of `esxi://vms`.
+fn part_of(uri: &str) -> (&str, Option<&str>) {
+    uri.split_once(AFTER).map_or((uri, None), |(whole, after)| (whole, Some(after)))
 }
 
 /// The resource of one datastore.
@@ -128,17 +143,24 @@ impl Server {
     pub(crate) async fn read(&self, visit: &Visit, uri: &str) -> std::result::Result<ReadResourceResult, ErrorData> {
         let no_such = |text: String| ErrorData::resource_not_found(text, Some(json!({ "uri": uri })));
         let kind = self.kind_of(visit, uri)?;
-        let View { mut items, live, age_seconds } = self.view(&visit.caller, kind).await.map_err(|error| {
+        let after = part_of(uri).1;
+        let failed = |error: ToolError| {
             let content = error.into_result().structured_content.unwrap_or_default();
+            if after.is_some() && content["code"] == "invalid_argument" {
+                return no_such(format!("{} is not the `next` of a resource: begin with {}", quoted(uri), kind.uri()));
+            }
             let message = content["message"].as_str().unwrap_or_default().to_owned();
             ErrorData::internal_error(message, Some(content))
-        })?;
-        let mut document = json!({ "live": live, "age_seconds": age_seconds });
-        if let Some(name) = uri.strip_prefix(DATASTORE) {
+        };
+        let backend = self.backends().of(&visit.caller);
+        let mirrors = backend.mirrors();
+        let document = if let Some(name) = uri.strip_prefix(DATASTORE) {
+            let View { mut items, live, age_seconds, .. } =
+                mirrors.view(&backend, kind, usize::MAX, None).await.map_err(failed)?;
             let name = decoded(name);
             items.retain(|item| item["name"] == name || item["id"] == name);
             match items.as_slice() {
-                [only] => document["datastore"] = only.clone(),
+                [only] => json!({ "live": live, "age_seconds": age_seconds, "datastore": only }),
                 [] => return Err(no_such(format!("there is no datastore {name:?}: esxi://datastores lists all"))),
                 several => {
                     let ids: Vec<&str> = several.iter().filter_map(|item| item["id"].as_str()).collect();
@@ -149,17 +171,17 @@ impl Server {
                 }
             }
         } else {
-            document["total"] = json!(items.len());
-            document["items"] = Value::Array(items);
-        }
+            let View { items, total, next, live, age_seconds } =
+                mirrors.view(&backend, kind, SHOWN, after).await.map_err(failed)?;
+            let mut document = json!({ "live": live, "age_seconds": age_seconds, "total": total, "items": items });
+            if let Some(next) = next {
+                document["next"] = json!(format!("{}{AFTER}{next}", kind.uri()));
+            }
+            document
+        };
         Ok(ReadResourceResult::new(vec![
             ResourceContents::text(visible(document).to_string(), uri).with_mime_type(JSON),
         ]))
-    }
-
-    async fn view(&self, caller: &Caller, kind: Kind) -> Result<View> {
-        let backend = self.backends().of(caller);
-        backend.mirrors().view(&backend, kind).await
     }
 
     /// Tells a client of the older lifecycle of the changes of a resource, until that is ended.
@@ -226,7 +248,9 @@ impl Server {
         let names = match of_kind {
             // What cannot be looked up is not worth an error while somebody types.
             Some((kind, fits)) => {
-                self.view(&visit.caller, kind).await.map(|view| named(&view, fits, &request.argument.value))
+                let backend = self.backends().of(&visit.caller);
+                let names = backend.mirrors().names(&backend, kind).await;
+                names.map(|names| named(names, fits, &request.argument.value))
             }
             None => Ok(Vec::new()),
         };
@@ -239,14 +263,14 @@ impl Server {
     }
 }
 
-/// Whether an object, as its kind is listed, can be the value of an argument.
-type Fits = fn(&Value) -> bool;
+/// Whether an object can be the value of an argument, by whether it is a template.
+type Fits = fn(bool) -> bool;
 
 /// Which objects an argument of this name may mean.
 fn kind_of_argument(argument: &str) -> Option<(Kind, Fits)> {
     Some(match argument {
-        "vm" | "vms" => (Kind::Vms, |item| item["template"] == false),
-        "template" => (Kind::Vms, |item| item["template"] == true),
+        "vm" | "vms" => (Kind::Vms, |template| !template),
+        "template" => (Kind::Vms, |template| template),
         "host" => (Kind::Hosts, |_| true),
         "datastore" => (Kind::Datastores, |_| true),
         "network" => (Kind::Networks, |_| true),
@@ -257,12 +281,12 @@ fn kind_of_argument(argument: &str) -> Option<(Kind, Fits)> {
 }
 
 /// The names that hold what was typed, those that start with it first.
-fn named(view: &View, fits: Fits, typed: &str) -> Vec<String> {
+fn named(names: Vec<(String, bool)>, fits: Fits, typed: &str) -> Vec<String> {
     let typed = typed.to_lowercase();
-    let names = view.items.iter().filter(|item| fits(item)).filter_map(|item| item["name"].as_str());
     let mut found: Vec<(bool, String)> = names
-        .filter(|name| name.to_lowercase().contains(&typed))
-        .map(|name| (!name.to_lowercase().starts_with(&typed), name.to_owned()))
+        .into_iter()
+        .filter(|(name, template)| fits(*template) && name.to_lowercase().contains(&typed))
+        .map(|(name, _)| (!name.to_lowercase().starts_with(&typed), name))
         .collect();
     found.sort();
     found.dedup();
@@ -302,8 +326,7 @@ mod tests {
 
     #[test]
     fn names_that_start_with_what_was_typed_come_first() {
-        let items = ["old-web", "web-2", "Web-1", "db"].map(|name| json!({ "name": name, "template": false })).to_vec();
-        let view = View { items, live: true, age_seconds: None };
-        assert_eq!(named(&view, |_| true, "web"), ["Web-1", "web-2", "old-web"]);
+        let names = ["old-web", "web-2", "Web-1", "db"].map(|name| (name.to_owned(), false)).to_vec();
+        assert_eq!(named(names, |_| true, "web"), ["Web-1", "web-2", "old-web"]);
     }
 }

@@ -16,6 +16,7 @@
 //! the whole inventory. Names of alarms and objects are looked up in a second request; a user who may not read them gets
 //! ids in their place. ESXi alone has no alarms.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use serde::Serialize;
@@ -129,7 +130,7 @@ impl<M: ManagedObject> Mo<M> {
                 (state, alarm)
             })
             .collect();
-        alarms.sort_by_key(|(state, _)| (severity(&state.overall_status), std::cmp::Reverse(state.time)));
+        alarms.sort_by_key(|(state, _)| (severity(&state.overall_status), Reverse(state.time)));
         Ok((alarms.into_iter().map(|(_, alarm)| alarm).collect(), gaps))
     }
 }
@@ -177,21 +178,15 @@ pub async fn list(client: &Client, query: &AlarmQuery) -> Result<Page<TriggeredA
     if let Some(glob) = query.filter.as_deref().map(Glob::new) {
         alarms.retain(|alarm| glob.fits(&alarm.alarm));
     }
-    let mut by_key: HashMap<(String, String), TriggeredAlarm> =
-        alarms.into_iter().map(|alarm| (alarm.key(), alarm)).collect();
-    let window = Window::cut(by_key.keys().cloned().collect(), query.limit, query.cursor.as_deref())?;
-    let items = window.keys.iter().filter_map(|key| by_key.remove(key)).collect();
-    Ok(Page { gaps, ..window.page(items) })
+    let window = Window::of(alarms, TriggeredAlarm::key, query.limit, query.cursor.as_deref())?;
+    Ok(Page { gaps, ..window.into() })
 }
 
 impl TriggeredAlarm {
-    /// Where it stands in a list, and what it is. A page goes on behind such a key, whatever has come or gone.
-    fn key(&self) -> (String, String) {
-        // The newest first: each digit of the time is turned round.
-        let turned = |c: char| c.to_digit(10).and_then(|digit| char::from_digit(9 - digit, 10)).unwrap_or(c);
-        let time: String = self.time.chars().map(turned).collect();
+    /// Where it stands in a list, and what it is: the worst first, then the newest.
+    fn key(&self) -> (u8, Reverse<String>, String, String) {
         let severity = severity(&ManagedEntityStatus::from(self.status.as_str()));
-        (format!("{severity} {time}"), format!("{} {}", self.entity_id, self.alarm_id))
+        (severity, Reverse(self.time.clone()), self.entity_id.clone(), self.alarm_id.clone())
     }
 }
 

@@ -28,6 +28,7 @@ use crate::connection::{Connection, Line, service_instance};
 use crate::error::{Error, ErrorKind, Result};
 use crate::rest::Rest;
 use crate::task::Scope;
+use crate::vm::{VmCache, VmMirror};
 
 /// A connection to one vCenter or ESXi host. Cheap to clone; clones share the session.
 ///
@@ -55,6 +56,7 @@ pub struct Client {
     caller: Arc<dyn Caller>,
     limit: Option<Duration>,
     scope: Option<Scope>,
+    cache: Option<Arc<dyn VmCache>>,
 }
 
 impl Client {
@@ -69,7 +71,7 @@ impl Client {
 
     fn over(connection: Arc<Connection>, limit: Option<Duration>) -> Self {
         let caller = Arc::new(Line { connection: Arc::clone(&connection), limit });
-        Self { connection, caller, limit, scope: None }
+        Self { connection, caller, limit, scope: None, cache: None }
     }
 
     /// The same session, with a limit on the time that each request may take in all: repetitions, waits between them
@@ -91,7 +93,8 @@ impl Client {
     /// ```
     #[must_use]
     pub fn with_deadline(&self, limit: Duration) -> Self {
-        Self { scope: self.scope.clone(), ..Self::over(Arc::clone(&self.connection), Some(limit)) }
+        let (scope, cache) = (self.scope.clone(), self.cache.clone());
+        Self { scope, cache, ..Self::over(Arc::clone(&self.connection), Some(limit)) }
     }
 
     pub(crate) fn without_deadline(&self) -> Self {
@@ -114,6 +117,38 @@ impl Client {
     #[must_use]
     pub fn in_scope(&self, scope: &Scope) -> Self {
         Self { scope: Some(scope.clone()), ..self.clone() }
+    }
+
+    /// The same session, which looks virtual machines up in a cache while that is current, and not on the server.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use std::sync::Arc;
+    /// use vsphere_ops::managed::VirtualMachine;
+    /// use vsphere_ops::vm::VmMirror;
+    ///
+    /// let client = client.with_cache(Arc::new(VmMirror::start(&client).await?));
+    /// let web = client.get::<VirtualMachine>("web-01").await?; // takes no request
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    #[must_use]
+    pub fn with_cache(&self, cache: Arc<dyn VmCache>) -> Self {
+        Self { cache: Some(cache), ..self.clone() }
+    }
+
+    /// The cache of objects of type `M`, where there is one that is current.
+    pub(crate) async fn cache_of<M: ManagedObject>(&self) -> Option<VmMirror> {
+        match &self.cache {
+            Some(cache) if M::NAME == "VirtualMachine" => cache.current().await,
+            _ => None,
+        }
+    }
+
+    pub(crate) fn without_cache(&self) -> Self {
+        Self { cache: None, ..self.clone() }
     }
 
     pub(crate) fn outside_scopes(&self) -> Self {

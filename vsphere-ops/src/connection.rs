@@ -28,7 +28,6 @@ use vsphere_soap::{Error, ErrorKind, Result, Sent};
 
 use crate::config::Config;
 use crate::end::Entry;
-use crate::find::lookalikes::Lookalikes;
 use crate::rest::RestSession;
 use crate::retry::Retry;
 use crate::view::Views;
@@ -71,8 +70,6 @@ pub(crate) struct Connection {
     /// What is watched on the server, each once for all who watch it.
     pub(crate) feeds: Feeds,
     parts: Parts,
-    pub(crate) lookalikes: Lookalikes,
-    /// How many requests that may change something were sent.
     changes: AtomicU64,
     pub(crate) rest: RestSession,
 }
@@ -124,7 +121,6 @@ impl Connection {
             views: Views::default(),
             feeds: Feeds::default(),
             parts: Parts::default(),
-            lookalikes: Lookalikes::default(),
             changes: AtomicU64::new(0),
             rest: RestSession::default(),
         });
@@ -149,7 +145,8 @@ impl Connection {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// How many requests that may change something were sent.
+    /// A number that grows with each change of the inventory by this client: when it is sent, when it is answered, and when its
+    /// task has ended. What was read at one number is as new as this client's own changes while the number stays.
     pub(crate) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
@@ -157,6 +154,11 @@ impl Connection {
     /// What a feature keeps for this connection.
     pub(crate) fn part<P: Part>(&self) -> Arc<P> {
         self.parts.get()
+    }
+
+    /// This client has changed something, or may have.
+    pub(crate) fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The server's `host:port`.
@@ -445,11 +447,16 @@ pub(crate) struct Line {
 #[async_trait]
 impl Caller for Line {
     async fn call(&self, operation: &Operation) -> Result<Any> {
+        self.connection.check_logged_in(operation.method.name)?;
+        // Also where nobody waits for the answer any more.
+        let _change = may_change(operation).then(|| Change::begin(&self.connection));
+        self.answer(operation).await
+    }
+}
+
+impl Line {
+    async fn answer(&self, operation: &Operation) -> Result<Any> {
         let connection = &self.connection;
-        connection.check_logged_in(operation.method.name)?;
-        if !operation.method.effect.is_repeatable() {
-            connection.changes.fetch_add(1, Ordering::AcqRel);
-        }
         // A limit beyond what the clock can hold is none.
         let ends = self.limit.and_then(|limit| Instant::now().checked_add(limit));
         let seen = connection.generation();
@@ -468,6 +475,37 @@ impl Caller for Line {
             }
             answer => answer,
         }
+    }
+}
+
+/// Whether a request may change the inventory. What belongs to the session alone is none of it.
+fn may_change(operation: &Operation) -> bool {
+    const OF_THE_SESSION: [&str; 8] = [
+        "PropertyCollector",
+        "PropertyFilter",
+        "ContainerView",
+        "ListView",
+        "ViewManager",
+        "SessionManager",
+        "EventHistoryCollector",
+        "TaskHistoryCollector",
+    ];
+    !operation.method.effect.is_repeatable() && !OF_THE_SESSION.contains(&operation.target.type_.as_str())
+}
+
+/// A change on its way: it is noted when it begins and when it has ended.
+struct Change<'a>(&'a Connection);
+
+impl<'a> Change<'a> {
+    fn begin(connection: &'a Connection) -> Self {
+        connection.note_change();
+        Self(connection)
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.0.note_change();
     }
 }
 

@@ -254,14 +254,9 @@ pub async fn list(client: &Client, query: &DiskQuery) -> Result<Page<Disk>> {
     let machine = client.get::<VirtualMachine>(&query.vm).await?;
     let devices = Devices::read(&machine).await?;
     let glob = query.filter.as_deref().map(Glob::new);
-    let mut disks: Vec<Disk> = devices.of().map(|(_, disk)| Disk::of(devices.list(), disk)).collect();
-    disks.retain(|disk| glob.as_ref().is_none_or(|glob| glob.fits(&disk.label)));
-    let place = |key: i32| format!("{key:011}");
-    let keys = disks.iter().map(|disk| (place(disk.key), disk.key.to_string())).collect();
-    let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
-    disks.retain(|disk| window.keys.iter().any(|(_, key)| *key == disk.key.to_string()));
-    disks.sort_by_key(|disk| place(disk.key));
-    Ok(window.page(disks))
+    let disks = devices.of().map(|(_, disk)| Disk::of(devices.list(), disk));
+    let fitting = disks.filter(|disk| glob.as_ref().is_none_or(|glob| glob.fits(&disk.label)));
+    Ok(Window::of(fitting, |disk| disk.key, query.limit, query.cursor.as_deref())?.into())
 }
 
 /// Reads all about one disk.

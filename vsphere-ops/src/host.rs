@@ -4,9 +4,9 @@
 //! use vsphere_ops::host::{self, HostQuery};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let query = HostQuery { cluster: Some("prod-cluster".into()), limit: 50, ..Default::default() };
+//! let query = HostQuery { cluster: Some("prod-cluster".into()), count_vms: true, limit: 50, ..Default::default() };
 //! for host in host::list(&client, &query).await?.items {
-//!     println!("{} {} ({} machines)", host.name, host.connection_state, host.vms);
+//!     println!("{} {} ({:?} machines)", host.name, host.connection_state, host.vms);
 //! }
 //! # Ok(())
 //! # }
@@ -20,7 +20,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use vsphere_model::managed::{ComputeResource, host_system as host};
+use vsphere_model::managed::{ComputeResource, VirtualMachine, host_system as host};
 use vsphere_model::types::{
     HostListSummaryQuickStats, HostSystemConnectionState, ManagedObjectReference, ObjectContent,
 };
@@ -30,7 +30,7 @@ use crate::error::{Result, invalid};
 use crate::find::{self, label};
 use crate::gaps::Gaps;
 use crate::name::Glob;
-use crate::page::{Page, Window};
+use crate::page::{ByName, Page, Window};
 use crate::read::Values;
 use crate::vm::optional;
 
@@ -49,6 +49,9 @@ pub struct HostQuery {
     pub cluster: Option<String>,
     /// `connected`, `disconnected`, `not_responding` or `maintenance`.
     pub state: Option<String>,
+    /// Whether the machines of each host are counted. From a [cache](Client::with_cache) that costs nothing; the server has to
+    /// name them all.
+    pub count_vms: bool,
     /// The most to answer with.
     pub limit: usize,
     /// The `next_cursor` of the page before.
@@ -91,11 +94,12 @@ pub struct HostSummary {
     pub memory_mb: Option<i64>,
     /// Memory in use in MiB.
     pub memory_usage_mb: Option<i32>,
-    /// How many virtual machines are registered on it.
-    pub vms: usize,
+    /// How many virtual machines, templates included, are registered on it; not where that was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vms: Option<usize>,
 }
 
-const SHOWN: [&str; 8] = [
+const SHOWN: [&str; 7] = [
     "name",
     host::CONNECTION_STATE.path(),
     host::IN_MAINTENANCE_MODE.path(),
@@ -103,7 +107,6 @@ const SHOWN: [&str; 8] = [
     host::SUMMARY_PRODUCT.path(),
     host::SUMMARY_HARDWARE.path(),
     host::QUICK_STATS.path(),
-    host::VM.path(),
 ];
 
 /// Lists hosts, sorted by name.
@@ -133,25 +136,29 @@ pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary
     let glob = query.filter.as_deref().map(Glob::new);
     let paths = ["name", host::CONNECTION_STATE.path(), host::IN_MAINTENANCE_MODE.path()];
     let objects = find::scan(client, container.as_ref(), &[("HostSystem", &paths)]).await?;
-    let mut keys = Vec::new();
-    for content in objects {
-        let name = label(&content);
-        let id = content.obj.value;
+    let fitting = objects.into_iter().filter_map(|content| {
+        let key = ByName::of(&content);
         let mut values = Values::new(content.prop_set, content.missing_set);
-        if glob.as_ref().is_none_or(|glob| glob.fits(&name))
-            && wanted.as_ref().is_none_or(|wanted| wanted.fits(&mut values))
-        {
-            keys.push((name, id));
-        }
-    }
-    let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
-    let references = window.keys.iter().map(|(_, id)| ManagedObjectReference::new("HostSystem", id));
-    let details = find::details(client, references, &SHOWN).await?;
+        let fits = glob.as_ref().is_none_or(|glob| glob.fits(&key.name))
+            && wanted.as_ref().is_none_or(|wanted| wanted.fits(&mut values));
+        fits.then_some(key)
+    });
+    let window = Window::of(fitting, ByName::clone, query.limit, query.cursor.as_deref())?;
+    let references = window.items.iter().map(|key| ManagedObjectReference::new("HostSystem", &key.id));
+    // A host says how many machines it has only by naming them all.
+    let known = client.cache_of::<VirtualMachine>().await.map(|cache| cache.by_host());
+    let paths: Vec<&'static str> =
+        SHOWN.into_iter().chain((query.count_vms && known.is_none()).then_some(host::VM.path())).collect();
+    let details = find::details(client, references, &paths).await?;
     let gaps = Gaps::of(&details);
     let clusters = find::names(client, details.iter().filter_map(parent_of)).await?;
-    let mut by_id: HashMap<String, ObjectContent> =
-        details.into_iter().map(|content| (content.obj.value.clone(), content)).collect();
-    let items = window.keys.iter().filter_map(|(_, id)| Some(summary(by_id.remove(id)?, &clusters))).collect();
+    let items = find::in_order(&window.items, details).map(|content| {
+        let counted = known.as_ref().map(|known| known.get(&content.obj.value).copied().unwrap_or(0));
+        let mut summary = summary(content, &clusters);
+        summary.vms = counted.filter(|_| query.count_vms).or(summary.vms);
+        summary
+    });
+    let items = items.collect();
     Ok(Page { gaps, ..window.page(items) })
 }
 
@@ -183,7 +190,7 @@ fn summary(content: ObjectContent, clusters: &HashMap<String, String>) -> HostSu
         cpu_usage_mhz: stats.overall_cpu_usage,
         memory_mb: hardware.as_ref().map(|hardware| hardware.memory_size / (1 << 20)),
         memory_usage_mb: stats.overall_memory_usage,
-        vms: vms.map_or(0, |vms| vms.len()),
+        vms: vms.map(|vms| vms.len()),
     }
 }
 

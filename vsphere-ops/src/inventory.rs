@@ -1,5 +1,6 @@
 //! A live mirror of a part of the inventory: answers from memory, and says how fresh they are.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use vsphere_soap::request::ManagedObject;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
+use crate::page::{ByName, Page, Window};
 use crate::read::Select;
 use crate::watch::{Change, Freshness, Told, Watch};
 
@@ -78,8 +80,14 @@ pub struct Entry<M: ManagedObject, R> {
 /// ```
 pub type Snapshot<M, R> = HashMap<String, Arc<Entry<M, R>>>;
 
+/// The objects of an inventory in the order of their names, and of their ids where names are the same.
+pub(crate) type Sorted<M, R> = Vec<Arc<Entry<M, R>>>;
+
 struct Known<M: ManagedObject, R> {
     objects: Arc<Snapshot<M, R>>,
+    sorted: Arc<Sorted<M, R>>,
+    /// The names of objects of another type, by id.
+    beside: Arc<HashMap<String, String>>,
     /// Whether the first objects were all told.
     started: bool,
     failed: Option<Error>,
@@ -116,7 +124,13 @@ where
         S: Select<M, Row = R> + Unpin + Send + 'static,
     {
         let freshness = watch.freshness()?;
-        let known = Known { objects: Arc::new(HashMap::new()), started: false, failed: None };
+        let known = Known {
+            objects: Arc::default(),
+            sorted: Arc::default(),
+            beside: Arc::default(),
+            started: false,
+            failed: None,
+        };
         let (sender, known) = watch::channel(known);
         let (answer, looked) = watch::channel(0);
         let task = Arc::new(AbortOnDrop(tokio::spawn(mirror(watch, sender, answer))));
@@ -141,9 +155,60 @@ where
         self.known.borrow().objects.get(id).cloned()
     }
 
-    /// The objects with this name, of which there may be several. It looks at all objects.
+    /// The objects with this name, of which there may be several.
     pub fn by_name(&self, name: &str) -> Vec<Arc<Entry<M, R>>> {
-        self.snapshot().values().filter(|entry| entry.object.label() == name).cloned().collect()
+        let sorted = self.sorted();
+        let start = sorted.partition_point(|entry| entry.object.label() < name);
+        sorted.iter().skip(start).take_while(|entry| entry.object.label() == name).cloned().collect()
+    }
+
+    /// The objects by name, page by page: at most `limit` of them, those after the `next_cursor` of the page before.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::Inventory;
+    /// use vsphere_ops::managed::{HostSystem, host_system};
+    ///
+    /// let hosts = Inventory::start(client.watch::<HostSystem>().select(host_system::CONNECTION_STATE)).await?;
+    /// let page = hosts.page(50, None)?;
+    /// println!("{} of {} hosts, and on with {:?}", page.returned, page.total, page.next_cursor);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `invalid_argument` for a cursor that no page gave.
+    pub fn page(&self, limit: usize, cursor: Option<&str>) -> Result<Page<Arc<Entry<M, R>>>> {
+        Ok(self.window(|_| true, limit, cursor)?.into())
+    }
+
+    /// A window on the objects that fit.
+    pub(crate) fn window(
+        &self,
+        fits: impl Fn(&Entry<M, R>) -> bool,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Window<Arc<Entry<M, R>>>> {
+        let key = |entry: &&Arc<Entry<M, R>>| {
+            let (name, id) = name_and_id(entry);
+            ByName { name: name.to_owned(), id: id.to_owned() }
+        };
+        let compare = |entry: &&Arc<Entry<M, R>>, key: &ByName| name_and_id(entry).cmp(&(&key.name, &key.id));
+        let sorted = self.sorted();
+        let window = Window::of_sorted(sorted.iter().filter(|entry| fits(entry)), key, compare, limit, cursor)?;
+        Ok(window.map(Arc::clone))
+    }
+
+    /// All objects as they are known now, by name and id.
+    pub(crate) fn sorted(&self) -> Arc<Sorted<M, R>> {
+        Arc::clone(&self.known.borrow().sorted)
+    }
+
+    /// The names of the objects of the other type that the watch tells of, by id.
+    pub(crate) fn beside(&self) -> Arc<HashMap<String, String>> {
+        Arc::clone(&self.known.borrow().beside)
     }
 
     /// All objects as they are known now. It stays as it is; nothing is copied.
@@ -250,7 +315,7 @@ where
     S::Row: Send + Sync + 'static,
 {
     // After a resync the objects gather here, and are shown when they are complete.
-    let mut gathering: Option<Snapshot<M, S::Row>> = Some(HashMap::new());
+    let mut gathering: Option<Gathered<M, S::Row>> = Some(Gathered::default());
     while let Some(first) = poll_fn(|context| watch.poll_told(context)).await {
         // Whatever waits comes along: who is told of each change would be told too often, and the map is copied once.
         let mut told = vec![first];
@@ -262,36 +327,37 @@ where
         let mut live = Vec::new();
         let (mut started, mut failed, mut looked) = (false, None, None);
         for told in told {
-            let change = match told {
-                Told::Change(change) => change,
+            let step = match told {
                 Told::Looked(question) => {
                     looked = Some(question);
                     continue;
                 }
-            };
-            match change {
-                Err(error) => failed = Some(error),
-                Ok(Change::Resync) => gathering = Some(HashMap::new()),
-                Ok(Change::Live) => {
-                    if let Some(objects) = gathering.take() {
-                        started = true;
-                        live = vec![Step::Replace(objects)];
-                    }
+                Told::Change(Err(error)) => {
+                    failed = Some(error);
+                    continue;
                 }
-                Ok(change) => match &mut gathering {
-                    Some(objects) => step(change).into_iter().for_each(|step| apply(objects, step)),
-                    None => live.extend(step(change)),
-                },
+                Told::Change(Ok(Change::Resync)) => {
+                    gathering = Some(Gathered::default());
+                    continue;
+                }
+                Told::Change(Ok(Change::Live)) => {
+                    if let Some(gathered) = gathering.take() {
+                        started = true;
+                        live = vec![Step::Replace(gathered)];
+                    }
+                    continue;
+                }
+                Told::Change(Ok(change)) => step(change),
+                Told::Beside(id, name) => Some(Step::Beside(id, name)),
+            };
+            match &mut gathering {
+                Some(gathered) => step.into_iter().for_each(|step| gathered.apply(step)),
+                None => live.extend(step),
             }
         }
         if !live.is_empty() || failed.is_some() {
             known.send_modify(|known| {
-                for step in live {
-                    match step {
-                        Step::Replace(objects) => known.objects = Arc::new(objects),
-                        step => apply(Arc::make_mut(&mut known.objects), step),
-                    }
-                }
+                live.into_iter().for_each(|step| known.apply(step));
                 known.started |= started;
                 known.failed = failed;
             });
@@ -306,7 +372,20 @@ where
 enum Step<M: ManagedObject, R> {
     Put(Arc<Entry<M, R>>),
     Remove(String),
-    Replace(Snapshot<M, R>),
+    Beside(String, Option<String>),
+    Replace(Gathered<M, R>),
+}
+
+/// Objects that are not all told yet.
+struct Gathered<M: ManagedObject, R> {
+    objects: Snapshot<M, R>,
+    beside: HashMap<String, String>,
+}
+
+impl<M: ManagedObject, R> Default for Gathered<M, R> {
+    fn default() -> Self {
+        Self { objects: HashMap::new(), beside: HashMap::new() }
+    }
 }
 
 fn step<M: ManagedObject, R>(change: Change<M, R>) -> Option<Step<M, R>> {
@@ -319,10 +398,62 @@ fn step<M: ManagedObject, R>(change: Change<M, R>) -> Option<Step<M, R>> {
     }
 }
 
-fn apply<M: ManagedObject, R>(objects: &mut Snapshot<M, R>, step: Step<M, R>) {
-    match step {
-        Step::Put(entry) => drop(objects.insert(entry.object.id().to_owned(), entry)),
-        Step::Remove(id) => drop(objects.remove(&id)),
-        Step::Replace(all) => *objects = all,
+impl<M: ManagedObject, R> Gathered<M, R> {
+    fn apply(&mut self, step: Step<M, R>) {
+        match step {
+            Step::Put(entry) => drop(self.objects.insert(entry.object.id().to_owned(), entry)),
+            Step::Remove(id) => drop(self.objects.remove(&id)),
+            Step::Beside(id, Some(name)) => drop(self.beside.insert(id, name)),
+            Step::Beside(id, None) => drop(self.beside.remove(&id)),
+            Step::Replace(all) => *self = all,
+        }
     }
+}
+
+impl<M: ManagedObject, R> Known<M, R> {
+    /// Brings a step into all that is known. Lists are copied only while somebody looks at them.
+    fn apply(&mut self, step: Step<M, R>) {
+        match step {
+            Step::Put(entry) => {
+                let sorted = Arc::make_mut(&mut self.sorted);
+                let before = Arc::make_mut(&mut self.objects).insert(entry.object.id().to_owned(), Arc::clone(&entry));
+                match before.and_then(|before| place(sorted, &before).ok()) {
+                    Some(at) if sorted.get(at).is_some_and(|old| order(old, &entry).is_eq()) => sorted[at] = entry,
+                    at => {
+                        at.into_iter().for_each(|at| drop(sorted.remove(at)));
+                        let at = place(sorted, &entry).unwrap_or_else(|at| at);
+                        sorted.insert(at, entry);
+                    }
+                }
+            }
+            Step::Remove(id) => {
+                if let Some(gone) = Arc::make_mut(&mut self.objects).remove(&id) {
+                    let sorted = Arc::make_mut(&mut self.sorted);
+                    place(sorted, &gone).into_iter().for_each(|at| drop(sorted.remove(at)));
+                }
+            }
+            Step::Beside(id, Some(name)) => drop(Arc::make_mut(&mut self.beside).insert(id, name)),
+            Step::Beside(id, None) => drop(Arc::make_mut(&mut self.beside).remove(&id)),
+            Step::Replace(all) => {
+                let mut sorted: Sorted<M, R> = all.objects.values().cloned().collect();
+                sorted.sort_unstable_by(|a, b| order(a, b));
+                self.sorted = Arc::new(sorted);
+                self.objects = Arc::new(all.objects);
+                self.beside = Arc::new(all.beside);
+            }
+        }
+    }
+}
+
+/// Where an entry stands, or is to stand.
+fn place<M: ManagedObject, R>(sorted: &Sorted<M, R>, entry: &Entry<M, R>) -> std::result::Result<usize, usize> {
+    sorted.binary_search_by(|own| order(own, entry))
+}
+
+fn order<M: ManagedObject, R>(a: &Entry<M, R>, b: &Entry<M, R>) -> Ordering {
+    name_and_id(a).cmp(&name_and_id(b))
+}
+
+fn name_and_id<M: ManagedObject, R>(entry: &Entry<M, R>) -> (&str, &str) {
+    (entry.object.label(), entry.object.id())
 }

@@ -282,13 +282,8 @@ pub async fn list(client: &Client, query: &NicQuery) -> Result<Page<Nic>> {
     let look = Look::at(&machine).await.map_err(named)?;
     let glob = query.filter.as_deref().map(Glob::new);
     let nics = devices.of::<VirtualEthernetCard>().map(|(device, card)| look.nic(device, card));
-    let nics: Vec<Nic> = nics.filter(|nic| glob.as_ref().is_none_or(|glob| glob.fits(&nic.label))).collect();
-    // Keys as text of one length, so that they are in the order of numbers.
-    let place = |nic: &Nic| (format!("{:011}", nic.key), nic.key.to_string());
-    let window = Window::cut(nics.iter().map(place).collect(), query.limit, query.cursor.as_deref())?;
-    let mut shown: Vec<Nic> = nics.into_iter().filter(|nic| window.keys.contains(&place(nic))).collect();
-    shown.sort_by_key(|nic| nic.key);
-    Ok(window.page(shown))
+    let fitting = nics.filter(|nic| glob.as_ref().is_none_or(|glob| glob.fits(&nic.label)));
+    Ok(Window::of(fitting, |nic| nic.key, query.limit, query.cursor.as_deref())?.into())
 }
 
 /// One network adapter of a machine, by its label or key.

@@ -32,8 +32,6 @@ mod lookup;
 mod loss;
 mod size;
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
@@ -133,13 +131,10 @@ pub async fn list(machine: &Mo<VirtualMachine>, query: &SnapshotQuery) -> Result
     let (tree, gaps) = Tree::measured_with_gaps(machine).await?;
     let glob = query.filter.as_deref().map(Glob::new);
     let fitting = tree.nodes.into_iter().filter(|node| glob.as_ref().is_none_or(|glob| glob.fits(&node.name)));
-    let mut by_id: HashMap<String, SnapshotInfo> = fitting.map(|node| (node.id.clone(), node)).collect();
-    // Texts of one length and one zone sort like the times.
-    let time = |node: &SnapshotInfo| node.taken.to_utc().format("%Y-%m-%dT%H:%M:%S%.9f").to_string();
-    let keys = by_id.values().map(|node| (time(node), node.id.clone())).collect();
-    let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
-    let items = window.keys.iter().filter_map(|(_, id)| by_id.remove(id)).collect();
-    Ok(Page { gaps, ..window.page(items) })
+    // The oldest first.
+    let key = |node: &SnapshotInfo| (node.taken.timestamp(), node.taken.timestamp_subsec_nanos(), node.id.clone());
+    let window = Window::of(fitting, key, query.limit, query.cursor.as_deref())?;
+    Ok(Page { gaps, ..window.into() })
 }
 
 /// The snapshots of a machine.

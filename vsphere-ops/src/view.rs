@@ -28,10 +28,25 @@ struct Kept {
 }
 
 impl Views {
-    /// The view that is kept for these types in the session as it is.
-    pub(crate) fn of(&self, types: &[&'static str], generation: u64) -> Option<ManagedObjectReference> {
+    /// A view that is kept in the session as it is and holds all objects of these types, and maybe of others.
+    fn of(&self, types: &[&'static str], generation: u64) -> Option<ManagedObjectReference> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(types).filter(|kept| kept.generation == generation).map(|kept| kept.reference.clone())
+        let exact = kept.get(types).filter(|kept| kept.generation == generation);
+        let wider = || {
+            let holds = |of: &[&'static str]| types.iter().all(|name| of.contains(name));
+            kept.iter().find(|(of, kept)| kept.generation == generation && holds(of)).map(|(_, kept)| kept)
+        };
+        exact.or_else(wider).map(|kept| kept.reference.clone())
+    }
+}
+
+impl Views {
+    /// Forgets this view, which the server no longer has. Whether it was kept.
+    pub(crate) fn forget(&self, view: &ManagedObjectReference) -> bool {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = kept.len();
+        kept.retain(|_, kept| kept.reference != *view);
+        kept.len() < before
     }
 }
 
@@ -93,11 +108,8 @@ impl ViewGuard {
     }
 
     /// Forgets this view, which the server no longer has; one that was kept in its place meanwhile stays.
-    pub(crate) fn forget(&self, types: &[&'static str]) {
-        let mut kept = self.client.connection.views.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.get(types).is_some_and(|kept| kept.reference == self.reference) {
-            kept.remove(types);
-        }
+    pub(crate) fn forget(&self) {
+        self.client.connection.views.forget(&self.reference);
     }
 }
 

@@ -41,7 +41,7 @@ pub use clone::{CloneKind, CloneVm, NewClone, Start, clone, deploy};
 pub use create::{CreateVm, Firmware, NewVm, Provisioning, create};
 pub use delete::{Deleted, Deletion, LostNic, LostSnapshot, delete, deletion};
 pub use info::{Disk, Nic, ToolsInfo, VmInfo, info};
-pub use mirror::{MirroredVm, VmMirror};
+pub use mirror::{MirroredVm, VmCache, VmMirror};
 pub use reconfigure::{Changes, Reconfigured, SettingChange, reconfigure};
 pub use rename::{Renamed, rename};
 pub use report::VmReport;
@@ -53,7 +53,7 @@ use crate::error::{Result, invalid};
 use crate::find::{self, label, name_of};
 use crate::gaps::Gaps;
 use crate::name::Glob;
-use crate::page::{Page, Window};
+use crate::page::{ByName, Page, Window};
 use crate::read::Values;
 use crate::untrusted::{self, Untrusted};
 
@@ -125,8 +125,8 @@ const SHOWN: [&str; 7] = [
 
 /// Lists virtual machines, sorted by name. Templates are not among them.
 ///
-/// It takes two requests: names and states of all machines, and then what is shown of one page. The first list of a
-/// session has to make the view of all machines first; then all is read at once. A [`VmMirror`] takes none.
+/// It takes two requests: the names of all machines in one answer, and then what is shown of the page. The first list of a
+/// session has to make the view of all machines first. A [`VmMirror`] takes none.
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -148,50 +148,33 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
     let power_state = query.power_state.as_deref().map(parse_power_state).transpose()?;
     let container = container(client, query).await?;
     let glob = query.filter.as_deref().map(Glob::new);
-    let paths = ["name", vm::POWER_STATE.path(), vm::IS_TEMPLATE.path()];
+    // Of all machines only what tells whether and where they stand in the list.
+    let mut paths = vec!["name", vm::IS_TEMPLATE.path()];
+    paths.extend(power_state.is_some().then_some(vm::POWER_STATE.path()));
     let types: &[(&'static str, &[&'static str])] = &[("VirtualMachine", &paths), ("HostSystem", &["name"])];
     // Below a folder of machines there are no hosts: their names come with the details.
     let types = if container.is_some() { &types[..1] } else { types };
-    let first = container.is_none() && !find::has_view(client, types);
-    let objects = if first {
-        let shown: Vec<&'static str> = SHOWN.into_iter().chain([vm::IS_TEMPLATE.path()]).collect();
-        find::scan_at_once(client, &[("VirtualMachine", &shown), ("HostSystem", &["name"])]).await?
-    } else {
-        find::scan(client, container.as_ref(), types).await?
-    };
+    let objects = find::scan(client, container.as_ref(), types).await?;
     let mut hosts: HashMap<String, String> =
         find::names_by_id(&objects, "HostSystem").into_iter().map(|(id, name)| (id.to_owned(), name)).collect();
-
-    let mut keys = Vec::new();
-    let mut fitting = HashMap::new();
-    for content in objects.into_iter().filter(|content| content.obj.type_ == "VirtualMachine") {
-        let name = label(&content);
-        let fits = glob.as_ref().is_none_or(|glob| glob.fits(&name))
-            && !value(&content, vm::IS_TEMPLATE.path()).unwrap_or(false)
+    let fitting = objects.into_iter().filter(|content| content.obj.type_ == "VirtualMachine").filter_map(|content| {
+        let fits = !value(&content, vm::IS_TEMPLATE.path()).unwrap_or(false)
             && power_state
                 .as_ref()
                 .is_none_or(|wanted| value(&content, vm::POWER_STATE.path()).as_ref() == Some(wanted));
-        if fits {
-            keys.push((name, content.obj.value.clone()));
-            fitting.insert(content.obj.value.clone(), content);
-        }
-    }
-    let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
-    let details: Vec<ObjectContent> = if first {
-        window.keys.iter().filter_map(|(_, id)| fitting.remove(id)).collect()
-    } else {
-        let references = window.keys.iter().map(|(_, id)| ManagedObjectReference::new("VirtualMachine", id));
-        find::details(client, references, &SHOWN).await?
-    };
+        let key = fits.then(|| ByName::of(&content))?;
+        glob.as_ref().is_none_or(|glob| glob.fits(&key.name)).then_some(key)
+    });
+    let window = Window::of(fitting, ByName::clone, query.limit, query.cursor.as_deref())?;
+    let references = window.items.iter().map(|key| ManagedObjectReference::new("VirtualMachine", &key.id));
+    let details = find::details(client, references, &SHOWN).await?;
     let gaps = Gaps::of(&details);
     let unknown = details.iter().filter_map(host_of).filter(|host| !hosts.contains_key(&host.value));
     for content in find::details(client, unknown, &["name"]).await? {
         let name = name_of(&content).unwrap_or_default();
         hosts.insert(content.obj.value, name);
     }
-    let mut by_id: HashMap<String, ObjectContent> =
-        details.into_iter().map(|content| (content.obj.value.clone(), content)).collect();
-    let items = window.keys.iter().filter_map(|(_, id)| Some(summary(by_id.remove(id)?, &hosts))).collect();
+    let items = find::in_order(&window.items, details).map(|content| summary(content, &hosts)).collect();
     Ok(Page { gaps, ..window.page(items) })
 }
 

@@ -240,7 +240,7 @@ where
         paths.sort_unstable();
         paths.dedup();
         let rows = Rows { select, hidden: HashSet::new(), object: PhantomData };
-        let subject = Subject { objects, type_: M::NAME, paths };
+        let subject = Subject { objects, type_: M::NAME, paths, beside: None };
         Self { client: client.clone(), subject, rows, subscription: None, ended: false }
     }
 
@@ -250,6 +250,12 @@ where
         let consumer = feed.lock().join();
         let Self { client, subject, rows, .. } = self;
         Checker { client, subject, rows, feed, consumer, collector: None }
+    }
+
+    /// Has the names of all objects of another type told, too: [`Told::Beside`].
+    pub(crate) fn beside(mut self, type_: &'static str) -> Self {
+        self.subject.beside = Some(type_);
+        self
     }
 
     /// Whether changes are told as they happen. They are not while the first objects come in, and while the server is not
@@ -277,6 +283,8 @@ where
 /// What a watch tells those in this crate who ask.
 pub(crate) enum Told<M: ManagedObject, R> {
     Change(Result<Change<M, R>>),
+    /// The name of an object of the other type, by its id; none where it is gone.
+    Beside(String, Option<String>),
     /// All that the server knew when this question was asked is told.
     Looked(u64),
 }
@@ -303,6 +311,11 @@ where
             match ready!(subscription.poll(context)) {
                 None => this.ended = true,
                 Some(Raw::Looked(question)) => return Poll::Ready(Some(Told::Looked(question))),
+                Some(raw) if raw.object().is_some_and(|object| this.subject.beside == Some(object.type_.as_str())) => {
+                    if let Some((id, name)) = raw.named(&this.subject.paths) {
+                        return Poll::Ready(Some(Told::Beside(id, name)));
+                    }
+                }
                 Some(raw) => {
                     this.ended = matches!(raw, Raw::Failed(_))
                         || (matches!(raw, Raw::Left(_)) && matches!(this.subject.objects, Objects::One(_)));
@@ -330,7 +343,7 @@ where
         loop {
             match ready!(this.poll_told(context)) {
                 Some(Told::Change(change)) => return Poll::Ready(Some(change)),
-                Some(Told::Looked(_)) => {}
+                Some(Told::Looked(_) | Told::Beside(..)) => {}
                 None => return Poll::Ready(None),
             }
         }
@@ -411,6 +424,7 @@ where
                         && remade < REMADE
                         && (collector.is_orphaned() || self.feed.lock().is_complete()) =>
                 {
+                    collector.forget_view();
                     self.collector = None;
                     self.feed.lock().void();
                     remade += 1;

@@ -1,53 +1,44 @@
-//! The list of virtual machines: from memory once that is warm, else from the server.
+//! The virtual machines in memory: lists and lookups by name take them from there once they are, else from the server.
 
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use tokio::{sync::watch, time::timeout};
+use async_trait::async_trait;
 use vsphere_ops::{
     Page,
-    vm::{self, VmMirror, VmQuery, VmSummary},
+    vm::{self, VmCache, VmMirror, VmQuery, VmSummary},
 };
 
 use super::Slot;
 use crate::{backends::Backend, error::Result};
 
-/// The mirror of the virtual machines, and how far it has followed what this server changed itself.
+/// The mirror of the virtual machines.
+#[derive(Default)]
 pub(crate) struct Machines {
     mirror: Slot<VmMirror>,
-    /// How many calls of this server have changed something, and how many of them the mirror surely has seen.
-    changes: AtomicU64,
-    seen: watch::Sender<u64>,
     kept_cold: AtomicBool,
+    /// How many lookups found no mirror.
+    missed: AtomicU32,
     /// When a start in the background failed last.
     failed: Mutex<Option<Instant>>,
 }
 
-/// How long a list waits for the mirror to see what this server changed, before the server is asked instead.
+/// How long a call waits for the mirror to see what this server changed, before the server is asked instead.
 const CATCH_UP: Duration = Duration::from_millis(500);
+
+/// So many lookups by name make the mirror worth its start. One of them alone is better off with the names.
+const WORTH_A_MIRROR: u32 = 2;
 
 /// How long a server that was silent is waited for before the list is what the mirror knew last.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a mirror that could not be started is not tried again by lists, which get on without it.
 const COOL_DOWN: Duration = Duration::from_secs(60);
-
-impl Default for Machines {
-    fn default() -> Self {
-        Self {
-            mirror: Slot::default(),
-            changes: AtomicU64::new(0),
-            seen: watch::Sender::new(0),
-            kept_cold: AtomicBool::new(false),
-            failed: Mutex::default(),
-        }
-    }
-}
 
 impl Backend {
     /// A page of the list of virtual machines. It never waits for the mirror to become warm, but starts it.
@@ -79,61 +70,48 @@ impl Backend {
     }
 }
 
+/// The mirror of a backend as the cache of its clients.
+pub(crate) struct Cached(pub(crate) Arc<Backend>);
+
+#[async_trait]
+impl VmCache for Cached {
+    async fn current(&self) -> Option<VmMirror> {
+        let machines = self.0.mirrors().machines();
+        let current = machines.current().await;
+        if current.is_none() && machines.missed.fetch_add(1, Ordering::Relaxed) + 1 >= WORTH_A_MIRROR {
+            machines.warm_up(&self.0);
+        }
+        current
+    }
+}
+
 impl Machines {
     /// The mirror, started where it does not run.
     pub(super) async fn started(&self, backend: &Backend) -> Result<VmMirror> {
-        let before = self.changes.load(Ordering::SeqCst);
-        let start = async {
-            let mirror = VmMirror::start(backend.client().await?).await?;
-            self.note_seen(before);
-            Ok(mirror)
-        };
+        let start = async { Ok(VmMirror::start(backend.client().await?).await?) };
         let mirror = self.mirror.get_or(start).await?;
-        // Who changed something meanwhile found no mirror to refresh.
-        self.catch_up(&mirror).await;
+        // What was changed while it was loaded may be missing.
+        mirror.catch_up(CATCH_UP).await;
         Ok(mirror)
     }
 
-    /// Has no mirror started by lists.
+    /// Has no mirror started by lists and lookups.
     pub(crate) fn keep_cold(&self) {
         self.kept_cold.store(true, Ordering::Relaxed);
     }
 
-    /// A call of this server has changed something, or has tried to: lists from now on show it.
-    pub(crate) fn changed(&self, backend: &Arc<Backend>) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
+    /// A call of this server has changed something, or has tried to: the mirror is to show it soon. Until it does, lists and
+    /// lookups wait for it or ask the server.
+    pub(crate) fn changed(&self) {
         if let Some(mirror) = self.mirror.running() {
-            let backend = Arc::clone(backend);
-            tokio::spawn(async move { backend.mirrors().machines().catch_up(&mirror).await });
+            tokio::spawn(async move { mirror.catch_up(CATCH_UP).await });
         }
     }
 
     /// The mirror, if it follows the server and has seen what this server changed.
     async fn current(&self) -> Option<VmMirror> {
-        let mirror = self.mirror.running().filter(VmMirror::is_current)?;
-        let changes = self.changes.load(Ordering::SeqCst);
-        let mut seen = self.seen.subscribe();
-        timeout(CATCH_UP, seen.wait_for(|seen| *seen >= changes)).await.ok()?.ok()?;
-        Some(mirror)
-    }
-
-    async fn catch_up(&self, mirror: &VmMirror) {
-        let changes = self.changes.load(Ordering::SeqCst);
-        if *self.seen.borrow() >= changes {
-            return;
-        }
-        match mirror.refresh().await {
-            Ok(()) => self.note_seen(changes),
-            Err(error) => tracing::debug!(%error, "the mirror of virtual machines has ended"),
-        }
-    }
-
-    fn note_seen(&self, changes: u64) {
-        self.seen.send_if_modified(|seen| {
-            let later = *seen < changes;
-            *seen = changes.max(*seen);
-            later
-        });
+        let mirror = self.mirror.running()?;
+        mirror.catch_up(CATCH_UP).await.then_some(mirror)
     }
 
     /// Starts the mirror in the background.

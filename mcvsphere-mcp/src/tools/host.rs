@@ -18,6 +18,7 @@ async fn list_hosts(args: ListHosts, cx: Cx) -> Result<Listed<HostSummary>> {
         filter: wanted.filter,
         cluster: args.cluster,
         state: args.state.map(|state| state.name().to_owned()),
+        count_vms: wanted.fields.as_ref().is_none_or(|fields| fields.iter().any(|field| field == "vms")),
         limit: wanted.limit,
         cursor: wanted.cursor,
     };

@@ -49,13 +49,58 @@ async fn warm_up(lab: &Lab, client: &Client) {
     }
 }
 
+#[tokio::test]
+async fn a_machine_is_found_by_name_with_all_names_in_one_request_and_in_memory_with_none() {
+    let lab = crowd().await;
+    let client = connect(lab.server(&[])).await;
+    call(&client, "get_vcenter_info", json!({})).await;
+    let requests = || reads(&lab) + lab.sim.calls("CreateContainerView");
+    let before = requests();
+    let info = call(&client, "get_vm_info", json!({ "vm": "DC0_C0_VM129" })).await;
+    assert_eq!(info["path"], "/DC0/vm/DC0_C0_VM129");
+    assert!(requests() - before <= 4, "{} requests", requests() - before);
+    warm_up(&lab, &client).await;
+    for what in [&info["name"], &info["id"], &info["instance_uuid"], &info["uuid"]] {
+        let before = requests();
+        assert_eq!(call(&client, "get_vm_info", json!({ "vm": what })).await["id"], info["id"]);
+        assert!(requests() - before <= 2, "{} requests for {what}", requests() - before);
+    }
+}
+
+#[tokio::test]
+async fn lookups_by_name_start_the_mirror_too() {
+    let lab = crowd().await;
+    let client = connect(lab.server(&[])).await;
+    let started = Instant::now();
+    loop {
+        let before = reads(&lab);
+        call(&client, "get_vm_info", json!({ "vm": "DC0_C0_VM7" })).await;
+        if reads(&lab) - before <= 2 {
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "the mirror does not become warm");
+    }
+}
+
+#[tokio::test]
+async fn the_machines_of_hosts_are_counted_in_memory_as_on_the_server() {
+    let lab = crowd().await;
+    let client = connect(lab.server(&[])).await;
+    let theirs = call(&client, "list_hosts", json!({})).await["items"].clone();
+    assert_eq!(theirs.as_array().unwrap().iter().map(|host| host["vms"].as_u64().unwrap()).sum::<u64>(), 130);
+    warm_up(&lab, &client).await;
+    assert_eq!(call(&client, "list_hosts", json!({})).await["items"], theirs);
+    let named = call(&client, "list_hosts", json!({ "fields": ["name"] })).await["items"][0].clone();
+    assert_eq!(named.as_object().unwrap().len(), 1, "{named}");
+}
+
 /// 130 machines: more than a page of the simulated vCenter's property collector.
 async fn crowd() -> Lab {
     Lab::of(Model::sized(Size { vms: 130, hosts: 3, datacenters: 1, clusters: 1, datastores: 1 })).await
 }
 
 #[tokio::test]
-async fn the_first_page_takes_two_requests() {
+async fn the_first_page_takes_the_names_of_all_and_the_details_of_its_own() {
     let lab = crowd().await;
     // Without its collector the mirror never comes, and all lists are the server's.
     lab.sim.trouble(Trouble::none().fail("CreatePropertyCollector", "RuntimeFault", u32::MAX));
@@ -66,8 +111,8 @@ async fn the_first_page_takes_two_requests() {
     let page = list(&client, json!({})).await;
     assert_eq!((&page["returned"], &page["total"]), (&json!(50), &json!(130)));
     assert!(page["items"][0]["host"].as_str().unwrap().starts_with("DC0_C0_H"), "a name: {}", page["items"][0]);
-    assert_eq!(count(), (before.0 + 1, before.1 + 1));
-    // The view is there. Names now come in pages of a hundred; then the details.
+    assert_eq!(count(), (before.0 + 2, before.1 + 1));
+    // The view is there.
     let second = list(&client, json!({ "cursor": page["next_cursor"] })).await;
     assert_eq!(second["returned"], 50);
     assert_eq!(count(), (before.0 + 4, before.1 + 1));

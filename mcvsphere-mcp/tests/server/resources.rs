@@ -16,6 +16,8 @@ use tokio::{
     time::timeout,
 };
 
+use vsphere_sim::{Model, Size};
+
 use crate::{
     confirm::{older, stateless},
     connect,
@@ -59,6 +61,31 @@ async fn each_resource_is_read_and_follows_changes() {
     let error = client.read_resource(ReadResourceRequestParams::new("datastore://none")).await.unwrap_err();
     assert!(error.to_string().contains("esxi://datastores"), "{error}");
     assert!(client.read_resource(ReadResourceRequestParams::new("esxi://cats")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_resource_with_many_objects_comes_in_parts_that_follow_each_other() {
+    let lab = Lab::of(Model::sized(Size { vms: 450, ..Size::default() })).await;
+    let client = connect(lab.server(&[])).await;
+    let read = async |uri: &str| client.read_resource(ReadResourceRequestParams::new(uri)).await;
+    let (mut uri, mut names, mut parts) = ("esxi://vms".to_owned(), Vec::new(), 0);
+    loop {
+        let result = read(&uri).await.unwrap();
+        let ResourceContents::TextResourceContents { text, .. } = &result.contents[0] else { panic!("text") };
+        assert!(text.len() < 64 << 10, "{} bytes", text.len());
+        let part = document(&result);
+        assert_eq!((&part["total"], &part["live"]), (&json!(450), &json!(true)));
+        names.extend(part["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned()));
+        parts += 1;
+        match part["next"].as_str() {
+            Some(next) => uri = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!((parts, names.len()), (3, 450));
+    assert!(names.is_sorted());
+    let error = read("esxi://vms?after=nowhere").await.unwrap_err();
+    assert!(error.to_string().contains("begin with esxi://vms"), "{error}");
 }
 
 /// A client that passes on of which resources it is told.

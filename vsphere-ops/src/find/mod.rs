@@ -25,7 +25,7 @@
 //! A name or path that fits several objects is an error that lists them, never the first of them.
 
 pub(crate) mod inventory;
-pub(crate) mod lookalikes;
+pub(crate) mod names;
 mod one;
 mod path;
 mod selection;
@@ -41,7 +41,8 @@ use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::name;
-use crate::read::{self, As, Pages, Record, Select, Source, Values, property_spec};
+use crate::page::ByName;
+use crate::read::{self, As, Record, Select, Source, Values, property_spec};
 
 pub(crate) use one::{ambiguous, named, no_longer};
 pub use path::Ancestor;
@@ -257,7 +258,8 @@ impl<M: ManagedObject> Query<M> {
 
 const NAME: &str = "name";
 
-/// Reads properties of all objects of some types below `container`, or in the whole inventory.
+/// Reads properties of all objects of some types below `container`, or in the whole inventory, in one answer where the server
+/// gives it.
 pub(crate) async fn scan(
     client: &Client,
     container: Option<&ManagedObjectReference>,
@@ -265,31 +267,7 @@ pub(crate) async fn scan(
 ) -> Result<Vec<ObjectContent>> {
     let types: Vec<_> =
         types.iter().map(|(name, paths)| (*name, paths.iter().map(|path| (*path).to_owned()).collect())).collect();
-    Pages::new(client, Source::View { container: container.cloned(), types }, None).all().await
-}
-
-/// Whether the view of all objects of these types is there: the first read of a session makes it.
-pub(crate) fn has_view(client: &Client, types: &[(&'static str, &[&'static str])]) -> bool {
-    let types: Vec<&'static str> = types.iter().map(|(name, _)| *name).collect();
-    client.connection.views.of(&types, client.connection.generation()).is_some()
-}
-
-/// Reads properties of all objects of some types in the whole inventory, in one answer: servers give no more than a
-/// hundred objects to the method that has pages, but all to the older one that has none.
-pub(crate) async fn scan_at_once(
-    client: &Client,
-    types: &[(&'static str, &[&'static str])],
-) -> Result<Vec<ObjectContent>> {
-    match Pages::without(client, types).await {
-        // An object went while it was read, or the view went with its session: what has pages begins anew.
-        Err(error) if matches!(error.kind(), ErrorKind::Api(wire) if wire.fault().is_some()) => {
-            tracing::debug!(%error, "reading by pages");
-        }
-        Err(error) => return Err(error),
-        Ok(Some(objects)) => return Ok(objects),
-        Ok(None) => {}
-    }
-    scan(client, None, types).await
+    read::at_once(client, Source::View { container: container.cloned(), types }).await
 }
 
 /// Reads properties of these objects; one that is gone is left out.
@@ -298,8 +276,16 @@ pub(crate) async fn details(
     objects: impl IntoIterator<Item = ManagedObjectReference>,
     paths: &[&'static str],
 ) -> Result<Vec<ObjectContent>> {
-    read::retrieve(client, objects_spec(objects, paths)).await
+    let spec = objects_spec(objects, paths);
+    if spec.object_set.len() > PAGE {
+        read::at_once(client, Source::Filter(spec)).await
+    } else {
+        read::retrieve(client, spec).await
+    }
 }
+
+/// How many objects servers give in one page.
+const PAGE: usize = 100;
 
 /// The names of these objects by id. Of one that is gone, or whose name the user may not read, there is none.
 pub(crate) async fn names(
@@ -358,6 +344,20 @@ pub(crate) fn name_of(content: &ObjectContent) -> Option<String> {
 /// The name of an object in lists; its id where the user may not read the name.
 pub(crate) fn label(content: &ObjectContent) -> String {
     name_of(content).unwrap_or_else(|| content.obj.value.clone())
+}
+
+impl ByName {
+    /// Where an object stands in a list by name.
+    pub(crate) fn of(content: &ObjectContent) -> Self {
+        Self { name: label(content), id: content.obj.value.clone() }
+    }
+}
+
+/// The objects of a page in its order. One that went meanwhile is left out.
+pub(crate) fn in_order(keys: &[ByName], contents: Vec<ObjectContent>) -> impl Iterator<Item = ObjectContent> {
+    let mut by_id: HashMap<String, ObjectContent> =
+        contents.into_iter().map(|content| (content.obj.value.clone(), content)).collect();
+    keys.iter().filter_map(move |key| by_id.remove(&key.id))
 }
 
 /// The names of all objects of one type, by id.

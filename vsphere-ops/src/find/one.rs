@@ -7,13 +7,15 @@ use vsphere_model::types::{ManagedObjectNotFound, ManagedObjectReference, Object
 use vsphere_soap::request::ManagedObject;
 
 use super::inventory::{folder_of, is_a, kind_of, type_of_id};
+use super::names::{self, Named};
 use super::path::{self, Ancestry, Pattern};
-use super::{NAME, inventory, lookalikes, name_of};
+use super::{NAME, inventory, name_of};
 use crate::client::Client;
 use crate::error::{Candidate, Circumstance, Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
 use crate::name;
-use crate::read::{self, Pages, property_spec};
+use crate::read::{self, property_spec};
+use crate::vm::VmMirror;
 
 pub(super) async fn get<M: ManagedObject>(
     client: &Client,
@@ -31,7 +33,7 @@ pub(super) async fn get<M: ManagedObject>(
 pub(super) async fn only<M: ManagedObject>(client: &Client) -> Result<Mo<M>> {
     let described = |error: Error| error.in_operation(operation::<M>());
     let source = inventory::below(None, M::NAME, vec![NAME.to_owned()])?;
-    let contents = Pages::new(client, source, None).all().await.map_err(described)?;
+    let contents = read::at_once(client, source).await.map_err(described)?;
     match contents.as_slice() {
         [] => Err(described(nothing::<M>("is in the inventory, or none that this user may see"))),
         [only] => Ok(Mo::new(client, &only.obj, name_of(only))),
@@ -47,38 +49,43 @@ pub(super) async fn get_many<M: ManagedObject>(
     container: Option<&ManagedObjectReference>,
     whats: &[&str],
 ) -> Result<Vec<Result<Mo<M>>>> {
+    let cache = match container {
+        None => client.cache_of::<M>().await,
+        Some(_) => None,
+    };
     // What is no name by its form may be one all the same.
     let alike = async {
-        match whats.iter().any(|what| lookalikes::is_one(what.trim())) {
-            true => lookalikes::read::<M>(client, container).await,
+        match cache.is_none() && whats.iter().any(|what| names::look_alike(what.trim())) {
+            true => names::lookalikes::<M>(client, container).await,
             false => Ok(Arc::default()),
         }
     };
-    let (direct, alike) = join(join_all(whats.iter().map(|what| direct::<M>(client, container, what))), alike).await;
-    let alike = alike?;
-    // What is known by name only shares one look at all names.
-    let mut names = Vec::new();
-    if direct.iter().any(|step| matches!(step, Ok(Step::ByName(_)))) {
-        names = all_names::<M>(client, container).await?;
-    }
+    let steps = whats.iter().map(|what| async {
+        match cache.as_ref().and_then(|cache| known(client, cache, what)) {
+            Some(step) => Ok(step),
+            None => direct::<M>(client, container, what).await,
+        }
+    });
+    let (direct, alike) = join(join_all(steps), alike).await;
+    let mut look = Look { client, container, cache, alike: alike?, names: None };
     let mut found = Vec::with_capacity(whats.len());
     for (what, step) in whats.iter().zip(direct) {
         let outcome = match step {
-            Ok(Step::Found(object)) => match namesakes(&alike, what, std::slice::from_ref(object.reference())) {
+            Ok(Step::Found(object)) => match look.namesakes(what, std::slice::from_ref(object.reference())) {
                 others if others.is_empty() => Ok(object),
                 others => Err(ambiguous_form(client, vec![object.reference().clone()], others).await?),
             },
             Ok(Step::Several(objects)) => {
-                let others = namesakes(&alike, what, &objects);
+                let others = look.namesakes(what, &objects);
                 Err(ambiguous_form(client, objects, others).await?)
             }
             Ok(Step::ByName(none)) => {
-                let mut fitting = named(&names, what);
+                let mut fitting = look.named::<M>(what).await?;
                 match (fitting.pop(), fitting.is_empty()) {
-                    (Some((reference, name)), true) => Ok(Mo::new(client, reference, Some(name.clone()))),
+                    (Some((reference, name)), true) => Ok(Mo::new(client, &reference, Some(name))),
                     (Some(last), false) => {
                         fitting.push(last);
-                        let references: Vec<_> = fitting.into_iter().map(|(object, _)| object.clone()).collect();
+                        let references: Vec<_> = fitting.into_iter().map(|(object, _)| object).collect();
                         Err(ambiguous(client, &references).await?)
                     }
                     (None, _) => Err(none),
@@ -91,27 +98,70 @@ pub(super) async fn get_many<M: ManagedObject>(
     Ok(found)
 }
 
-/// The names of all objects of type `M`.
-async fn all_names<M: ManagedObject>(
-    client: &Client,
-    container: Option<&ManagedObjectReference>,
-) -> Result<Vec<(ManagedObjectReference, String)>> {
-    let source = inventory::below(container, M::NAME, vec![NAME.to_owned()])?;
-    let contents = Pages::new(client, source, None).all().await?;
-    Ok(contents.into_iter().map(|content| (content.obj.clone(), name_of(&content).unwrap_or_default())).collect())
+/// Where several names are looked up: in the cache, where it is current, and among all names, which are read once.
+struct Look<'a> {
+    client: &'a Client,
+    container: Option<&'a ManagedObjectReference>,
+    cache: Option<VmMirror>,
+    alike: Arc<Named>,
+    names: Option<Arc<Named>>,
 }
 
-/// The objects that are called `what`, as it is or decoded, besides those that it leads to by its form.
-fn namesakes(
-    alike: &[(ManagedObjectReference, String)],
-    what: &str,
-    found: &[ManagedObjectReference],
-) -> Vec<ManagedObjectReference> {
-    let (trimmed, decoded) = (what.trim(), name::decode(what.trim()));
-    let others = alike
-        .iter()
-        .filter(|(object, name)| !found.contains(object) && (name == what || name == trimmed || *name == decoded));
-    others.map(|(object, _)| object.clone()).collect()
+impl Look<'_> {
+    /// The objects of this name. What the cache does not have the server may have since a moment.
+    async fn named<M: ManagedObject>(&mut self, what: &str) -> Result<Named> {
+        let cached = self.cache.as_ref().map(|cache| cache.named(what)).unwrap_or_default();
+        if !cached.is_empty() {
+            return Ok(cached);
+        }
+        let names = match &self.names {
+            Some(names) => names,
+            None => self.names.insert(names::all::<M>(self.client, self.container).await?),
+        };
+        Ok(named(names, what).into_iter().cloned().collect())
+    }
+
+    /// The objects that are called `what`, as it is or decoded, besides those that it leads to by its form.
+    fn namesakes(&self, what: &str, found: &[ManagedObjectReference]) -> Vec<ManagedObjectReference> {
+        let decoded = name::decode(what.trim());
+        if let Some(cache) = &self.cache {
+            let mut spellings = vec![what, what.trim(), decoded.as_str()];
+            spellings.dedup();
+            let called = spellings.into_iter().flat_map(|name| cache.called(name));
+            let others = called.map(|(object, _)| object).filter(|object| !found.contains(object));
+            return others.collect();
+        }
+        let is_called = |name: &str| name == what || name == what.trim() || name == decoded;
+        let others = self.alike.iter().filter(|(object, name)| !found.contains(object) && is_called(name));
+        others.map(|(object, _)| object.clone()).collect()
+    }
+}
+
+/// Where looking for a machine without the server has led; `None` where the server has to be asked: for paths, and for what
+/// the cache does not know.
+fn known<M: ManagedObject>(client: &Client, cache: &VmMirror, what: &str) -> Option<Step<M>> {
+    let what = what.trim();
+    if let Some(reference) = as_reference(what) {
+        let name = cache.name_of(&reference.value).filter(|_| is_a(&reference.type_, M::NAME))?;
+        return Some(Step::Found(Mo::new(client, &reference, Some(name))));
+    }
+    if what.is_empty() || what.contains('/') {
+        return None;
+    }
+    if let Some(type_) = type_of_id(what).filter(|type_| is_a(type_, M::NAME)) {
+        let name = cache.name_of(what)?;
+        return Some(Step::Found(Mo::new(client, &ManagedObjectReference::new(type_, what), Some(name))));
+    }
+    if is_uuid(what) {
+        let mut found = cache.with_uuid(what);
+        let only = if found.len() == 1 { found.pop() } else { None };
+        return match only {
+            Some((reference, name)) => Some(Step::Found(Mo::new(client, &reference, Some(name)))),
+            None if found.is_empty() => None,
+            None => Some(Step::Several(found.into_iter().map(|(object, _)| object).collect())),
+        };
+    }
+    Some(Step::ByName(nothing::<M>("has this name or id")))
 }
 
 /// The error where something is the id, UUID or path of one object and the name of others.

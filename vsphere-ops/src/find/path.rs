@@ -8,7 +8,7 @@ use vsphere_model::types::{
 use vsphere_soap::request::ManagedObject;
 
 use super::inventory::{CONTAINERS, folder_of, ways_down};
-use super::{NAME, lookalikes, name_of};
+use super::{NAME, name_of, names};
 use crate::client::Client;
 use crate::error::Result;
 use crate::name::{self, Glob};
@@ -59,6 +59,15 @@ struct Entity {
 impl Ancestry {
     /// Reads the chains of parents of objects, in one round trip.
     pub(crate) async fn read(client: &Client, objects: &[ManagedObjectReference]) -> Result<Self> {
+        Self::read_with(client, objects, []).await
+    }
+
+    /// The same, with the names of other objects in the same round trip.
+    pub(crate) async fn read_with(
+        client: &Client,
+        objects: &[ManagedObjectReference],
+        named: impl IntoIterator<Item = ManagedObjectReference>,
+    ) -> Result<Self> {
         let again = || Poly::new(SelectionSpec { name: Some("up".into()) });
         let up = TraversalSpec {
             base: SelectionSpec { name: Some("up".into()) },
@@ -79,12 +88,18 @@ impl Ancestry {
             skip: Some(false),
             select_set: vec![Poly::new(up.clone()), Poly::new(through_vapp.clone())],
         });
+        let mut object_set: Vec<ObjectSpec> = object_set.collect();
+        for obj in named {
+            if object_set.iter().all(|known| known.obj != obj) {
+                object_set.push(ObjectSpec { obj, ..Default::default() });
+            }
+        }
         let spec = PropertyFilterSpec {
             prop_set: vec![
                 property_spec("ManagedEntity", [NAME, PARENT]),
                 property_spec("VirtualMachine", [PARENT_VAPP]),
             ],
-            object_set: object_set.collect(),
+            object_set,
             report_missing_objects_in_results: Some(true),
         };
         let mut ancestry = Self::default();
@@ -107,6 +122,12 @@ impl Ancestry {
         // What several specifications select comes in one part or in several. A machine in a vApp has no other parent.
         entity.name = name_of(content).unwrap_or_else(|| std::mem::take(&mut entity.name));
         entity.parent = reference(PARENT).or_else(|| entity.parent.take()).or_else(|| reference(PARENT_VAPP));
+    }
+
+    /// The name of an object, decoded; `None` where the user may not read it, or it is gone.
+    pub(crate) fn name(&self, object: &ManagedObjectReference) -> Option<&str> {
+        let entity = self.entities.get(&object.value)?;
+        Some(entity.name.as_str()).filter(|name| !name.is_empty())
     }
 
     /// The inventory path; `None` where the object is not known.
@@ -314,7 +335,7 @@ pub(super) async fn read_fitting<M: ManagedObject>(
                 .is_some_and(|names| pattern.fits(segments, &names, kind, M::NAME))
     });
     if let Some(glob) = &pattern.on_names {
-        let alike = lookalikes::read::<M>(client, container).await?;
+        let alike = names::lookalikes::<M>(client, container).await?;
         let known: HashSet<&str> = contents.iter().map(|content| content.obj.value.as_str()).collect();
         let named = alike.iter().filter(|(object, name)| glob.fits(name) && !known.contains(object.value.as_str()));
         let named: Vec<_> = named.map(|(object, _)| object.clone()).collect();

@@ -53,7 +53,7 @@ use vsphere_model::types::{
 };
 use vsphere_soap::object::{FromAny, Property};
 
-pub(crate) use pages::{Pages, Source, property_spec, retrieve};
+pub(crate) use pages::{Pages, Source, at_once, property_spec, retrieve};
 pub use record::{As, Record};
 
 /// What to read of objects of type `M`: a property, or a tuple of them.

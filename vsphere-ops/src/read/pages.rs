@@ -36,6 +36,21 @@ pub(crate) async fn retrieve(client: &Client, spec: PropertyFilterSpec) -> Resul
     Pages::new(client, Source::Filter(spec), None).all().await
 }
 
+/// Reads all of a source in one answer where the server gives it: servers give no more than a hundred objects to the method
+/// that has pages, but all to the older one that has none.
+pub(crate) async fn at_once(client: &Client, source: Source) -> Result<Vec<ObjectContent>> {
+    match Pages::without(client, &source).await {
+        // An object went while it was read, or the view went with its session: what has pages begins again.
+        Err(error) if matches!(error.kind(), ErrorKind::Api(wire) if wire.fault().is_some()) => {
+            tracing::debug!(%error, "reading by pages");
+        }
+        Err(error) => return Err(error),
+        Ok(Some(objects)) => return Ok(objects),
+        Ok(None) => {}
+    }
+    Pages::new(client, source, None).all().await
+}
+
 /// A read in progress. Dropped, it leaves nothing on the server.
 pub(crate) struct Pages {
     client: Client,
@@ -102,18 +117,18 @@ impl Pages {
         }
     }
 
-    /// All objects of these types in the whole inventory in one answer without pages; `None` where the session was lost
-    /// meanwhile.
-    pub(crate) async fn without(
-        client: &Client,
-        types: &[(&'static str, &[&'static str])],
-    ) -> Result<Option<Vec<ObjectContent>>> {
+    /// All objects in one answer without pages; `None` where the session was lost meanwhile.
+    async fn without(client: &Client, source: &Source) -> Result<Option<Vec<ObjectContent>>> {
         let generation = client.connection.generation();
-        let of: Vec<&'static str> = types.iter().map(|(name, _)| *name).collect();
-        let view = ViewGuard::open(client, None, &of).await?;
-        let types: Vec<_> =
-            types.iter().map(|(name, paths)| (*name, paths.iter().map(|path| (*path).to_owned()).collect())).collect();
-        let spec = through_view(view.reference(), &types);
+        let view;
+        let spec = match source {
+            Source::View { container, types } => {
+                view = ViewGuard::open(client, container.as_ref(), &names(types)).await?;
+                through_view(view.reference(), types)
+            }
+            Source::Filter(spec) if spec.object_set.is_empty() => return Ok(Some(Vec::new())),
+            Source::Filter(spec) => spec.clone(),
+        };
         let objects = client.collector().retrieve_properties(&[spec]).await?;
         Ok((client.connection.generation() == generation).then_some(objects))
     }
@@ -220,8 +235,8 @@ impl Pages {
     /// # Errors
     /// `limit`, where it was broken off too often: half an answer is none.
     fn restart(&mut self, view: Option<ViewGuard>, limit: impl FnOnce() -> Error) -> Result<()> {
-        if let (Some(view), Source::View { types, .. }) = (view, &self.source) {
-            view.forget(&names(types));
+        if let Some(view) = view {
+            view.forget();
         }
         if self.restarts >= RESTARTS {
             return Err(limit());

@@ -334,6 +334,7 @@ impl<T: TaskResult> Task<T> {
     }
 
     fn ended(&self, outcome: Outcome) -> Result<T> {
+        self.client.connection.note_change();
         if let Some(scope) = self.client.scope() {
             scope.end(&self.reference);
         }

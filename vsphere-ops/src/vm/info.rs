@@ -15,7 +15,7 @@ use super::power_state_name;
 use crate::client::Client;
 use crate::device::label;
 use crate::error::Result;
-use crate::find;
+use crate::find::Ancestry;
 use crate::gaps::Gaps;
 use crate::untrusted::{self, Untrusted};
 
@@ -194,11 +194,14 @@ pub async fn info(client: &Client, what: &str) -> Result<VmInfo> {
     let ((name, runtime, config, guest, datastores, snapshot, storage), mut gaps) = machine
         .read_known((vm::NAME, vm::RUNTIME, vm::CONFIG, vm::GUEST, vm::DATASTORE, vm::SNAPSHOT, vm::STORAGE_COMMITTED))
         .await?;
-    let path = client.paths(std::slice::from_ref(machine.reference())).await;
-    let path = gaps.part("the inventory path", path).pop().unwrap_or_default();
     let networks = config.as_ref().map(portgroups).unwrap_or_default();
     let related = datastores.iter().cloned().chain(runtime.host.clone()).chain(networks);
-    let names = gaps.part("the names of its host, datastores and networks", find::names(client, related).await);
+    let related: Vec<ManagedObjectReference> = related.collect();
+    let around = Ancestry::read_with(client, std::slice::from_ref(machine.reference()), related.iter().cloned()).await;
+    let around = gaps.part("its inventory path, and the names of its host, datastores and networks", around);
+    let path = around.path(machine.reference()).unwrap_or_default();
+    let names: HashMap<String, String> =
+        related.iter().filter_map(|object| Some((object.value.clone(), around.name(object)?.to_owned()))).collect();
     let guest = guest.unwrap_or_default();
     let known = |reference: &ManagedObjectReference| names.get(&reference.value).cloned();
     let hardware = config.as_ref().map(|config| &config.hardware);

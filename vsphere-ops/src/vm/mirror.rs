@@ -1,19 +1,24 @@
 //! The virtual machines in memory, listed without a request.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde::Serialize;
+use tokio::time::timeout;
 use vsphere_model::managed::{HostSystem, VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{ManagedObjectReference, VirtualMachinePowerState};
+use vsphere_soap::object::ManagedType as _;
 
 use super::{VmQuery, VmSummary, parse_power_state, power_state_name};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::inventory::{Entry, Inventory};
-use crate::name::Glob;
-use crate::page::{Freshness, Page, Window};
+use crate::name::{self, Glob};
+use crate::page::{Freshness, Page};
 use crate::read::{Missing, Select, Values};
 use crate::untrusted::{self, Untrusted};
 
@@ -38,10 +43,36 @@ use crate::untrusted::{self, Untrusted};
 /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
 /// # sim::documented(run);
 /// ```
+#[derive(Clone)]
 pub struct VmMirror {
+    client: Client,
+    /// Machines know their hosts by reference, people by name: the names of hosts stand beside.
     vms: Inventory<VirtualMachine, Row>,
-    /// Machines know their hosts by reference, people by name.
-    hosts: Inventory<HostSystem, ()>,
+    /// The number of changes by the client that the mirror surely holds.
+    seen: Arc<AtomicU64>,
+}
+
+/// A cache of virtual machines for a [`Client`](crate::Client::with_cache), which may be there now and then: a [`VmMirror`], or what
+/// starts one when it is worth it.
+///
+/// ```
+/// use vsphere_ops::vm::{VmCache, VmMirror};
+///
+/// /// A cache that can be switched off.
+/// struct Switched(tokio::sync::watch::Receiver<bool>, VmMirror);
+///
+/// #[async_trait::async_trait]
+/// impl VmCache for Switched {
+///     async fn current(&self) -> Option<VmMirror> {
+///         if *self.0.borrow() { self.1.current().await } else { None }
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait VmCache: Send + Sync {
+    /// The mirror, where it is as new as what the server would say now: it follows the server, and holds what this client has
+    /// changed before.
+    async fn current(&self) -> Option<VmMirror>;
 }
 
 /// A virtual machine or a template in a [`VmMirror`].
@@ -68,10 +99,11 @@ impl VmMirror {
     /// # Errors
     /// Those of the server.
     pub async fn start(client: &Client) -> Result<Self> {
-        let vms = Inventory::start(client.watch::<VirtualMachine>().select(Lenient));
-        let hosts = Inventory::start(client.watch::<HostSystem>().select(()));
-        let (vms, hosts) = tokio::try_join!(vms, hosts)?;
-        Ok(Self { vms, hosts })
+        // What is looked up in the mirror must not hold the mirror.
+        let client = client.without_cache();
+        let seen = Arc::new(AtomicU64::new(client.connection.changes()));
+        let vms = client.watch::<VirtualMachine>().select(Lenient).beside(HostSystem::NAME);
+        Ok(Self { vms: Inventory::start(vms).await?, client, seen })
     }
 
     /// The page that [`list`](super::list) would read from the server, with how fresh it is; `None` where that takes what the mirror does not
@@ -92,19 +124,16 @@ impl VmMirror {
         };
         let power_state = query.power_state.as_deref().map(parse_power_state).transpose()?;
         let glob = query.filter.as_deref().map(Glob::new);
-        let all = self.vms.snapshot();
+        let hosts = self.vms.beside();
         let fits = |entry: &Entry<VirtualMachine, Row>| {
             !entry.row.template
                 && glob.as_ref().is_none_or(|glob| glob.fits(entry.object.label()))
                 && power_state.as_ref().is_none_or(|wanted| entry.row.power_state.as_ref() == Some(wanted))
                 && host.as_ref().is_none_or(|id| entry.row.host.as_ref().is_some_and(|own| own.value == **id))
         };
-        let keys = all.iter().filter(|(_, entry)| fits(entry));
-        let keys = keys.map(|(id, entry)| (entry.object.label(), id.as_str())).collect();
-        let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
-        let shown: Vec<_> = window.keys.iter().filter_map(|(_, id)| all.get(*id)).collect();
-        let gaps = shown.iter().flat_map(|entry| entry.row.refused.iter().cloned()).collect();
-        let items = shown.into_iter().map(|entry| self.summary(entry)).collect();
+        let window = self.vms.window(fits, query.limit, query.cursor.as_deref())?;
+        let gaps = window.items.iter().flat_map(|entry| entry.row.refused.iter().cloned()).collect();
+        let items = window.items.iter().map(|entry| summary(entry, &hosts)).collect();
         Ok(Some(Page { freshness: self.freshness(), gaps, ..window.page(items) }))
     }
 
@@ -137,13 +166,129 @@ impl VmMirror {
     /// # sim::documented(run);
     /// ```
     pub fn all(&self) -> Vec<MirroredVm> {
-        let all = self.vms.snapshot();
-        let mut all: Vec<MirroredVm> = all
-            .values()
-            .map(|entry| MirroredVm { summary: self.summary(entry), template: entry.row.template })
-            .collect();
-        all.sort_by(|a, b| (&a.summary.name, &a.summary.id).cmp(&(&b.summary.name, &b.summary.id)));
-        all
+        let hosts = self.vms.beside();
+        self.vms.sorted().iter().map(|entry| mirrored(entry, &hosts)).collect()
+    }
+
+    /// Machines and templates by name, page by page: at most `limit` of them, those after the `next_cursor` of the page before.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # let mirror = vsphere_ops::vm::VmMirror::start(&client).await?;
+    /// let page = mirror.page(200, None)?;
+    /// println!("{} of {} machines and templates", page.returned, page.total);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `invalid_argument` for a cursor that no page gave.
+    pub fn page(&self, limit: usize, cursor: Option<&str>) -> Result<Page<MirroredVm>> {
+        let hosts = self.vms.beside();
+        Ok(self.vms.page(limit, cursor)?.map(|entry| mirrored(&entry, &hosts)))
+    }
+
+    /// The names of all machines and templates, and whether each is that of a template.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # let mirror = vsphere_ops::vm::VmMirror::start(&client).await?;
+    /// let templates = mirror.names().into_iter().filter(|(_, template)| *template).count();
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    pub fn names(&self) -> Vec<(String, bool)> {
+        self.vms.sorted().iter().map(|entry| (entry.object.label().to_owned(), entry.row.template)).collect()
+    }
+
+    /// How many machines, templates included, are on each host, by the host's id.
+    pub(crate) fn by_host(&self) -> HashMap<String, usize> {
+        let mut by_host = HashMap::new();
+        for host in self.vms.sorted().iter().filter_map(|entry| entry.row.host.as_ref()) {
+            match by_host.get_mut(&host.value) {
+                Some(count) => *count += 1,
+                None => drop(by_host.insert(host.value.clone(), 1)),
+            }
+        }
+        by_host
+    }
+
+    /// The name of the machine with this id.
+    pub(crate) fn name_of(&self, id: &str) -> Option<String> {
+        self.vms.get(id).map(|entry| entry.object.label().to_owned())
+    }
+
+    /// The machines with exactly this name.
+    pub(crate) fn called(&self, name: &str) -> Vec<(ManagedObjectReference, String)> {
+        self.vms.by_name(name).iter().map(|entry| named(entry)).collect()
+    }
+
+    /// The machines that a user may mean by this name or id, whatever its form: as it is, else without spaces at its ends, else
+    /// decoded, else without regard to case.
+    pub(crate) fn named(&self, what: &str) -> Vec<(ManagedObjectReference, String)> {
+        let decoded = name::decode(what.trim());
+        let exactly = [what, what.trim(), &decoded].into_iter().map(|name| {
+            let mut found = self.called(name);
+            let by_id = self.vms.get(name).filter(|entry| entry.object.label() != name);
+            found.extend(by_id.map(|entry| named(&entry)));
+            found
+        });
+        if let Some(found) = exactly.into_iter().find(|found| !found.is_empty()) {
+            return found;
+        }
+        let all = self.vms.sorted();
+        let alike = |lower: String| {
+            let alike = all.iter().filter(|entry| entry.object.label().to_lowercase() == lower);
+            alike.map(|entry| named(entry)).collect::<Vec<_>>()
+        };
+        let found = alike(what.trim().to_lowercase());
+        if found.is_empty() && decoded != what.trim() { alike(decoded.to_lowercase()) } else { found }
+    }
+
+    /// The machine with this instance UUID, else those with this BIOS UUID, which copies share.
+    pub(crate) fn with_uuid(&self, uuid: &str) -> Vec<(ManagedObjectReference, String)> {
+        let Some(uuid) = number(uuid) else { return Vec::new() };
+        let all = self.vms.sorted();
+        let with = |of: fn(&Row) -> Option<u128>| {
+            all.iter().filter(|entry| of(&entry.row) == Some(uuid)).map(|entry| named(entry)).collect::<Vec<_>>()
+        };
+        let found = with(|row| row.instance_uuid);
+        if found.is_empty() { with(|row| row.uuid) } else { found }
+    }
+
+    /// Waits until the mirror holds what this client has changed before, for as long as `patience`. Whether it does, and follows
+    /// the server.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use std::time::Duration;
+    /// use vsphere_ops::managed::VirtualMachine;
+    /// use vsphere_ops::vm::VmMirror;
+    ///
+    /// let mirror = VmMirror::start(&client).await?;
+    /// client.get::<VirtualMachine>("web-04").await?.power_on().await?.await?;
+    /// if mirror.catch_up(Duration::from_millis(500)).await {
+    ///     println!("web-04 is on in {} machines", mirror.all().len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    pub async fn catch_up(&self, patience: Duration) -> bool {
+        let changes = self.client.connection.changes();
+        if self.is_current() && self.seen.load(Ordering::Acquire) < changes {
+            match timeout(patience, self.refresh()).await {
+                Ok(Ok(())) => drop(self.seen.fetch_max(changes, Ordering::AcqRel)),
+                Ok(Err(error)) => tracing::debug!(%error, "the mirror of virtual machines has ended"),
+                Err(_) => return false,
+            }
+        }
+        self.is_current() && self.seen.load(Ordering::Acquire) >= changes
     }
 
     /// Has the server asked at once, and waits until the mirror holds what it said of the machines: what was changed before
@@ -169,12 +314,12 @@ impl VmMirror {
 
     /// Whether the mirror follows the server: it is reached, and has confirmed within the last 15 s that this is all.
     pub fn is_current(&self) -> bool {
-        self.vms.is_live() && self.hosts.is_live()
+        self.vms.is_live()
     }
 
     /// How long ago the server last confirmed that this is all.
     pub fn age(&self) -> Option<Duration> {
-        Some(self.vms.age()?.max(self.hosts.age()?))
+        self.vms.age()
     }
 
     /// The error that the mirror has ended with; it is to be started anew then.
@@ -194,7 +339,7 @@ impl VmMirror {
     /// # }
     /// ```
     pub fn failure(&self) -> Option<Error> {
-        self.vms.failure().or_else(|| self.hosts.failure())
+        self.vms.failure()
     }
 
     /// Waits until a machine has changed since this clone last waited.
@@ -207,37 +352,51 @@ impl VmMirror {
 
     /// The id of the one host that is called so, or has this id.
     fn host(&self, what: &str) -> Option<String> {
-        let hosts = self.hosts.snapshot();
-        let mut named = hosts.iter().filter(|(id, entry)| *id == what || entry.object.label() == what);
+        let hosts = self.vms.beside();
+        let mut named = hosts.iter().filter(|(id, name)| *id == what || *name == what);
         match (named.next(), named.next()) {
             (Some((id, _)), None) => Some(id.clone()),
             _ => None,
         }
     }
+}
 
-    fn summary(&self, entry: &Arc<Entry<VirtualMachine, Row>>) -> VmSummary {
-        let Row { power_state, cpu, memory_mb, guest_os, host, ip, .. } = &entry.row;
-        let host = host.as_ref().map(|host| match self.hosts.get(&host.value) {
-            Some(host) => host.object.label().to_owned(),
-            None => host.value.clone(),
-        });
-        VmSummary {
-            name: entry.object.label().to_owned(),
-            id: entry.object.id().to_owned(),
-            power_state: power_state_name(power_state.as_ref().unwrap_or(&VirtualMachinePowerState::default())),
-            cpu: *cpu,
-            memory_mb: *memory_mb,
-            guest_os: guest_os.as_deref().map(Untrusted::from),
-            host,
-            ip: ip.as_deref().and_then(untrusted::address),
-        }
+/// How long a lookup waits for the mirror to see what its client has changed, before the server is asked instead.
+const CATCH_UP: Duration = Duration::from_millis(500);
+
+#[async_trait]
+impl VmCache for VmMirror {
+    async fn current(&self) -> Option<VmMirror> {
+        self.catch_up(CATCH_UP).await.then(|| self.clone())
     }
 }
 
-impl Clone for VmMirror {
-    fn clone(&self) -> Self {
-        Self { vms: self.vms.clone(), hosts: self.hosts.clone() }
+fn mirrored(entry: &Entry<VirtualMachine, Row>, hosts: &HashMap<String, String>) -> MirroredVm {
+    MirroredVm { summary: summary(entry, hosts), template: entry.row.template }
+}
+
+fn summary(entry: &Entry<VirtualMachine, Row>, hosts: &HashMap<String, String>) -> VmSummary {
+    let Row { power_state, cpu, memory_mb, guest_os, host, ip, .. } = &entry.row;
+    VmSummary {
+        name: entry.object.label().to_owned(),
+        id: entry.object.id().to_owned(),
+        power_state: power_state_name(power_state.as_ref().unwrap_or(&VirtualMachinePowerState::default())),
+        cpu: *cpu,
+        memory_mb: *memory_mb,
+        guest_os: guest_os.as_deref().map(Untrusted::from),
+        host: host.as_ref().map(|host| hosts.get(&host.value).unwrap_or(&host.value).clone()),
+        ip: ip.as_deref().and_then(untrusted::address),
     }
+}
+
+fn named(entry: &Entry<VirtualMachine, Row>) -> (ManagedObjectReference, String) {
+    (entry.object.reference().clone(), entry.object.label().to_owned())
+}
+
+/// A UUID as a number, so that its case does not matter.
+fn number(uuid: &str) -> Option<u128> {
+    let digits: String = uuid.chars().filter(|c| *c != '-').collect();
+    u128::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 32)
 }
 
 impl fmt::Debug for VmMirror {
@@ -256,9 +415,15 @@ struct Row {
     host: Option<ManagedObjectReference>,
     ip: Option<String>,
     template: bool,
+    instance_uuid: Option<u128>,
+    uuid: Option<u128>,
     /// What the user may not read of it.
     refused: Vec<Missing>,
 }
+
+/// The UUIDs as the server keeps them for lists: those below `config` make it read the whole configuration.
+const INSTANCE_UUID: &str = "summary.config.instanceUuid";
+const UUID: &str = "summary.config.uuid";
 
 struct Lenient;
 
@@ -267,7 +432,7 @@ impl Select<VirtualMachine> for Lenient {
 
     fn paths(&self, paths: &mut Vec<&'static str>) {
         paths.extend(super::SHOWN);
-        paths.push(vm::IS_TEMPLATE.path());
+        paths.extend([vm::IS_TEMPLATE.path(), INSTANCE_UUID, UUID]);
     }
 
     fn row(&self, values: &mut Values) -> std::result::Result<Row, Missing> {
@@ -279,7 +444,14 @@ impl Select<VirtualMachine> for Lenient {
             host: super::optional(values, vm::HOST.path()),
             ip: super::optional(values, vm::GUEST_IP_ADDRESS.path()),
             template: super::optional(values, vm::IS_TEMPLATE.path()).unwrap_or(false),
-            refused: values.refused(),
+            instance_uuid: super::optional::<String>(values, INSTANCE_UUID).as_deref().and_then(number),
+            uuid: super::optional::<String>(values, UUID).as_deref().and_then(number),
+            // What is read for lookups alone is missed by nobody who lists.
+            refused: values
+                .refused()
+                .into_iter()
+                .filter(|missing| super::SHOWN.contains(&missing.path.as_str()))
+                .collect(),
         })
     }
 }

@@ -1,7 +1,5 @@
 //! Templates: machines that are there to be cloned, and never run.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 use vsphere_model::managed::{HostSystem, ResourcePool, VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{ManagedObjectReference, ObjectContent};
@@ -10,11 +8,11 @@ use super::report::{VmReport, report};
 use super::{host_of, optional};
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::find::{self, label};
+use crate::find::{self, Ancestry, label};
 use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::name::Glob;
-use crate::page::{Page, Window};
+use crate::page::{ByName, Page, Window};
 use crate::placement::{Near, Placement, datacenter_of};
 use crate::read::Values;
 use crate::task::BUSY;
@@ -196,32 +194,26 @@ const SHOWN: [&str; 5] =
 pub async fn templates(client: &Client, query: &TemplateQuery) -> Result<Page<TemplateSummary>> {
     let glob = query.filter.as_deref().map(Glob::new);
     let types: [(&str, &[&str]); 1] = [("VirtualMachine", &["name", vm::IS_TEMPLATE.path()])];
-    let mut keys = Vec::new();
-    for content in find::scan(client, None, &types).await? {
-        let name = label(&content);
-        let id = content.obj.value;
+    let fitting = find::scan(client, None, &types).await?.into_iter().filter_map(|content| {
+        let key = ByName::of(&content);
         let mut values = Values::new(content.prop_set, content.missing_set);
         let template = optional(&mut values, vm::IS_TEMPLATE.path()).unwrap_or(false);
-        if template && glob.as_ref().is_none_or(|glob| glob.fits(&name)) {
-            keys.push((name, id));
-        }
-    }
-    let window = Window::cut(keys, query.limit, query.cursor.as_deref())?;
+        (template && glob.as_ref().is_none_or(|glob| glob.fits(&key.name))).then_some(key)
+    });
+    let window = Window::of(fitting, ByName::clone, query.limit, query.cursor.as_deref())?;
     let references: Vec<_> =
-        window.keys.iter().map(|(_, id)| ManagedObjectReference::new("VirtualMachine", id)).collect();
-    let paths = client.paths(&references).await?;
-    let details = find::details(client, references, &SHOWN).await?;
+        window.items.iter().map(|key| ManagedObjectReference::new("VirtualMachine", &key.id)).collect();
+    let details = find::details(client, references.iter().cloned(), &SHOWN).await?;
     let gaps = Gaps::of(&details);
-    let hosts = find::names(client, details.iter().filter_map(host_of)).await?;
-    let mut by_id: HashMap<String, ObjectContent> =
-        details.into_iter().map(|content| (content.obj.value.clone(), content)).collect();
-    let shown = window.keys.iter().zip(paths);
-    let items = shown.filter_map(|((_, id), path)| Some(summary(by_id.remove(id)?, path, &hosts))).collect();
+    let hosts: Vec<ManagedObjectReference> = details.iter().filter_map(host_of).collect();
+    let around = Ancestry::read_with(client, &references, hosts).await?;
+    let items = find::in_order(&window.items, details).map(|content| summary(content, &around)).collect();
     Ok(Page { gaps, ..window.page(items) })
 }
 
-fn summary(content: ObjectContent, path: String, hosts: &HashMap<String, String>) -> TemplateSummary {
-    let host = host_of(&content).map(|host| hosts.get(&host.value).cloned().unwrap_or(host.value));
+fn summary(content: ObjectContent, around: &Ancestry) -> TemplateSummary {
+    let host = host_of(&content).map(|host| around.name(&host).map_or_else(|| host.value.clone(), str::to_owned));
+    let path = around.path(&content.obj).unwrap_or_default();
     let name = label(&content);
     let id = content.obj.value;
     let mut values = Values::new(content.prop_set, content.missing_set);

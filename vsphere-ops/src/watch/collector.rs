@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vsphere_model::managed::{ContainerView, PropertyCollector};
+use vsphere_model::managed::PropertyCollector;
 use vsphere_model::types::{
-    ManagedObjectReference, ObjectSpec, Poly, PropertyFilterSpec, PropertySpec, TraversalSpec, UpdateSet, WaitOptions,
+    ManagedObjectNotFound, ManagedObjectReference, ObjectSpec, Poly, PropertyFilterSpec, PropertySpec, TraversalSpec,
+    UpdateSet, WaitOptions,
 };
-use vsphere_soap::request::ManagedObject as _;
 
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard;
+use crate::read::property_spec;
+use crate::view::ViewGuard;
 use crate::waiter::{Pace, tells};
 
 /// What is watched: which properties of which objects.
@@ -22,6 +24,21 @@ pub(crate) struct Subject {
     pub(super) type_: &'static str,
     /// The paths of the properties, sorted, each once.
     pub(super) paths: Vec<&'static str>,
+    /// A type whose objects are told with their names, too: the watched objects refer to them.
+    pub(super) beside: Option<&'static str>,
+}
+
+impl Subject {
+    /// The types of the objects that are told.
+    fn types(&self) -> Vec<&'static str> {
+        [self.type_].into_iter().chain(self.beside).collect()
+    }
+
+    /// What is told of them.
+    pub(super) fn properties(&self) -> Vec<PropertySpec> {
+        let watched = property_spec(self.type_, &self.paths);
+        [watched].into_iter().chain(self.beside.map(|type_| property_spec(type_, [NAME]))).collect()
+    }
 }
 
 /// Which objects are watched.
@@ -33,11 +50,13 @@ pub(super) enum Objects {
     One(ManagedObjectReference),
 }
 
+const NAME: &str = "name";
+
 /// The collector. Dropped, it and its view are destroyed on the server in the background; its filter goes with it.
 pub(super) struct Collector {
     client: Client,
     collector: PropertyCollector,
-    view: Option<ManagedObjectReference>,
+    view: Option<ViewGuard>,
     version: String,
     /// The session that it was made in.
     session: u64,
@@ -46,6 +65,8 @@ pub(super) struct Collector {
     pace: Pace,
     /// Answers in a row that told of nothing and said that more follows.
     barren: u32,
+    /// Whether the first answer is asked for in one piece.
+    at_once: bool,
 }
 
 /// How many answers in a row may tell of nothing while the server says that more follows.
@@ -54,6 +75,20 @@ const MOST_BARREN: u32 = 10;
 impl Collector {
     /// Makes the collector, the view and the filter on the server.
     pub(super) async fn open(client: &Client, subject: &Subject) -> Result<Self> {
+        match Self::make(client, subject).await {
+            // The server has lost the view that the session kept: another is made.
+            Err(error)
+                if error
+                    .fault::<ManagedObjectNotFound>()
+                    .is_some_and(|gone| client.connection.views.forget(&gone.obj)) =>
+            {
+                Self::make(client, subject).await
+            }
+            made => made,
+        }
+    }
+
+    async fn make(client: &Client, subject: &Subject) -> Result<Self> {
         let (watching, subject) = (client.clone(), subject.clone());
         guard::made(client, |maker| async move {
             let session = maker.connection.generation();
@@ -68,24 +103,22 @@ impl Collector {
                 truncated: false,
                 pace: Pace::default(),
                 barren: 0,
+                at_once: matches!(subject.objects, Objects::Below(_)),
             };
             let object = match &subject.objects {
                 Objects::One(object) => ObjectSpec { obj: object.clone(), ..Default::default() },
                 Objects::Below(container) => {
-                    let types = [subject.type_.to_owned()];
-                    let view = maker.view_manager()?.create_container_view(container, &types, true).await?;
-                    made.view = Some(view.clone());
+                    let container = (*container != maker.content().root_folder).then_some(container);
+                    let view = ViewGuard::open(&maker, container, &subject.types()).await?;
+                    let obj = view.reference().clone();
+                    made.view = Some(view);
                     let traversal =
                         TraversalSpec { type_: "ContainerView".into(), path: "view".into(), ..Default::default() };
-                    ObjectSpec { obj: view, skip: Some(true), select_set: vec![Poly::new(traversal)] }
+                    ObjectSpec { obj, skip: Some(true), select_set: vec![Poly::new(traversal)] }
                 }
             };
             let spec = PropertyFilterSpec {
-                prop_set: vec![PropertySpec {
-                    type_: subject.type_.to_owned(),
-                    path_set: subject.paths.iter().map(|path| (*path).to_owned()).collect(),
-                    ..Default::default()
-                }],
+                prop_set: subject.properties(),
                 object_set: vec![object],
                 report_missing_objects_in_results: Some(true),
             };
@@ -101,6 +134,13 @@ impl Collector {
         self.collector.clone()
     }
 
+    /// Uses the view no more, which may be what is wrong with it.
+    pub(super) fn forget_view(&self) {
+        if let Some(view) = &self.view {
+            view.forget();
+        }
+    }
+
     /// How long to wait before the server is asked again.
     pub(super) fn pause(&self) -> Option<Duration> {
         self.pace.pause()
@@ -114,6 +154,11 @@ impl Collector {
     /// The changes since the last call; the first answer has all objects as they are. The server holds the answer back
     /// for up to `hold` seconds while nothing changes, and looks once for 0.
     pub(super) async fn next(&mut self, hold: i32) -> Result<Option<UpdateSet>> {
+        if std::mem::take(&mut self.at_once)
+            && let Some(update) = self.first().await?
+        {
+            return Ok(Some(update));
+        }
         let options = WaitOptions { max_wait_seconds: Some(hold), ..Default::default() };
         let asked = Instant::now();
         let update = self.collector.wait_for_updates_ex(Some(&self.version), Some(&options)).await?;
@@ -134,6 +179,21 @@ impl Collector {
         }
         Ok(update)
     }
+
+    /// All objects as they are, in one answer: servers give no more than a hundred to the method that waits, but all to the older
+    /// one that does not. The version that it ends with is good for both. `None` where the server does not offer it, or tells
+    /// nothing.
+    async fn first(&mut self) -> Result<Option<UpdateSet>> {
+        match self.collector.check_for_updates(None).await.map_err(Error::from) {
+            Ok(update) => {
+                self.truncated = update.as_ref().is_some_and(|update| update.truncated == Some(true));
+                self.version = update.as_ref().map(|update| update.version.clone()).unwrap_or_default();
+                Ok(update)
+            }
+            Err(error) if error.is_fault("MethodNotFound") || error.is_fault("NotSupported") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Drop for Collector {
@@ -141,15 +201,10 @@ impl Drop for Collector {
         if self.is_orphaned() {
             return;
         }
-        let (client, collector, view) = (self.client.clone(), self.collector.clone(), self.view.take());
+        let collector = self.collector.clone();
         guard::clean_up(async move {
             if let Err(error) = collector.destroy_property_collector().await {
                 tracing::debug!(%error, "a property collector was left to end with the session");
-            }
-            if let Some(view) = view
-                && let Err(error) = ContainerView::new(&client.caller(), view).destroy_view().await
-            {
-                tracing::debug!(%error, "a view was left to end with the session");
             }
         });
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vsphere_model::types::{
     ManagedObjectReference, ObjectSpec, ObjectUpdate, ObjectUpdateKind, PropertyChange, PropertyChangeOp,
-    PropertyFilterSpec, PropertyFilterUpdate, PropertySpec, UpdateSet,
+    PropertyFilterSpec, PropertyFilterUpdate, UpdateSet,
 };
 use vsphere_soap::ErrorKind as WireKind;
 use vsphere_soap::session::NoSession;
@@ -172,6 +172,7 @@ async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
                 },
             }
         };
+        collector.forget_view();
         feed.lock().void();
         if opened.elapsed() > LASTING {
             rebuilds = Pause::default();
@@ -305,11 +306,7 @@ async fn read_again(
     objects: Vec<ManagedObjectReference>,
 ) -> Result<Vec<ObjectUpdate>> {
     let spec = PropertyFilterSpec {
-        prop_set: vec![PropertySpec {
-            type_: subject.type_.to_owned(),
-            path_set: subject.paths.iter().map(|path| (*path).to_owned()).collect(),
-            ..Default::default()
-        }],
+        prop_set: subject.properties(),
         object_set: objects.into_iter().map(|obj| ObjectSpec { obj, ..Default::default() }).collect(),
         report_missing_objects_in_results: Some(true),
     };

@@ -78,6 +78,26 @@ pub(super) enum Raw {
     Failed(Error),
 }
 
+impl Raw {
+    /// The object that it tells of.
+    pub(super) fn object(&self) -> Option<&ManagedObjectReference> {
+        match self {
+            Self::Entered(held) | Self::Changed(held, _) => Some(&held.object),
+            Self::Left(object) => Some(object),
+            Self::Resync | Self::Live | Self::Looked(_) | Self::Failed(_) => None,
+        }
+    }
+
+    /// The id and the name of the object that it tells of; no name where it is gone, or the user may not read it.
+    pub(super) fn named(&self, paths: &[&'static str]) -> Option<(String, Option<String>)> {
+        let name = match self {
+            Self::Entered(held) | Self::Changed(held, _) => held.text(paths, "name").map(crate::name::decode),
+            _ => None,
+        };
+        Some((self.object()?.value.clone(), name))
+    }
+}
+
 /// What is known, and who wants to know.
 pub(super) struct State {
     paths: Vec<&'static str>,

@@ -39,6 +39,7 @@ async fn a_uuid_is_an_instance_uuid_first_then_a_bios_uuid_that_copies_may_share
             "<returnval type=\"VirtualMachine\">vm-1</returnval><returnval type=\"VirtualMachine\">vm-2</returnval>"
                 .to_owned(),
         ),
+        "RetrieveProperties" => Reply::Good(String::new()),
         "RetrievePropertiesEx" => Reply::value(&format!(
             "{}{}{}{}",
             object("VirtualMachine", "vm-1", &[("name", NAME, "a"), ("parent", "ref:Folder", "group-v1")]),
@@ -101,7 +102,7 @@ async fn a_machine_in_a_vapp_has_a_path_through_it() {
 #[tokio::test]
 async fn names_of_several_objects_are_looked_up_in_one_request() {
     let server = Server::start(|call| match call.operation.as_str() {
-        "RetrievePropertiesEx" => Reply::value(&(0..3).map(machine).collect::<String>()),
+        "RetrieveProperties" => Reply::Good((0..3).map(|n| machine(n).replace("objects>", "returnval>")).collect()),
         _ => Reply::Usual,
     })
     .await;
@@ -112,10 +113,25 @@ async fn names_of_several_objects_are_looked_up_in_one_request() {
         .map(|machine| machine.map_or_else(|error| error.code().to_owned(), |machine| machine.id().to_owned()))
         .collect();
     assert_eq!(found, ["vm-0", "vm-2", "not_found"]);
-    assert_eq!(server.operations(), ["CreateContainerView", "RetrievePropertiesEx"]);
+    assert_eq!(server.operations(), ["CreateContainerView", "RetrieveProperties"]);
     // The view is kept: a second look is one request.
     drop(client.get::<VirtualMachine>("web-1").await.unwrap());
     assert_eq!(server.operations().len(), 3);
+}
+
+#[tokio::test]
+async fn names_are_read_page_by_page_where_the_server_gives_no_more() {
+    let server = Server::start(|call| match call.operation.as_str() {
+        "RetrievePropertiesEx" => Reply::value(&format!("<token>t</token>{}{}", machine(0), machine(1))),
+        "ContinueRetrievePropertiesEx" => Reply::value(&machine(2)),
+        _ => Reply::Usual,
+    })
+    .await;
+    let client = server.client().await;
+    assert_eq!(client.get::<VirtualMachine>("web-2").await.unwrap().id(), "vm-2");
+    assert!(!server.bodies("RetrievePropertiesEx")[0].contains("maxObjects"));
+    let asked = ["CreateContainerView", "RetrieveProperties", "RetrievePropertiesEx", "ContinueRetrievePropertiesEx"];
+    assert_eq!(server.operations(), asked);
 }
 
 #[tokio::test]
