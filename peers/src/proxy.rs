@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::{
@@ -24,6 +27,7 @@ pub struct CountingProxy {
 struct Log {
     requests: Arc<Mutex<Vec<String>>>,
     returned: Arc<Mutex<Vec<(String, String)>>>,
+    bytes: Arc<AtomicU64>,
 }
 
 impl CountingProxy {
@@ -54,6 +58,11 @@ impl CountingProxy {
     /// as `("ContainerView", "session[…]…")`, and tasks.
     pub fn returned(&self) -> Vec<(String, String)> {
         self.log.returned.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many bytes the server has answered with, heads included.
+    pub fn bytes(&self) -> u64 {
+        self.log.bytes.load(Ordering::Relaxed)
     }
 
     /// The requests after the last `Login`, without the `Logout` that ends the session.
@@ -117,6 +126,7 @@ async fn watch_answers(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf
             return to.shutdown().await;
         }
         seen.extend_from_slice(&chunk[..length]);
+        log.bytes.fetch_add(length as u64, Ordering::Relaxed);
         let (found, end) = returned_references(&seen);
         log.returned.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
         seen.drain(..end);

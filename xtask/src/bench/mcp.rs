@@ -41,7 +41,7 @@ pub(crate) struct Args {
     program: Option<PathBuf>,
 }
 
-const ADMINISTRATOR: [&str; 2] = ["administrator@vsphere.local", "VMware1!"];
+pub(super) const ADMINISTRATOR: [&str; 2] = ["administrator@vsphere.local", "VMware1!"];
 
 /// Measures the server.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
@@ -183,15 +183,15 @@ fn introduction() -> Value {
 }
 
 /// `3.1 best, 3.4 median`, in milliseconds.
-fn best_and_median(times: &mut [Duration]) -> String {
+pub(super) fn best_and_median(times: &mut [Duration]) -> String {
     times.sort();
     let ms = |at: usize| times.get(at).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0);
     format!("{:.1} best, {:.1} median", ms(0), ms(times.len() / 2))
 }
 
 /// The program at the other end of two pipes; it ends with this value.
-struct Session {
-    child: Child,
+pub(super) struct Session {
+    pub(super) child: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
     asked: u64,
@@ -212,7 +212,7 @@ impl Session {
         Ok(Self { child, input, output, asked: 0 })
     }
 
-    fn open(mcvsphere: &Path, host: &str, credentials: [&str; 2]) -> anyhow::Result<Self> {
+    pub(super) fn open(mcvsphere: &Path, host: &str, credentials: [&str; 2]) -> anyhow::Result<Self> {
         let mut session = Self::spawn(mcvsphere, host, credentials)?;
         session.ask("initialize", &introduction())?;
         session.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))?;
@@ -225,9 +225,7 @@ impl Session {
     }
 
     fn ask(&mut self, method: &str, params: &Value) -> anyhow::Result<Value> {
-        self.asked += 1;
-        let id = self.asked;
-        self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }))?;
+        let id = self.begin(method, params)?;
         for line in self.output.by_ref() {
             let mut message: Value = serde_json::from_str(&line?)?;
             if message["id"] == id {
@@ -238,13 +236,31 @@ impl Session {
         bail!("mcvsphere ended before it answered {method}")
     }
 
+    /// Sends a request; answers its id.
+    pub(super) fn begin(&mut self, method: &str, params: &Value) -> anyhow::Result<u64> {
+        self.asked += 1;
+        self.send(&json!({ "jsonrpc": "2.0", "id": self.asked, "method": method, "params": params }))?;
+        Ok(self.asked)
+    }
+
+    /// Waits for the answer of any request that was begun.
+    pub(super) fn ended(&mut self) -> anyhow::Result<Value> {
+        for line in self.output.by_ref() {
+            let message: Value = serde_json::from_str(&line?)?;
+            if message.get("id").is_some() && message.get("method").is_none() {
+                return Ok(message);
+            }
+        }
+        bail!("mcvsphere ended before it answered")
+    }
+
     /// The data of a tool's answer.
-    fn call(&mut self, tool: &str, arguments: &Value) -> anyhow::Result<Value> {
+    pub(super) fn call(&mut self, tool: &str, arguments: &Value) -> anyhow::Result<Value> {
         Ok(self.timed(tool, arguments)?.1)
     }
 
     /// How long a tool took, its data, and how many bytes its answer has.
-    fn timed(&mut self, tool: &str, arguments: &Value) -> anyhow::Result<(Duration, Value, usize)> {
+    pub(super) fn timed(&mut self, tool: &str, arguments: &Value) -> anyhow::Result<(Duration, Value, usize)> {
         let started = Instant::now();
         let mut result = self.ask("tools/call", &json!({ "name": tool, "arguments": arguments }))?;
         let took = started.elapsed();

@@ -4,6 +4,7 @@ mod build;
 mod decode;
 mod inventory;
 mod mcp;
+mod scale;
 mod server;
 mod sim;
 mod transfer;
@@ -37,6 +38,9 @@ enum What {
     },
     /// Start of the MCP server, its list of machines cold and warm, and a snapshot of many machines at once.
     Mcp(mcp::Args),
+    /// The MCP server before a large inventory: lists, lookups by name and the cache, in requests, bytes and time, beside another
+    /// build of it.
+    Scale(scale::Args),
     /// Start and memory of the simulated vCenter, and its answers beside those of vcsim.
     Sim(sim::Args),
     /// Rate and peak memory of moving a large file to a datastore and back, beside curl.
@@ -58,6 +62,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         What::Inventory(args) => inventory::run(&args),
         What::InventoryOnce { command } => inventory::once(&command),
         What::Mcp(args) => mcp::run(&args),
+        What::Scale(args) => scale::run(&args),
         What::Sim(args) => sim::run(&args),
         What::Transfer(args) => transfer::run(&args),
         What::TransferOnce { command } => transfer::once(&command),
