@@ -126,7 +126,7 @@ async fn peers_few_requests_find_an_object() {
     }
     for what in ["DC0_H0_VM0", "DC0_H0_VM1", "dc0_h0_vm0"] {
         drop(client.get::<VirtualMachine>(what).await.unwrap());
-        assert_eq!(requests(), ["RetrievePropertiesEx"], "{what}");
+        assert_eq!(requests(), ["RetrieveProperties"], "{what}");
     }
     assert_eq!(machine.path().await.unwrap(), path);
     assert_eq!(requests(), ["RetrievePropertiesEx"]);
