@@ -24,7 +24,7 @@
 //! Each simulator is a world of its own, listens on a free loopback port, and ends when it is dropped, so that tests can run
 //! side by side. Tasks are done at once unless the model has a [pace](Model::pace).
 //!
-//! - [`Model`] says what there is: [`Model::demo`] is a shop with two clusters and some forty machines, [`Model::sized`] has
+//! - [`Model`] says what there is: [`Model::demo`] is a shop with two clusters and some forty VMs, [`Model::sized`] has
 //!   as much as you want, [`Model::esxi`] is a lone host, [`Model::empty`] is for those who make everything themselves. Users
 //!   with fewer rights, older versions and tighter limits are settings of it.
 //! - [`Trouble`] is what goes wrong between server and client: latency, faults of chosen methods, lost connections and

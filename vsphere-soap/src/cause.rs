@@ -1,4 +1,4 @@
-//! What a failure comes down to, for whoever is to mend it.
+//! The cause of a failed connection or request, as far as a user can act on it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::session::NoSession;
 
 /// The cause of a failure on the way to the server and back, where it is known.
 ///
-/// Faults of the API are none of these: see [`SoapFault`](crate::fault::SoapFault).
+/// Faults of the API are not among these: see [`SoapFault`](crate::fault::SoapFault).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
@@ -25,7 +25,7 @@ pub enum Cause {
     NotPermitted,
     /// The host does not answer: no connection within the time limit.
     NoAnswer,
-    /// The proxy on the way to the server is not reached, or refuses.
+    /// The proxy on the way to the server can't be reached, or refuses.
     Proxy,
     /// The certificate is signed by itself or by an unknown CA.
     Untrusted,
@@ -33,11 +33,11 @@ pub enum Cause {
     Expired,
     /// The certificate is not valid yet.
     NotYetValid,
-    /// The certificate is made for another name.
+    /// The certificate is valid for other names only.
     OtherName,
     /// The certificate is not the pinned one.
     OtherPin,
-    /// There is no version of TLS, or no cipher, that both sides speak.
+    /// The two sides have no version of TLS, or no cipher, in common.
     OldTls,
     /// The port does not speak TLS.
     NotTls,
@@ -47,11 +47,11 @@ pub enum Cause {
     Slow,
     /// The connection was cut.
     Cut,
-    /// The server, or what it depends on, is not there for the moment: HTTP 429, 502, 503 and 504.
+    /// The server, or something that it depends on, is temporarily unavailable: HTTP 429, 502, 503 and 504.
     Unavailable,
-    /// The server sends the client elsewhere.
+    /// The server redirects the client.
     Redirected,
-    /// Somebody before the API refuses the request: HTTP 401 and 403.
+    /// Something in front of the API refuses the request: HTTP 401 and 403.
     Forbidden,
     /// There is nothing at the address: HTTP 404, 405 and 410.
     NoSuchPage,

@@ -16,8 +16,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failed operation.
 ///
-/// Its text is one clause, `operation "target": cause`, which says all that is known, down to what the system says: there
-/// is no [`source`](std::error::Error::source) below it that would be told twice. Neither text nor `Debug` holds passwords,
+/// Its text is one clause, `operation "target": cause`, which includes the message of the system: there is no
+/// [`source`](std::error::Error::source) that would repeat it. Neither text nor `Debug` holds passwords,
 /// cookies or request bodies. For programs there is [`cause`](Self::cause).
 ///
 /// ```
@@ -207,7 +207,7 @@ impl Error {
         self.inner.kind
     }
 
-    /// What it comes down to, for whoever is to mend it; `None` for faults and what the client itself got wrong.
+    /// The cause, as far as a user can act on it; `None` for faults and for errors of the client itself.
     pub fn cause(&self) -> Option<Cause> {
         self.kind().cause()
     }

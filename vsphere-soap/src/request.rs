@@ -75,17 +75,17 @@ impl fmt::Debug for Operation {
     }
 }
 
-/// Whoever can carry out operations: a session, or a client that looks after one.
+/// Something that can carry out operations: a session, or a client that manages one.
 #[async_trait]
 pub trait Caller: fmt::Debug + Send + Sync {
     /// Sends the operation and reads its answer.
     ///
     /// # Errors
-    /// Those of the connection, of the server, and of reading the answer.
+    /// Connection errors, server errors, and errors of reading the answer.
     async fn call(&self, operation: &Operation) -> Result<Any>;
 }
 
-/// A managed object that methods can be called on: its reference, and who carries the calls.
+/// A managed object that methods can be called on: its reference, and the caller that carries them out.
 #[derive(Clone)]
 pub struct Handle {
     caller: Arc<dyn Caller>,
@@ -103,7 +103,7 @@ impl Handle {
         &self.reference
     }
 
-    /// Who carries the calls.
+    /// The caller that carries out its methods.
     pub fn caller(&self) -> &Arc<dyn Caller> {
         &self.caller
     }

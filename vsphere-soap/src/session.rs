@@ -42,8 +42,8 @@ static LOGOUT: Method = Method {
 
 /// A session with one server. Cheap to clone; clones share the session.
 ///
-/// It carries operations as they are: renewing a lost session and sending a request again is for its caller, who knows
-/// the credentials and what is safe to repeat.
+/// It sends operations as they are. Renewing a lost session and repeating a request are left to its caller, which knows the
+/// credentials and which requests are safe to repeat.
 #[derive(Debug, Clone)]
 pub struct Session {
     inner: Arc<Inner>,
@@ -60,7 +60,7 @@ impl Session {
     /// Reaches the server and agrees on the API version: the newest of `known` that the server speaks.
     ///
     /// # Errors
-    /// Those of the connection; see [`Transport::service_versions`].
+    /// Connection errors; see [`Transport::service_versions`].
     pub async fn open(transport: Transport, registry: &'static Registry, known: &[&str]) -> Result<Self> {
         let version = transport.negotiate_version(known, FALLBACK_VERSION).await?;
         let action = format!("urn:vim25/{version}");
@@ -82,7 +82,7 @@ impl Session {
     ///
     /// # Errors
     /// The fault `InvalidLogin` for a wrong user name or password, `InvalidLocale` for a locale that the server does
-    /// not know, and those of the connection.
+    /// not know, and connection errors.
     pub async fn login(
         &self,
         manager: &ManagedObjectReference,
@@ -107,10 +107,10 @@ impl Session {
         Err(Error::new("log in", ErrorKind::Decode { message: missing.into(), offset: 0 }).on(user))
     }
 
-    /// Logs out, and forgets the session. Where nobody is logged in nothing is sent.
+    /// Logs out, and forgets the session. Without a session, nothing is sent.
     ///
     /// # Errors
-    /// Those of the connection; the session is forgotten all the same.
+    /// Connection errors; the session is forgotten in any case.
     pub async fn logout(&self, manager: &ManagedObjectReference) -> Result<()> {
         if self.inner.transport.session_cookie().is_none() {
             return Ok(());
@@ -219,7 +219,7 @@ impl Caller for Session {
 pub enum NoSession {
     /// The client was logged out.
     LoggedOut,
-    /// The session was lost, and could not be opened anew.
+    /// The session was lost, and no new one could be opened.
     Renewal(Arc<Error>),
     /// The server refuses the request with this fault, `NotAuthenticated`, in a session that it has just opened.
     NotAllowed(Box<SoapFault>),

@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use crate::error::{Error, ErrorKind};
 
-/// The value of the cookie `vmware_soap_session`: whoever has it, has the session.
+/// The value of the cookie `vmware_soap_session`: it is all that is needed to use the session.
 ///
 /// `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]

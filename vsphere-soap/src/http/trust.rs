@@ -23,7 +23,7 @@ pub enum Trust {
     CaPem(Vec<u8>),
     /// Exactly the certificate with this thumbprint, whatever its name, issuer and dates.
     Thumbprint(Thumbprint),
-    /// Any. Whoever stands between can read and change everything, the password included.
+    /// Any. An attacker on the network can then read and change everything, including the password.
     Insecure,
 }
 
