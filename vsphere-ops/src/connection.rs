@@ -30,8 +30,6 @@ use crate::config::Config;
 use crate::end::Entry;
 use crate::rest::RestSession;
 use crate::retry::Retry;
-use crate::view::Views;
-use crate::watch::Feeds;
 
 pub(crate) use parts::Part;
 use parts::Parts;
@@ -66,9 +64,6 @@ pub(crate) struct Connection {
     keeper: RwLock<Option<AbortHandle>>,
     runtime: Handle,
     entry: Entry,
-    pub(crate) views: Views,
-    /// What is watched on the server, each once for all who watch it.
-    pub(crate) feeds: Feeds,
     parts: Parts,
     changes: AtomicU64,
     pub(crate) rest: RestSession,
@@ -118,8 +113,6 @@ impl Connection {
             keeper: RwLock::new(None),
             runtime: Handle::current(),
             entry: Entry::new(),
-            views: Views::default(),
-            feeds: Feeds::default(),
             parts: Parts::default(),
             changes: AtomicU64::new(0),
             rest: RestSession::default(),
@@ -184,7 +177,6 @@ impl Connection {
         let done = self.log_out().await;
         if let Err(error) = self.check_logged_in("watch") {
             let error = error.into();
-            self.feeds.end(&error);
             self.parts.end(&error);
         }
         done

@@ -8,6 +8,7 @@ use vsphere_model::types::ManagedObjectReference;
 use vsphere_soap::request::ManagedObject as _;
 
 use crate::client::Client;
+use crate::connection::Part;
 use crate::error::Result;
 use crate::guard;
 
@@ -26,6 +27,8 @@ struct Kept {
     generation: u64,
     reference: ManagedObjectReference,
 }
+
+impl Part for Views {}
 
 impl Views {
     /// A view that is kept in the session as it is and holds all objects of these types, and maybe of others.
@@ -65,7 +68,7 @@ impl ViewGuard {
         types: &[&'static str],
     ) -> Result<Self> {
         if container.is_none()
-            && let Some(reference) = client.connection.views.of(types, client.connection.generation())
+            && let Some(reference) = client.connection.part::<Views>().of(types, client.connection.generation())
         {
             return Ok(Self { client: client.clone(), reference, kept: true });
         }
@@ -88,9 +91,10 @@ impl ViewGuard {
 
     async fn keep(client: &Client, types: Vec<&'static str>) -> Result<Self> {
         let connection = &client.connection;
-        let _one_at_a_time = connection.views.making.lock().await;
+        let views = connection.part::<Views>();
+        let _one_at_a_time = views.making.lock().await;
         let generation = connection.generation();
-        if let Some(reference) = connection.views.of(&types, generation) {
+        if let Some(reference) = views.of(&types, generation) {
             return Ok(Self { client: client.clone(), reference, kept: true });
         }
         let mut view = Self::create(client, &client.content().root_folder, &types).await?;
@@ -98,7 +102,7 @@ impl ViewGuard {
         if connection.generation() == generation {
             view.kept = true;
             let kept = Kept { generation, reference: view.reference.clone() };
-            connection.views.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(types, kept);
+            views.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(types, kept);
         }
         Ok(view)
     }
@@ -109,7 +113,7 @@ impl ViewGuard {
 
     /// Forgets this view, which the server no longer has; one that was kept in its place meanwhile stays.
     pub(crate) fn forget(&self) {
-        self.client.connection.views.forget(&self.reference);
+        self.client.connection.part::<Views>().forget(&self.reference);
     }
 }
 

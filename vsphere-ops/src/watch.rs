@@ -49,7 +49,7 @@ use futures::Stream;
 use vsphere_model::types::ManagedObjectReference;
 use vsphere_soap::request::ManagedObject;
 
-pub(crate) use driver::{Feeds, Pause, is_away};
+pub(crate) use driver::{Pause, is_away};
 
 use crate::client::Client;
 use crate::error::Result;

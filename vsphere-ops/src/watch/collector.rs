@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard;
 use crate::read::property_spec;
-use crate::view::ViewGuard;
+use crate::view::{ViewGuard, Views};
 use crate::waiter::{Pace, tells};
 
 /// What is watched: which properties of which objects.
@@ -80,7 +80,7 @@ impl Collector {
             Err(error)
                 if error
                     .fault::<ManagedObjectNotFound>()
-                    .is_some_and(|gone| client.connection.views.forget(&gone.obj)) =>
+                    .is_some_and(|gone| client.connection.part::<Views>().forget(&gone.obj)) =>
             {
                 Self::make(client, subject).await
             }

@@ -16,6 +16,7 @@ use vsphere_soap::session::NoSession;
 use super::collector::{Collector, Subject};
 use super::feed::{Feed, Raw};
 use crate::client::Client;
+use crate::connection::Part;
 use crate::error::{Category, Error, ErrorKind, Result};
 use crate::read;
 
@@ -32,7 +33,7 @@ const LASTING: Duration = Duration::from_secs(60);
 
 /// What a client watches, by subject.
 #[derive(Default)]
-pub(crate) struct Feeds {
+struct Feeds {
     feeds: Mutex<HashMap<Subject, Arc<Feed>>>,
 }
 
@@ -40,9 +41,11 @@ impl Feeds {
     fn lock(&self) -> MutexGuard<'_, HashMap<Subject, Arc<Feed>>> {
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl Part for Feeds {
     /// Ends all watches with this error: what they wait for would be answered late, and never again.
-    pub(crate) fn end(&self, error: &Error) {
+    fn ended(&self, error: &Error) {
         for (_, feed) in self.lock().drain() {
             feed.lock().fail(error.clone());
             feed.deserted.notify_one();
@@ -64,7 +67,8 @@ impl Subscription {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return Err(Error::new("watch", ErrorKind::Unsupported("a watch runs in a tokio runtime only".into())));
         };
-        let mut feeds = client.connection.feeds.lock();
+        let kept = client.connection.part::<Feeds>();
+        let mut feeds = kept.lock();
         let feed = feeds.entry(subject.clone()).or_insert_with(|| {
             let feed = Arc::new(Feed::new(subject.paths.clone()));
             runtime.spawn(run(client.clone(), subject.clone(), Arc::clone(&feed)));
@@ -87,7 +91,8 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         // The registry stays locked meanwhile: nobody joins a feed that is being given up.
-        let mut feeds = self.client.connection.feeds.lock();
+        let kept = self.client.connection.part::<Feeds>();
+        let mut feeds = kept.lock();
         if self.feed.lock().leave(self.consumer) {
             self.feed.deserted.notify_one();
             forget(&mut feeds, &self.subject, &self.feed);
@@ -107,7 +112,8 @@ async fn run(client: Client, subject: Subject, feed: Arc<Feed>) {
         () = feed.deserted.notified() => return,
         error = follow(&client, &subject, &feed) => error,
     };
-    let mut feeds = client.connection.feeds.lock();
+    let kept = client.connection.part::<Feeds>();
+    let mut feeds = kept.lock();
     forget(&mut feeds, &subject, &feed);
     feed.lock().fail(error.in_operation(format!("watch {}", subject.type_)));
 }

@@ -57,7 +57,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = Runtime::new()?;
     for (vms, latency) in args.vms.iter().flat_map(|vms| args.latency.iter().map(move |latency| (*vms, *latency))) {
         let mut command = Command::new(&new);
-        command.args(["sim", "--plain", "--listen", "127.0.0.1:0", "--pace", "0", "--hosts", "64", "--datastores", "8"]);
+        command.args([
+            "sim",
+            "--plain",
+            "--listen",
+            "127.0.0.1:0",
+            "--pace",
+            "0",
+            "--hosts",
+            "64",
+            "--datastores",
+            "8",
+        ]);
         command.args(["--vms", &vms.to_string(), "--latency", &latency.to_string()]);
         let sim = Server::start(command, "VCENTER_HOST=")?;
         let mut measured = Vec::new();
@@ -201,7 +212,10 @@ impl Measured {
         line("cold_page_ms", best_and_median(&mut self.cold_page));
         line("cold_page_requests", format!("{} (bar: at most 4)", self.cold_page_requests));
         line("cold_page_mb", format!("{:.2} (bar: at most 2 at 10,000)", self.cold_page_mb));
-        line("second_page_ms", format!("{} (bar: no slower than the cold page)", best_and_median(&mut self.second_page)));
+        line(
+            "second_page_ms",
+            format!("{} (bar: no slower than the cold page)", best_and_median(&mut self.second_page)),
+        );
         line("cache_load_requests", format!("{} (bar: at most 3)", self.load_requests));
         line("cache_load_mb", format!("{:.2}, reads of pages meanwhile included", self.load_mb));
         line("warm_page_ms", format!("{} (bar: 2 at 10,000)", best_and_median(&mut self.warm_page)));
