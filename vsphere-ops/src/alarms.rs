@@ -91,7 +91,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Those of the server.
+    /// Server errors.
     pub async fn triggered_alarms(&self) -> Result<Vec<TriggeredAlarm>> {
         let root: Mo<Folder> = Mo::new(self, &self.content().root_folder, None);
         root.triggered_alarms().await
@@ -114,7 +114,7 @@ impl<M: ManagedObject> Mo<M> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where the object is gone, and those of the server.
+    /// `not_found` if the object no longer exists, and server errors.
     pub async fn triggered_alarms(&self) -> Result<Vec<TriggeredAlarm>> {
         Ok(self.known_alarms().await?.0)
     }
@@ -169,7 +169,7 @@ pub struct AlarmQuery {
 /// ```
 ///
 /// # Errors
-/// `not_found` or `ambiguous` where the object is not exactly one, and those of the server.
+/// `not_found` or `ambiguous` if not exactly one object matches, and server errors.
 pub async fn list(client: &Client, query: &AlarmQuery) -> Result<Page<TriggeredAlarm>> {
     let (mut alarms, gaps) = match &query.entity {
         Some(entity) => client.get::<ManagedEntity>(entity).await?.known_alarms().await?,

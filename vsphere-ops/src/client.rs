@@ -1,17 +1,16 @@
 //! The client of one vCenter or ESXi host.
 //!
-//! A [`Client`] is one session. It is cheap to clone and safe to use from many tasks: they share the session, and one
-//! of them opens it anew, for all, when the server has lost it. What a call does about failures:
+//! A [`Client`] is one session. It is cheap to clone and safe to use from many tasks: they share the session, and one of them
+//! renews it for all when the server has lost it. Failures are handled as follows:
 //!
-//! - A connection that fails, and HTTP 429, 502, 503 and 504, are tried again a few times, with growing and spread
-//!   waits or as the server's `Retry-After` says. A request that only reads is repeated whatever became of it; another
-//!   one only where it surely was not carried out.
-//! - A session that was lost is renewed once, and the request sent again. `NotAuthenticated` in the new session is
-//!   reported: it also means that the user may not do this.
-//! - A login that the server refuses is reported with its cause, and not repeated for five minutes, as refusals lock
-//!   accounts.
-//! - Dropping a future ends the waiting at any time. Views and collectors that the server makes meanwhile are
-//!   destroyed in the background.
+//! - After a connection failure, and after HTTP 429, 502, 503 and 504, a request is repeated a few times, with growing random
+//!   waits, or as the server's `Retry-After` says. A request that only reads is always repeated; any other only if it surely was
+//!   not carried out.
+//! - A lost session is renewed once, and the request is sent again. `NotAuthenticated` in the new session is reported: it can
+//!   also mean that the user lacks a privilege.
+//! - A refused login is reported with its cause, and not repeated for five minutes, since refused logins lock accounts.
+//! - Dropping a future ends the waiting at any time. Views and collectors that the server has created for it are destroyed in
+//!   the background.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ use crate::vm::{VmCache, VmMirror};
 
 /// A connection to one vCenter or ESXi host. Cheap to clone; clones share the session.
 ///
-/// The session is kept alive while it is idle, and renewed once when the server has lost it. It ends with
+/// The session is kept alive while it is idle, and renewed when the server has lost it. It ends with
 /// [`logout`](Self::logout), or in the background when the last clone is dropped; at the end of a program the runtime
 /// may be gone before that is done, so call `logout` there.
 ///
@@ -63,8 +62,8 @@ impl Client {
     /// Connects and logs in.
     ///
     /// # Errors
-    /// `auth` for a wrong user name or password, `connection` when the server is not reached or its certificate is not
-    /// trusted, `config` or `invalid_argument` for a setting that makes no sense.
+    /// `auth` for a wrong user name or password, `connection` if the server can't be reached or its certificate is not
+    /// trusted, `config` or `invalid_argument` for an invalid setting.
     pub async fn connect(config: Config) -> Result<Self> {
         Ok(Self::over(Connection::open(config).await?, None))
     }
@@ -74,8 +73,8 @@ impl Client {
         Self { connection, caller, limit, scope: None, cache: None }
     }
 
-    /// The same session, with a limit on the time that each request may take in all: repetitions, waits between them
-    /// and the renewal of a lost session included.
+    /// The same session, with a time limit for each request, including repetitions, the waits between them, and the renewal of a
+    /// lost session.
     ///
     /// Waiting for a task or for changes keeps a request open for up to 30 s, so a shorter limit cuts it. To limit an
     /// operation of several requests, put `tokio::time::timeout` around it: dropping it is safe at any time.
@@ -119,7 +118,7 @@ impl Client {
         Self { scope: Some(scope.clone()), ..self.clone() }
     }
 
-    /// The same session, which looks virtual machines up in a cache while that is current, and not on the server.
+    /// The same session, which looks VMs up in a cache while that is current, and not on the server.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -163,11 +162,11 @@ impl Client {
         self.limit
     }
 
-    /// Logs out and ends the session, for all clones. What they send afterwards fails with the code `auth`; it does
-    /// not log in again.
+    /// Logs out and ends the session, for all clones. Their later requests fail with the code `auth`, and do not log in
+    /// again.
     ///
     /// # Errors
-    /// Those of the connection; the session is forgotten all the same.
+    /// Connection errors; the session is forgotten in any case.
     pub async fn logout(&self) -> Result<()> {
         Ok(self.connection.end().await?)
     }
@@ -177,7 +176,7 @@ impl Client {
         self.connection.check_logged_in("ask").is_err()
     }
 
-    /// What the server says of itself: product, version, and the managers that it has.
+    /// The server's description of itself: product, version, and its managers.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -191,12 +190,12 @@ impl Client {
         &self.connection.content
     }
 
-    /// Whether the server is a vCenter; else it is an ESXi host.
+    /// Whether the server is a vCenter; otherwise it is an ESXi host.
     pub fn is_vcenter(&self) -> bool {
         self.capabilities().vcenter
     }
 
-    /// What the server can do, as far as that is known without asking it.
+    /// What the server can do, as far as it is known without a request.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -212,7 +211,7 @@ impl Client {
         capability::of(&self.connection)
     }
 
-    /// Says before it is tried that an operation needs a vCenter; `operation` is a verb phrase such as `clone`.
+    /// Fails if the server is not a vCenter, before `operation`, a verb phrase such as `clone`, is tried.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -225,20 +224,20 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// `unsupported`, with what to do instead, where the server is an ESXi host.
+    /// `unsupported` if the server is an ESXi host.
     pub fn require_vcenter(&self, operation: &str) -> Result<()> {
         capability::require_vcenter(&self.connection, operation)
     }
 
-    /// Says before it is tried that an operation changes something that the server's licence keeps from being changed.
+    /// Fails if the licence of the server allows only reads, before `operation` is tried.
     ///
     /// # Errors
-    /// `unsupported` where the server has refused a change in this session with `RestrictedVersion`.
+    /// `unsupported` if the server has refused a change in this session with `RestrictedVersion`.
     pub fn require_writable(&self, operation: &str) -> Result<()> {
         capability::require_writable(&self.connection, operation)
     }
 
-    /// The version of the API that is spoken with the server.
+    /// The version of the API that client and server use.
     pub fn api_version(&self) -> &str {
         self.connection.session.version()
     }
@@ -246,13 +245,13 @@ impl Client {
     /// The server's clock.
     ///
     /// # Errors
-    /// Those of the connection.
+    /// Connection errors.
     pub async fn server_time(&self) -> Result<DateTime> {
         Ok(self.raw::<ServiceInstance>(&service_instance()).current_time().await?)
     }
 
-    /// How far the server's clock is ahead of this machine's; negative where it is behind. To be added to local times
-    /// before they are compared with the server's. Exact to half the round trip.
+    /// How far the server's clock is ahead of the local one; negative if it is behind. Add it to local times before you compare
+    /// them with times of the server. Its precision is half a round trip.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -267,7 +266,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Those of the connection.
+    /// Connection errors.
     pub async fn clock_offset(&self) -> Result<TimeDelta> {
         let before = Utc::now();
         let server = self.server_time().await?;
@@ -275,7 +274,7 @@ impl Client {
         Ok(server.to_utc() - middle)
     }
 
-    /// The vSphere Automation API (REST) of a vCenter, with a session of its own that is opened when it is first used.
+    /// The vSphere Automation API (REST) of a vCenter, with a session of its own that is opened at the first request.
     ///
     /// ```no_run
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -285,13 +284,13 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// `unsupported` where the server is an ESXi host.
+    /// `unsupported` if the server is an ESXi host.
     pub fn rest(&self) -> Result<Rest> {
         self.require_vcenter("use the Automation API")?;
         Ok(Rest::new(Arc::clone(&self.connection), self.limit))
     }
 
-    /// A handle of the managed object with this reference, to call the API's own methods on.
+    /// A handle of the managed object with this reference, to call methods of the API.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {

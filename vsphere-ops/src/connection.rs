@@ -182,7 +182,7 @@ impl Connection {
         done
     }
 
-    /// Ends the session, for all clones and for good.
+    /// Ends the session, for all clones, permanently.
     async fn log_out(&self) -> Result<()> {
         // Whoever renews the session right now finishes first, so that no session is left over.
         let _nobody_renews = self.renewals.lock().await;

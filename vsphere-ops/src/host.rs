@@ -49,7 +49,7 @@ pub struct HostQuery {
     pub cluster: Option<String>,
     /// `connected`, `disconnected`, `not_responding` or `maintenance`.
     pub state: Option<String>,
-    /// Whether the machines of each host are counted. From a [cache](Client::with_cache) that costs nothing; the server has to
+    /// Whether the VMs of each host are counted. From a [cache](Client::with_cache) that costs nothing; the server has to
     /// name them all.
     pub count_vms: bool,
     /// The most to answer with.
@@ -94,7 +94,7 @@ pub struct HostSummary {
     pub memory_mb: Option<i64>,
     /// Memory in use in MiB.
     pub memory_usage_mb: Option<i32>,
-    /// How many virtual machines, templates included, are registered on it; not where that was not asked for.
+    /// How many VMs, templates included, are registered on it; not where that was not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vms: Option<usize>,
 }
@@ -125,8 +125,8 @@ const SHOWN: [&str; 7] = [
 /// ```
 ///
 /// # Errors
-/// `not_found` or `ambiguous` where the cluster is not exactly one, `invalid_argument` for a state that does not exist,
-/// and those of the server.
+/// `not_found` or `ambiguous` if the cluster is not exactly one, `invalid_argument` for a state that does not exist,
+/// and server errors.
 pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary>> {
     let wanted = query.state.as_deref().map(State::parse).transpose()?;
     let container = match &query.cluster {
@@ -145,7 +145,7 @@ pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary
     });
     let window = Window::of(fitting, ByName::clone, query.limit, query.cursor.as_deref())?;
     let references = window.items.iter().map(|key| ManagedObjectReference::new("HostSystem", &key.id));
-    // A host says how many machines it has only by naming them all.
+    // A host says how many VMs it has only by naming them all.
     let known = client.cache_of::<VirtualMachine>().await.map(|cache| cache.by_host());
     let paths: Vec<&'static str> =
         SHOWN.into_iter().chain((query.count_vms && known.is_none()).then_some(host::VM.path())).collect();

@@ -1,4 +1,4 @@
-//! A live mirror of a part of the inventory: answers from memory, and says how fresh they are.
+//! A mirror of a part of the inventory, which follows the server and answers from memory, with the age of the answers.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -18,9 +18,9 @@ use crate::page::{ByName, Page, Window};
 use crate::read::Select;
 use crate::watch::{Change, Freshness, Told, Watch};
 
-/// A live mirror of the objects of type `M`, with a row of type `R` for each.
+/// A mirror of the objects of type `M`, with a row of type `R` for each, which follows the server.
 ///
-/// It survives reconnects: until all objects were told anew, it answers with what it knew, and
+/// It survives reconnects: until all objects have been reported again, it answers with what it knew, and
 /// [`is_live`](Self::is_live) is false. Objects whose required properties can't be read are not in it. Cheap to clone;
 /// the watch behind it ends with the last clone.
 ///
@@ -118,7 +118,7 @@ where
     /// ```
     ///
     /// # Errors
-    /// Those of the watch.
+    /// The errors of the watch.
     pub async fn start<S>(mut watch: Watch<M, S>) -> Result<Self>
     where
         S: Select<M, Row = R> + Unpin + Send + 'static,
@@ -254,7 +254,7 @@ where
         self.state(ended)
     }
 
-    /// The error that the watch has ended with; the mirror is to be started anew then.
+    /// The error that the watch has ended with; the mirror is to be started again then.
     ///
     /// ```no_run
     /// # async fn run(mut vms: vsphere_ops::Inventory<vsphere_ops::managed::VirtualMachine, ()>) {
@@ -317,7 +317,7 @@ where
     // After a resync the objects gather here, and are shown when they are complete.
     let mut gathering: Option<Gathered<M, S::Row>> = Some(Gathered::default());
     while let Some(first) = poll_fn(|context| watch.poll_told(context)).await {
-        // Whatever waits comes along: who is told of each change would be told too often, and the map is copied once.
+        // Whatever waits comes along: a consumer that is told of each change would be told too often, and the map is copied once.
         let mut told = vec![first];
         while told.len() < 1000
             && let Some(Some(next)) = poll_fn(|context| watch.poll_told(context)).now_or_never()

@@ -1,4 +1,4 @@
-//! Idiomatic async operations on VMware vSphere: vCenter and ESXi.
+//! Async operations on VMware vSphere: vCenter and ESXi.
 //!
 //! ```no_run
 //! use futures::TryStreamExt;
@@ -33,31 +33,31 @@
 //! |---|---|
 //! | connect, to one server or several | [`Config`], [`Client`], [`Clients`] |
 //! | find objects | [`find`], [`name`] |
-//! | read properties, also into structs of one's own | [`read`], [`properties!`] |
-//! | follow changes, or have all objects in memory | [`watch`], [`Inventory`] |
+//! | read properties, also into your own structs | [`read`], [`properties!`] |
+//! | follow changes, or keep objects in a cache that follows the server | [`watch`], [`Inventory`] |
 //! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
-//! | change a machine's disks, CD drives, network adapters and serial ports | [`disk`], [`media`], [`nic`], [`serial`] |
-//! | look back and measure | [`events`], [`alarms`], [`stats`], [`performance`] |
-//! | make, clone, change and delete machines | [`vm`], [`placement`] |
-//! | move files | [`transfer`], [`DatastorePath`] |
-//! | show lists and details to people | [`vm`], [`host`], [`datastore`], [`network`], [`pool`], [`vcenter`] |
+//! | change the disks, CD drives, network adapters and serial ports of a VM | [`disk`], [`media`], [`nic`], [`serial`] |
+//! | read events, alarms, statistics and counters | [`events`], [`alarms`], [`stats`], [`performance`] |
+//! | create, clone, change and delete VMs | [`vm`], [`placement`] |
+//! | transfer files | [`transfer`], [`DatastorePath`] |
+//! | show lists and details | [`vm`], [`host`], [`datastore`], [`network`], [`pool`], [`vcenter`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
-//! | know who the server is and what the user may do | [`Certificate`], [`rights`] |
-//! | know what went wrong | [`Error`] |
+//! | identify the server, and the privileges of the user | [`Certificate`], [`rights`] |
+//! | handle errors | [`Error`] |
 //!
 //! # Handles
 //!
-//! A [`Mo`] is an object that was found: it derefs to the API's own handle, so that each of the API's methods is there,
+//! A [`Mo`] is a handle of an object that was found. It derefs to the handle of the API, which has every method of the API,
 //! and adds the operations of this crate. [`managed`] has the handles and the properties of each managed object,
 //! [`types`] the API's data, enumerations, events and faults. [`Client::raw`] makes a handle of any reference.
 //!
-//! # What to know before
+//! # Rules
 //!
-//! - A program should end with [`Client::logout`]: sessions that nobody ends count against the server's limit.
+//! - A program should end with [`Client::logout`]: sessions that are not ended count against the server's limit.
 //! - Builders ([`Query`], [`Task`], [`Watch`], transfers) send nothing before they are awaited or polled.
-//! - Dropping a future is safe at any time, and ends the waiting alone: a task goes on at the server.
-//! - Names are not unique, and people rename: keep ids ([`Mo::id`]) within one vCenter, instance UUIDs beyond it.
-//! - An error tells whether the request may have been carried out: see [`Error::sent`].
+//! - Dropping a future is safe at any time. It ends only the waiting: a task continues on the server.
+//! - Names are not unique, and they change: store ids ([`Mo::id`]) for one vCenter, and instance UUIDs across several.
+//! - An error says whether the request may have been carried out: see [`Error::sent`].
 
 pub mod alarms;
 mod capability;

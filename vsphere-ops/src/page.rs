@@ -35,21 +35,21 @@ use crate::gaps::Gaps;
 /// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct Page<T> {
-    /// What is on the page.
+    /// The items of the page.
     pub items: Vec<T>,
-    /// How many that is.
+    /// The number of items on the page.
     pub returned: usize,
-    /// How many there are in all that fit the query.
+    /// The number of all items that match the query.
     pub total: usize,
-    /// Whether there are more after this page.
+    /// Whether more items follow this page.
     pub truncated: bool,
-    /// What to ask the next page with.
+    /// The cursor of the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// How fresh the page is, where it comes from memory; one that the server was asked for is as it is now.
+    /// The age of the page if it comes from a cache; absent if it was read from the server.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub freshness: Option<Freshness>,
-    /// What the page does not know of its items, and why.
+    /// The gaps in the items of the page, and their reasons.
     #[serde(flatten)]
     pub gaps: Gaps,
 }
@@ -76,7 +76,7 @@ impl<T> Page<T> {
     }
 }
 
-/// How fresh an answer from memory is.
+/// The age of an answer from a cache.
 ///
 /// ```
 /// use vsphere_ops::Freshness;

@@ -1,4 +1,4 @@
-//! Watches: the changes of objects as a stream, held back by the server until there are some.
+//! Watches: the changes of objects as a stream, delivered by long polls.
 //!
 //! ```
 //! use futures::TryStreamExt;
@@ -20,16 +20,16 @@
 //! # sim::documented(run);
 //! ```
 //!
-//! A watch first tells of all objects as they are ([`Change::Entered`]), says that this was all ([`Change::Live`]), and
-//! goes on with what changes. However many watch the same properties of the same objects, the server has one property
-//! collector with one filter for them all, and it is destroyed when the last watch is dropped.
+//! A watch first reports all objects in their present state ([`Change::Entered`]), then [`Change::Live`], and then each
+//! change. All watches of the same properties of the same objects share one property collector with one filter on the server,
+//! which is destroyed when the last of them is dropped.
 //!
 //! What the connection suffers is mended: requests are sent again, a lost session is renewed, and where the server has
-//! forgotten what it had told, everything comes anew after a [`Change::Resync`]. A consumer that lags far behind gets
+//! forgotten what it had told, everything is read again after a [`Change::Resync`]. A consumer that lags far behind gets
 //! the same in place of an ever longer queue.
 //!
-//! - Nothing is sent before the stream is polled. To look now and then, use a [`Checker`]; to have all objects at hand,
-//!   an [`Inventory`](crate::Inventory).
+//! - Nothing is sent before the stream is polled. To ask for changes from time to time, use a [`Checker`]; to keep all objects
+//!   in memory, an [`Inventory`](crate::Inventory).
 //! - Watch few and small properties: `summary` and `guest` change all the time.
 //! - What happens between two looks of the server is one change: a watch tells states, [`events`](crate::events) history.
 
@@ -61,7 +61,7 @@ use driver::{Subscription, Verdict};
 use feed::{Feed, Held, Raw};
 
 impl Client {
-    /// Watches all objects of type `M` in the inventory, those to come included.
+    /// Watches all objects of type `M` in the inventory, including future ones.
     ///
     /// ```no_run
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -93,7 +93,7 @@ impl<M: ManagedObject> Mo<M> {
         Watch::new(self.client(), Objects::One(self.reference().clone()), select)
     }
 
-    /// Watches all objects of type `N` below this one, those to come included.
+    /// Watches all objects of type `N` below this one, including future ones.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -111,7 +111,7 @@ impl<M: ManagedObject> Mo<M> {
     }
 }
 
-/// Objects of type `M` that are to be watched.
+/// A watch of objects of type `M`.
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -134,13 +134,13 @@ pub struct WatchQuery<M> {
 }
 
 impl<M: ManagedObject> WatchQuery<M> {
-    /// Chooses the properties to watch. Only these, and the name, leave the server.
+    /// Selects the properties to watch. Only these, and the name, leave the server.
     pub fn select<S: Select<M>>(self, select: S) -> Watch<M, S> {
         Watch::new(&self.client, Objects::Below(self.container), select)
     }
 }
 
-/// A change of what is watched.
+/// A change of a watched object.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -164,7 +164,7 @@ impl<M: ManagedObject> WatchQuery<M> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Change<M: ManagedObject, R> {
-    /// An object is there: at the start, or because it was made, moved here, or became readable.
+    /// An object exists: at the start, or because it was created, moved here, or became readable.
     Entered {
         /// The object.
         object: Mo<M>,
@@ -180,12 +180,12 @@ pub enum Change<M: ManagedObject, R> {
         /// The paths of those that did; the name may be among them where it was not asked for.
         paths: Vec<&'static str>,
     },
-    /// An object is gone, or out of sight.
+    /// An object was deleted, moved away, or became unreadable.
     Left {
         /// The object.
         object: Mo<M>,
     },
-    /// An object is there, but a required property of it has no value or can't be read by this user.
+    /// An object exists, but a required property has no value or can't be read by this user.
     Unreadable {
         /// The object.
         object: Mo<M>,
@@ -195,14 +195,13 @@ pub enum Change<M: ManagedObject, R> {
     /// All that was told is void, because the server or this consumer lost the thread. Each object that is there enters
     /// anew, and [`Live`](Self::Live) says when that was all; who kept others may drop them then.
     Resync,
-    /// All objects that are there were told. What follows happens now.
+    /// All existing objects were reported. Everything that follows is a change.
     Live,
 }
 
 /// The changes of what is watched, as a stream. Nothing is sent before it is polled.
 ///
-/// It ends after an error that can't be mended, such as a missing right, and when the one object that it watches is
-/// gone.
+/// It ends after a permanent error, such as a missing privilege, and when the only object that it watches was deleted.
 ///
 /// ```no_run
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {

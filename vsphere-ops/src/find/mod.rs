@@ -22,7 +22,7 @@
 //! # sim::documented(run);
 //! ```
 //!
-//! A name or path that fits several objects is an error that lists them, never the first of them.
+//! A name or path that matches several objects is an error that lists them; the first one is never taken.
 
 pub(crate) mod inventory;
 pub(crate) mod names;
@@ -68,8 +68,8 @@ impl Client {
         Query::new(self, None, None)
     }
 
-    /// The objects of type `M` whose name fits the glob `pattern` (`web-*`), or, where it has a slash or is `**`, whose
-    /// inventory path does: `/fra1/vm/prod/*`, `/*/vm/**/web-0?`.
+    /// The objects of type `M` whose name matches the glob `pattern` (`web-*`), or, if it has a slash or is `**`, whose
+    /// inventory path matches: `/fra1/vm/prod/*`, `/*/vm/**/web-0?`.
     ///
     /// `*` stands for any name or part of one, `**` for any number of folders, none included. A path without a slash at
     /// its front starts at the root or below any datacenter: `vm/prod/*`. A slash in a name is written `%2f` in a path; a
@@ -79,19 +79,19 @@ impl Client {
     }
 
     /// The one object of type `M` with this name, inventory path (`/fra1/vm/prod/web/web-01`), id (`vm-65`),
-    /// reference (`VirtualMachine:vm-65`) or, of a machine or a host, UUID.
+    /// reference (`VirtualMachine:vm-65`) or, of a VM or a host, UUID.
     ///
     /// A name is taken as it is shown, also one with a slash (`a/b`), or as it stands in paths (`a%2fb`). Names are compared
     /// as they are first, then without regard to case. What is the id, UUID or path of one object and the name of another
     /// is `ambiguous`.
     ///
     /// # Errors
-    /// `not_found` where there is none, `ambiguous` with the path and id of each where several have the name.
+    /// `not_found` if there is none, `ambiguous`, with the path and id of each, if several have the name.
     pub async fn get<M: ManagedObject>(&self, what: &str) -> Result<Mo<M>> {
         one::get(self, None, what).await
     }
 
-    /// The object of type `M` that [`get`](Self::get) finds, or, where nothing is said, the only one that there is.
+    /// The object of type `M` that [`get`](Self::get) finds, or without a name the only one.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -106,7 +106,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Those of [`get`](Self::get); without a name `not_found` where there is none, and `ambiguous` with the path and id
+    /// The errors of [`get`](Self::get); without a name `not_found` if there is none, and `ambiguous` with the path and id
     /// of each where there are several.
     pub async fn get_or_only<M: ManagedObject>(&self, what: Option<&str>) -> Result<Mo<M>> {
         match what {
@@ -134,24 +134,24 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Those of the server.
+    /// Server errors.
     pub async fn get_many<M: ManagedObject>(&self, whats: &[&str]) -> Result<Vec<Result<Mo<M>>>> {
         one::get_many(self, None, whats).await
     }
 
-    /// The datacenter with this name, path or id: a place to look below.
+    /// The datacenter with this name, path or id, to look below it.
     ///
     /// # Errors
-    /// Those of [`get`](Self::get).
+    /// The errors of [`get`](Self::get).
     pub async fn datacenter(&self, what: &str) -> Result<Mo<Datacenter>> {
         self.get(what).await
     }
 
-    /// The inventory paths of objects, in one round trip. What a user may not see of a path is `…` at its front; the
-    /// path of an object that is gone is empty.
+    /// The inventory paths of objects, in one round trip. The part of a path that the user may not see is `…` at its front; the
+    /// path of a deleted object is empty.
     ///
     /// # Errors
-    /// Those of the server.
+    /// Server errors.
     pub async fn paths(&self, objects: &[ManagedObjectReference]) -> Result<Vec<String>> {
         let ancestry = Ancestry::read(self, objects).await?;
         Ok(objects.iter().map(|object| ancestry.path(object).unwrap_or_default()).collect())
@@ -166,7 +166,7 @@ impl<M: ManagedObject> Mo<M> {
 
     /// The objects of type `N` below this one whose name, or path from here, fits the glob `pattern`.
     ///
-    /// Below a datacenter a path may leave out the folder of the type: `prod/*` is `vm/prod/*` for machines.
+    /// Below a datacenter a path may leave out the folder of the type: `prod/*` is `vm/prod/*` for VMs.
     pub fn find<N: ManagedObject>(&self, pattern: &str) -> Query<N> {
         Query::new(self.client(), Some(self.reference().clone()), Some(pattern))
     }
@@ -175,7 +175,7 @@ impl<M: ManagedObject> Mo<M> {
     /// of the whole inventory.
     ///
     /// # Errors
-    /// Those of [`Client::get`].
+    /// The errors of [`Client::get`].
     pub async fn get<N: ManagedObject>(&self, what: &str) -> Result<Mo<N>> {
         one::get(self.client(), Some(self.reference()), what).await
     }
@@ -183,17 +183,17 @@ impl<M: ManagedObject> Mo<M> {
     /// The inventory path, in one round trip.
     ///
     /// # Errors
-    /// `not_found` where the object is gone.
+    /// `not_found` if the object no longer exists.
     pub async fn path(&self) -> Result<String> {
         let ancestry = Ancestry::read(self.client(), std::slice::from_ref(self.reference())).await?;
         ancestry.path(self.reference()).ok_or_else(|| gone("find the path of", self))
     }
 
-    /// What this object is in, outermost first and without the root folder: datacenter, folders, cluster, in one round
+    /// The ancestors of this object, outermost first and without the root folder: datacenter, folders, cluster, in one round
     /// trip.
     ///
     /// # Errors
-    /// `not_found` where the object is gone.
+    /// `not_found` if the object no longer exists.
     pub async fn ancestors(&self) -> Result<Vec<Ancestor>> {
         let ancestry = Ancestry::read(self.client(), std::slice::from_ref(self.reference())).await?;
         ancestry.ancestors(self.reference()).ok_or_else(|| gone("find the ancestors of", self))
@@ -204,7 +204,7 @@ fn gone<M: ManagedObject>(operation: &str, object: &Mo<M>) -> Error {
     Error::new(operation, ErrorKind::NotFound(no_longer(M::NAME, object.id()))).on(object.label())
 }
 
-/// Objects of type `M` that are to be read. Nothing is sent before a [`Selection`] of it is awaited.
+/// A query of objects of type `M`. Nothing is sent before a [`Selection`] of it is awaited.
 #[derive(Debug, Clone)]
 #[must_use = "a query is sent when its selection is awaited"]
 pub struct Query<M> {
@@ -232,7 +232,7 @@ impl<M: ManagedObject> Query<M> {
         Self { client: client.clone(), container, fit, object: PhantomData }
     }
 
-    /// Chooses the properties to read. Only these leave the server, and the name where a glob needs it.
+    /// Selects the properties to read. Only these leave the server, and the name if a glob needs it.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -250,7 +250,7 @@ impl<M: ManagedObject> Query<M> {
         Selection::new(self, select)
     }
 
-    /// Reads into a struct of one's own; see [`properties!`](crate::properties).
+    /// Reads into your own struct; see [`properties!`](crate::properties).
     pub fn select_as<R: Record<M>>(self) -> Selection<M, As<R>> {
         self.select(As::default())
     }
@@ -303,7 +303,7 @@ pub(crate) async fn names(
 /// Properties of one object, whatever its type.
 ///
 /// # Errors
-/// `not_found` where it is gone.
+/// `not_found` if it is gone.
 pub(crate) async fn detail(client: &Client, object: &ManagedObjectReference, paths: &[&'static str]) -> Result<Values> {
     let content = details(client, [object.clone()], paths).await?.pop();
     let gone = || Error::new("read", ErrorKind::NotFound(no_longer(&object.type_, &object.value)));
@@ -311,7 +311,7 @@ pub(crate) async fn detail(client: &Client, object: &ManagedObjectReference, pat
 }
 
 /// Properties of these objects, whatever their types; one that is gone is left out. An object may be given several times, by
-/// the devices of a machine for example; a read names it once.
+/// the devices of a VM for example; a read names it once.
 fn objects_spec(
     objects: impl IntoIterator<Item = ManagedObjectReference>,
     paths: &[&'static str],

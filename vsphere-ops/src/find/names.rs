@@ -1,7 +1,7 @@
 //! The names of all objects of a type: read in one answer, and once for all who look for one at the same time.
 //!
-//! Some names look like something else: a machine called `vm-65` where another one has this id, or `prod/web`. Who looks for an
-//! object by its id must not be given another one, nor in silence the one of two that was found first. All names are read for
+//! Some names look like something else: a VM called `vm-65` where another one has this id, or `prod/web`. Who looks for an
+//! object by its id must not be given another one, nor silently the one of two that was found first. All names are read for
 //! that, and those that look like something else are kept for a moment: looking up by id stays cheap.
 
 use std::collections::HashMap;

@@ -137,7 +137,7 @@ impl Look<'_> {
     }
 }
 
-/// Where looking for a machine without the server has led; `None` where the server has to be asked: for paths, and for what
+/// Where looking for a VM without the server has led; `None` where the server has to be asked: for paths, and for what
 /// the cache does not know.
 fn known<M: ManagedObject>(client: &Client, cache: &VmMirror, what: &str) -> Option<Step<M>> {
     let what = what.trim();

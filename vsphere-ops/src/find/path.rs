@@ -119,7 +119,7 @@ impl Ancestry {
             name: String::new(),
             parent: None,
         });
-        // What several specifications select comes in one part or in several. A machine in a vApp has no other parent.
+        // What several specifications select comes in one part or in several. A VM in a vApp has no other parent.
         entity.name = name_of(content).unwrap_or_else(|| std::mem::take(&mut entity.name));
         entity.parent = reference(PARENT).or_else(|| entity.parent.take()).or_else(|| reference(PARENT_VAPP));
     }
@@ -281,7 +281,7 @@ enum Start {
     Exact,
 }
 
-/// Reads `paths` of all objects of type `M` whose path fits, below `container` where the pattern is relative.
+/// Reads `paths` of all objects of type `M` whose path fits, below `container` if the pattern is relative.
 pub(super) async fn read_fitting<M: ManagedObject>(
     client: &Client,
     container: Option<&ManagedObjectReference>,

@@ -1,6 +1,6 @@
 //! Typed reads: which properties, and how their values become rows.
 //!
-//! A property is chosen by a constant of its managed object, several by a tuple, a struct of one's own by
+//! A property is chosen by a constant of its managed object, several by a tuple, your own struct by
 //! [`properties!`](crate::properties). Only what is chosen leaves the server.
 //!
 //! ```
@@ -88,7 +88,7 @@ pub use record::{As, Record};
 /// # sim::documented(run);
 /// ```
 pub trait Select<M> {
-    /// What a read gives for each object.
+    /// The row that a read returns for each object.
     type Row;
 
     /// Appends the paths of the properties.
@@ -149,7 +149,7 @@ tuples! {
     A B C D E F G H I J; A B C D E F G H I J K; A B C D E F G H I J K L;
 }
 
-/// A property, or that and why it has no value.
+/// A property, or the reason why it has no value.
 ///
 /// ```
 /// use vsphere_ops::PropertyState;
@@ -164,7 +164,7 @@ pub enum PropertyState<T> {
     Set(T),
     /// The object does not have it.
     Unset,
-    /// The server did not give it: mostly `NoPermission`.
+    /// The server did not return it, mostly with `NoPermission`.
     Unreadable(LocalizedMethodFault),
 }
 
@@ -357,7 +357,7 @@ pub struct Missing {
     pub path: String,
     /// Why: the name of the fault (`NoPermission`), or what was found in its place.
     pub reason: String,
-    /// The right that is missing (`System.Read`), where the server names it.
+    /// The missing privilege (`System.Read`), if the server names it.
     pub privilege: Option<String>,
 }
 
@@ -385,7 +385,7 @@ impl fmt::Display for Missing {
 
 /// The rows of a read, and what could not be read.
 ///
-/// A user who may not see everything gets what there is, and is told what was missing:
+/// A user with limited privileges gets the readable part, with a list of what is missing:
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {

@@ -233,7 +233,7 @@ impl Pages {
     /// Begins the read again.
     ///
     /// # Errors
-    /// `limit`, where it was broken off too often: half an answer is none.
+    /// `limit`, where it was broken off too often: half an answer is not an answer.
     fn restart(&mut self, view: Option<ViewGuard>, limit: impl FnOnce() -> Error) -> Result<()> {
         if let Some(view) = view {
             view.forget();

@@ -92,7 +92,7 @@ pub struct Task<T> {
 
 type Listener = Box<dyn Fn(Progress) + Send + Sync>;
 
-/// How far a task is.
+/// The progress of a task.
 ///
 /// ```
 /// use vsphere_ops::Progress;
@@ -106,13 +106,13 @@ type Listener = Box<dyn Fn(Progress) + Send + Sync>;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// Per cent of the work that is done.
+    /// Percentage of the work that is done.
     pub percent: u8,
-    /// Whether the task waits for its turn.
+    /// Whether the task is queued.
     pub queued: bool,
 }
 
-/// What happens to a task while one looks.
+/// An event of a task that is watched.
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -134,7 +134,7 @@ pub struct Progress {
 /// ```
 #[derive(Debug)]
 pub enum TaskEvent<T> {
-    /// It got on.
+    /// It made progress.
     Progress(Progress),
     /// It has succeeded. Nothing follows.
     Done(T),
@@ -245,7 +245,7 @@ impl<T> Task<T> {
         self
     }
 
-    /// Asks the server to cancel the task. Whether it does shows in how the task ends.
+    /// Asks the server to cancel the task. Whether it was cancelled shows in its outcome.
     ///
     /// ```no_run
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -263,7 +263,7 @@ impl<T> Task<T> {
     /// ```
     ///
     /// # Errors
-    /// A fault where the task can't be cancelled, and those of the connection.
+    /// A fault if the task can't be cancelled, and connection errors.
     pub async fn cancel(&self) -> Result<()> {
         let task: RawTask = self.client.raw(&self.reference);
         task.cancel_task().await.map_err(|error| Error::from(error).in_operation("cancel the task").on(&self.target))
@@ -290,7 +290,7 @@ impl<T: TaskResult> Task<T> {
     /// Waits for the end of the task, and calls `listener` whenever the server reports progress.
     ///
     /// # Errors
-    /// The fault that the task ended with; where its end is not known, [`ErrorKind::Unfinished`].
+    /// The fault that the task ended with; [`ErrorKind::Unfinished`] if its end is not known.
     pub async fn watch(mut self, listener: &(dyn Fn(Progress) + Send + Sync)) -> Result<T> {
         self.listener = None;
         let ended = wait_for(std::slice::from_ref(&self), &|_, progress| listener(progress)).await.pop();
@@ -372,7 +372,7 @@ impl<T> fmt::Debug for Task<T> {
     }
 }
 
-/// Waits for many tasks with one property collector and one filter, and gives the outcome of each, in order.
+/// Waits for many tasks with one property collector and one filter, and returns the outcome of each, in order.
 ///
 /// Listeners and deadlines of the tasks count. An outcome that is not known is [`ErrorKind::Unfinished`].
 ///
@@ -386,7 +386,7 @@ impl<T> fmt::Debug for Task<T> {
 ///     tasks.push(vm.power_off().await?);
 /// }
 /// let failed = wait_all(tasks).await.into_iter().filter_map(Result::err);
-/// failed.for_each(|error| println!("{error}")); // the error names its machine
+/// failed.for_each(|error| println!("{error}")); // the error names its VM
 /// # Ok(())
 /// # }
 /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
@@ -504,7 +504,7 @@ async fn at_most<T>(deadline: Option<Instant>, future: impl Future<Output = T>) 
 }
 
 impl Client {
-    /// The tasks that the server has started or ended lately, also those of others, in one request.
+    /// The recent tasks of the server, including those of other clients, in one request.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -518,7 +518,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Those of the server.
+    /// Server errors.
     pub async fn recent_tasks(&self) -> Result<Vec<TaskInfo>> {
         let manager = self.content().task_manager.clone().ok_or_else(|| {
             Error::new("list recent tasks", ErrorKind::Unsupported("the server has no task manager".to_owned()))
@@ -547,7 +547,7 @@ pub(crate) async fn start<T, M: ManagedObject>(
     start_for(object.client(), operation, object.label(), request).await
 }
 
-/// The same for what is meant, where that is not the object of the method, such as a machine that is to be made.
+/// The same for what is meant, where that is not the object of the method, such as a VM that is to be made.
 pub(crate) async fn start_for<T>(
     client: &Client,
     operation: &str,

@@ -1,4 +1,4 @@
-//! The making of a new machine.
+//! The making of a new VM.
 
 use serde::Deserialize;
 use vsphere_model::managed::{Datastore, Folder, HostSystem, Network, ResourcePool, VirtualMachine, datastore};
@@ -75,7 +75,7 @@ impl Firmware {
 }
 
 impl Mo<Folder> {
-    /// A new machine in this folder; nothing is sent before [`CreateVm::start`].
+    /// A new VM in this folder; nothing is sent before [`CreateVm::start`].
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -109,7 +109,7 @@ impl Mo<Folder> {
     }
 }
 
-/// A machine that is to be made: one CPU and 1 GiB of memory, without disk and adapter, unless more is said. It has a
+/// A VM that is to be made: one CPU and 1 GiB of memory, without disk and adapter, by default. It has a
 /// paravirtual SCSI controller.
 ///
 /// Where its pool, host or datastore is not given, one is chosen as [`placement`](crate::placement) says.
@@ -173,7 +173,7 @@ impl CreateVm {
         Self { guest_id: guest_id.to_owned(), ..self }
     }
 
-    /// What starts the guest operating system; without it, what vSphere uses for the guest.
+    /// What starts the guest operating system; by default, what vSphere uses for the guest.
     pub fn firmware(self, firmware: Firmware) -> Self {
         Self { firmware: Some(firmware), ..self }
     }
@@ -277,7 +277,7 @@ fn disk(gb: i64, provisioning: Provisioning) -> Poly<VirtualDevice> {
         thin_provisioned: Some(provisioning == Provisioning::Thin),
         ..Default::default()
     };
-    // An empty name: beside the machine's other files.
+    // An empty name: beside the VM's other files.
     backing.file_name = String::new();
     let mut disk = VirtualDisk { capacity_in_kb: gb << 20, ..Default::default() };
     disk.key = DISK;
@@ -302,7 +302,7 @@ fn adapter(backing: Poly<VirtualDeviceBackingInfo>) -> Poly<VirtualDevice> {
     Poly::new(adapter)
 }
 
-/// A machine that is to be made, in names.
+/// A VM that is to be made, in names.
 ///
 /// ```
 /// use vsphere_ops::placement::Placement;
@@ -326,7 +326,7 @@ pub struct NewVm {
     pub provisioning: Provisioning,
     /// The guest operating system, as vSphere calls it.
     pub guest_id: String,
-    /// What starts it; without it, what vSphere uses for the guest.
+    /// What starts it; by default, what vSphere uses for the guest.
     pub firmware: Option<Firmware>,
     /// The network of its adapter: name, path or id.
     pub network: Option<String>,
@@ -350,7 +350,7 @@ impl Default for NewVm {
     }
 }
 
-/// Makes a machine with a disk and a network adapter, and waits until it is there. It is off.
+/// Makes a VM with a disk and a network adapter, and waits until it is there. It is off.
 ///
 /// Where nothing is said of the network, the adapter gets the one that [`placement`](crate::placement) says; where there is
 /// no network, there is no adapter.
@@ -371,7 +371,7 @@ impl Default for NewVm {
 /// ```
 ///
 /// # Errors
-/// Those of [`CreateVm::start`] and of [`Place::network`](crate::placement::Place::network).
+/// The errors of [`CreateVm::start`] and of [`Place::network`](crate::placement::Place::network).
 pub async fn create(client: &Client, new: &NewVm) -> Result<VmReport> {
     checked_name(OPERATION, &new.name)?;
     let place = new.placement.find(client).await?;

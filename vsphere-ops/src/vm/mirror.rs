@@ -1,4 +1,4 @@
-//! The virtual machines in memory, listed without a request.
+//! The VMs in memory, listed without a request.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::page::{Freshness, Page};
 use crate::read::{Missing, Select, Values};
 use crate::untrusted::{self, Untrusted};
 
-/// A live mirror of all virtual machines, templates included, that answers a [`VmQuery`] from memory.
+/// A live mirror of all VMs, templates included, that answers a [`VmQuery`] from memory.
 ///
 /// What other clients change is in it within milliseconds; what this program changed is surely in it after
 /// [`refresh`](Self::refresh). Cheap to clone; the watches behind it end with the last clone.
@@ -46,13 +46,13 @@ use crate::untrusted::{self, Untrusted};
 #[derive(Clone)]
 pub struct VmMirror {
     client: Client,
-    /// Machines know their hosts by reference, people by name: the names of hosts stand beside.
+    /// VMs know their hosts by reference, people by name: the names of hosts stand beside.
     vms: Inventory<VirtualMachine, Row>,
     /// The number of changes by the client that the mirror surely holds.
     seen: Arc<AtomicU64>,
 }
 
-/// A cache of virtual machines for a [`Client`](crate::Client::with_cache), which may be there now and then: a [`VmMirror`], or what
+/// A cache of VMs for a [`Client`](crate::Client::with_cache), which may be there now and then: a [`VmMirror`], or what
 /// starts one when it is worth it.
 ///
 /// ```
@@ -75,7 +75,7 @@ pub trait VmCache: Send + Sync {
     async fn current(&self) -> Option<VmMirror>;
 }
 
-/// A virtual machine or a template in a [`VmMirror`].
+/// A VM or a template in a [`VmMirror`].
 ///
 /// ```
 /// use vsphere_ops::vm::MirroredVm;
@@ -89,7 +89,7 @@ pub struct MirroredVm {
     /// As in lists.
     #[serde(flatten)]
     pub summary: VmSummary,
-    /// Whether it is a template, which no list of machines shows.
+    /// Whether it is a template, which no list of VMs shows.
     pub template: bool,
 }
 
@@ -97,7 +97,7 @@ impl VmMirror {
     /// Starts the mirror, and waits until it is complete.
     ///
     /// # Errors
-    /// Those of the server.
+    /// Server errors.
     pub async fn start(client: &Client) -> Result<Self> {
         // What is looked up in the mirror must not hold the mirror.
         let client = client.without_cache();
@@ -152,7 +152,7 @@ impl VmMirror {
         Some(Freshness { live: self.is_current(), age: self.age()? })
     }
 
-    /// All machines and templates, sorted by name.
+    /// All VMs and templates, sorted by name.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -170,7 +170,7 @@ impl VmMirror {
         self.vms.sorted().iter().map(|entry| mirrored(entry, &hosts)).collect()
     }
 
-    /// Machines and templates by name, page by page: at most `limit` of them, those after the `next_cursor` of the page before.
+    /// VMs and templates by name, page by page: at most `limit` of them, those after the `next_cursor` of the page before.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -190,7 +190,7 @@ impl VmMirror {
         Ok(self.vms.page(limit, cursor)?.map(|entry| mirrored(&entry, &hosts)))
     }
 
-    /// The names of all machines and templates, and whether each is that of a template.
+    /// The names of all VMs and templates, and whether each is that of a template.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -205,7 +205,7 @@ impl VmMirror {
         self.vms.sorted().iter().map(|entry| (entry.object.label().to_owned(), entry.row.template)).collect()
     }
 
-    /// How many machines, templates included, are on each host, by the host's id.
+    /// How many VMs, templates included, are on each host, by the host's id.
     pub(crate) fn by_host(&self) -> HashMap<String, usize> {
         let mut by_host = HashMap::new();
         for host in self.vms.sorted().iter().filter_map(|entry| entry.row.host.as_ref()) {
@@ -217,17 +217,17 @@ impl VmMirror {
         by_host
     }
 
-    /// The name of the machine with this id.
+    /// The name of the VM with this id.
     pub(crate) fn name_of(&self, id: &str) -> Option<String> {
         self.vms.get(id).map(|entry| entry.object.label().to_owned())
     }
 
-    /// The machines with exactly this name.
+    /// The VMs with exactly this name.
     pub(crate) fn called(&self, name: &str) -> Vec<(ManagedObjectReference, String)> {
         self.vms.by_name(name).iter().map(|entry| named(entry)).collect()
     }
 
-    /// The machines that a user may mean by this name or id, whatever its form: as it is, else without spaces at its ends, else
+    /// The VMs that a user may mean by this name or id, whatever its form: as it is, else without spaces at its ends, else
     /// decoded, else without regard to case.
     pub(crate) fn named(&self, what: &str) -> Vec<(ManagedObjectReference, String)> {
         let decoded = name::decode(what.trim());
@@ -249,7 +249,7 @@ impl VmMirror {
         if found.is_empty() && decoded != what.trim() { alike(decoded.to_lowercase()) } else { found }
     }
 
-    /// The machine with this instance UUID, else those with this BIOS UUID, which copies share.
+    /// The VM with this instance UUID, else those with this BIOS UUID, which copies share.
     pub(crate) fn with_uuid(&self, uuid: &str) -> Vec<(ManagedObjectReference, String)> {
         let Some(uuid) = number(uuid) else { return Vec::new() };
         let all = self.vms.sorted();
@@ -291,7 +291,7 @@ impl VmMirror {
         self.is_current() && self.seen.load(Ordering::Acquire) >= changes
     }
 
-    /// Has the server asked at once, and waits until the mirror holds what it said of the machines: what was changed before
+    /// Has the server asked at once, and waits until the mirror holds what it said of the VMs: what was changed before
     /// is seen afterwards.
     ///
     /// ```
@@ -322,7 +322,7 @@ impl VmMirror {
         self.vms.age()
     }
 
-    /// The error that the mirror has ended with; it is to be started anew then.
+    /// The error that the mirror has ended with; it is to be started again then.
     ///
     /// ```no_run
     /// # async fn run(client: vsphere_ops::Client, mut mirror: vsphere_ops::vm::VmMirror) -> vsphere_ops::Result<()> {
@@ -342,7 +342,7 @@ impl VmMirror {
         self.vms.failure()
     }
 
-    /// Waits until a machine has changed since this clone last waited.
+    /// Waits until a VM has changed since this clone last waited.
     ///
     /// # Errors
     /// The mirror has ended with this error.
@@ -405,7 +405,7 @@ impl fmt::Debug for VmMirror {
     }
 }
 
-/// What a list shows and asks for. As in a list, a machine of which something can't be read is there all the same.
+/// What a list shows and asks for. As in a list, a VM of which something can't be read is there all the same.
 #[derive(Debug, Clone)]
 struct Row {
     power_state: Option<VirtualMachinePowerState>,

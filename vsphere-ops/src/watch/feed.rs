@@ -15,7 +15,7 @@ use vsphere_model::types::{
 use crate::error::Error;
 use crate::read::Values;
 
-/// How many changes may wait for a consumer beyond one per object. One that lags further is told the state anew.
+/// How many changes may wait for a consumer beyond one per object. One that lags further is told the whole state again.
 const BACKLOG: usize = 4096;
 
 /// How long the server may be silent before what is known is no longer taken as current. Where nothing happens it says so
@@ -193,7 +193,7 @@ impl State {
         whole
     }
 
-    /// Somebody wants the server to be asked at once. The number of his question.
+    /// Somebody wants the server to be asked at once. The number of that question.
     pub(super) fn ask(&mut self) -> u64 {
         self.asked += 1;
         self.asked
@@ -304,7 +304,7 @@ impl State {
         self.reached = false;
     }
 
-    /// What is known is void: it comes anew.
+    /// What is known is void: it is read again.
     pub(super) fn void(&mut self) {
         if self.complete || !self.objects.is_empty() {
             self.tell(Raw::Resync);
