@@ -130,7 +130,8 @@ async fn parallel_callers_of_a_refusal_that_stays_share_one_login() {
     for done in join_all(reads).await {
         assert_eq!(code(done.unwrap()), "session");
     }
-    assert_eq!(vcenter.count("Login"), 2);
+    // Two, and one more if a view was made in the second session before that was ended: see above.
+    assert!((2..=3).contains(&vcenter.count("Login")), "{} logins", vcenter.count("Login"));
     client.logout().await.unwrap();
     assert!(vcenter.state().sessions.is_empty());
 }
