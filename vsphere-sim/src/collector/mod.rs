@@ -47,7 +47,7 @@ pub(crate) const METHODS: Methods = &[
     ("PropertyCollector", "RetrievePropertiesEx", Handler::Read(retrieve_ex)),
     ("PropertyCollector", "ContinueRetrievePropertiesEx", Handler::Read(continue_retrieve)),
     ("PropertyCollector", "CancelRetrievePropertiesEx", Handler::Read(cancel_retrieve)),
-    ("PropertyCollector", "CheckForUpdates", Handler::Write(updates::check)),
+    ("PropertyCollector", "CheckForUpdates", Handler::Wait(updates::check)),
     ("PropertyCollector", "WaitForUpdates", Handler::Wait(updates::wait)),
     ("PropertyCollector", "WaitForUpdatesEx", Handler::Wait(updates::wait_ex)),
     ("PropertyCollector", "CancelWaitForUpdates", Handler::Write(updates::cancel)),

@@ -50,9 +50,34 @@ struct Question {
     limit: usize,
 }
 
-pub(super) fn check(world: &mut World, call: &Call) -> Outcome<Reply> {
-    let question = Question { version: call.opt("version")?.unwrap_or_default(), limit: usize::MAX };
-    Ok(answer(world, call, &question)?.map_or(Reply::NONE, Reply::Xml))
+/// What the filters of a collector tell somebody who knows nothing yet. It is found out while others may read, since it takes
+/// long in a large inventory.
+#[derive(Default)]
+struct Prepared(Vec<(Moref, Vec<Update>, Told)>);
+
+impl Prepared {
+    fn of(call: &Call, question: &Question) -> Outcome<Self> {
+        if !question.version.is_empty() {
+            return Ok(Self::default());
+        }
+        let (world, session) = (call.core.read(), call.session()?);
+        let own = world.sessions.get(session).and_then(|own| own.collectors.by_id.get(&call.target.value));
+        let filters = own.map(Collector::filters).unwrap_or_default();
+        let prepare = |reference: &Moref| {
+            let mut told = Told::default();
+            let updates = world.get::<Filter>(reference)?.updates(&world, session, &mut told);
+            Ok((reference.clone(), updates, told))
+        };
+        filters.iter().map(prepare).collect::<Outcome<_>>().map(Self)
+    }
+}
+
+pub(super) fn check(call: Arc<Call>) -> Waiting {
+    Box::pin(async move {
+        let question = Question { version: call.opt("version")?.unwrap_or_default(), limit: usize::MAX };
+        let prepared = Prepared::of(&call, &question)?;
+        Ok(answer(&mut call.core.write(), &call, &question, prepared)?.map_or(Reply::NONE, Reply::Xml))
+    })
 }
 
 pub(super) fn wait(call: Arc<Call>) -> Waiting {
@@ -85,11 +110,12 @@ async fn wait_for(call: &Call, question: Question, time: Option<Duration>) -> Ou
     let deadline = Instant::now() + time.unwrap_or(Duration::from_secs(30 * 60));
     let mut changes = call.core.changes();
     let mut cancelled = None;
+    let mut prepared = Prepared::of(call, &question)?;
     loop {
         changes.mark_unchanged();
         {
             let mut world = call.core.write();
-            if let Some(update) = answer(&mut world, call, &question)? {
+            if let Some(update) = answer(&mut world, call, &question, std::mem::take(&mut prepared))? {
                 return Ok(Reply::Xml(update));
             }
             let now = collectors(&mut world, call)?.get(&call.target.value).cancelled;
@@ -112,16 +138,22 @@ pub(super) fn cancel(world: &mut World, call: &Call) -> Outcome<Reply> {
 }
 
 /// The update set that answers the question, if there is news.
-fn answer(world: &mut World, call: &Call, question: &Question) -> Outcome<Option<Encoder>> {
+fn answer(world: &mut World, call: &Call, question: &Question, prepared: Prepared) -> Outcome<Option<Encoder>> {
     let session = call.session()?.to_owned();
     let mut collector = std::mem::take(collectors(world, call)?.get(&call.target.value));
-    let outcome = collector.answer(world, &session, question);
+    let outcome = collector.answer(world, &session, question, prepared);
     *collectors(world, call)?.get(&call.target.value) = collector;
     outcome
 }
 
 impl Collector {
-    fn answer(&mut self, world: &mut World, session: &str, question: &Question) -> Outcome<Option<Encoder>> {
+    fn answer(
+        &mut self,
+        world: &mut World,
+        session: &str,
+        question: &Question,
+        prepared: Prepared,
+    ) -> Outcome<Option<Encoder>> {
         if let Some((asked, last)) = &self.last
             && *asked == question.version
             && !asked.is_empty()
@@ -134,6 +166,11 @@ impl Collector {
             self.rest.clear();
             for filter in &self.filters {
                 world.quietly_edit::<Filter>(filter)?.told = Told::default();
+            }
+            // What has changed since it was prepared is told next.
+            for (filter, updates, told) in prepared.0.into_iter().filter(|(filter, ..)| self.filters.contains(filter)) {
+                world.quietly_edit::<Filter>(&filter)?.told = told;
+                self.rest.extend(updates.into_iter().map(|update| (filter.clone(), update)));
             }
         } else if question.version != self.version.to_string() {
             let message = format!("The version '{}' is not one that this collector gave.", question.version);
