@@ -13,10 +13,10 @@ use std::{
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
-        mpsc::{self, Receiver, SyncSender, TrySendError},
+        mpsc::{self, Receiver, SyncSender, TryRecvError, TrySendError},
     },
-    thread,
-    time::Duration,
+    thread::{self, Thread},
+    time::{Duration, Instant},
 };
 
 use chrono::{SecondsFormat, Utc};
@@ -28,6 +28,9 @@ const MOST_LINES: usize = 1024;
 
 /// The most bytes that wait to be written.
 const MOST_BYTES: usize = 4 << 20;
+
+/// So many bytes do not wait until the thread looks again.
+const MANY_BYTES: usize = 64 << 10;
 
 /// How long a writer that is not ready (a terminal without blocking) is left alone.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -65,6 +68,7 @@ pub(crate) fn flush(limit: Duration) {
 pub(crate) struct Log {
     queue: SyncSender<Job>,
     shared: Arc<Shared>,
+    writer: Option<Thread>,
 }
 
 #[derive(Default)]
@@ -87,15 +91,18 @@ impl Log {
         let shared = Arc::new(Shared::default());
         let writing = Arc::clone(&shared);
         // Without its thread the log is dropped line by line, and the program works on.
-        let _ = thread::Builder::new().name("log".to_owned()).spawn(move || write(&jobs, output, &writing));
-        Self { queue, shared }
+        let started = thread::Builder::new().name("log".to_owned()).spawn(move || write(&jobs, output, &writing));
+        Self { queue, shared, writer: started.ok().map(|handle| handle.thread().clone()) }
     }
 
     /// Queues a line, or drops it.
     fn line(&self, line: Vec<u8>) {
         let bytes = line.len();
-        let fits = self.shared.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes <= MOST_BYTES;
-        if !fits || self.queue.try_send(Job::Line(line)).is_err() {
+        let waiting = self.shared.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if waiting > MANY_BYTES {
+            self.writer.iter().for_each(Thread::unpark);
+        }
+        if waiting > MOST_BYTES || self.queue.try_send(Job::Line(line)).is_err() {
             self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -104,7 +111,10 @@ impl Log {
     fn flush(&self, limit: Duration) {
         let (done, written) = mpsc::sync_channel(1);
         match self.queue.try_send(Job::Flush(done)) {
-            Ok(()) => drop(written.recv_timeout(limit)),
+            Ok(()) => {
+                self.writer.iter().for_each(Thread::unpark);
+                let _ = written.recv_timeout(limit);
+            }
             // Nobody reads: a moment more or less does not help.
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
@@ -147,7 +157,7 @@ impl Drop for LogLine<'_> {
 /// Writes what comes, until nobody can log any more.
 fn write(jobs: &Receiver<Job>, output: impl Write, shared: &Shared) {
     let mut output = Lines::new(output);
-    for job in jobs {
+    while let Some(job) = next(jobs) {
         match job {
             Job::Line(line) => {
                 let dropped = shared.dropped.swap(0, Ordering::Relaxed);
@@ -157,6 +167,24 @@ fn write(jobs: &Receiver<Job>, output: impl Write, shared: &Shared) {
                 shared.waiting.fetch_sub(line.len(), Ordering::Relaxed);
             }
             Job::Flush(done) => drop(done.send(())),
+        }
+    }
+}
+
+/// How long the thread looks for more lines before it has itself woken for the next, and how often: to wake a thread costs a
+/// call more than to write its answer does.
+const LINGER: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The next job; `None` when nobody can log any more.
+fn next(jobs: &Receiver<Job>) -> Option<Job> {
+    let began = Instant::now();
+    loop {
+        match jobs.try_recv() {
+            Ok(job) => return Some(job),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) if began.elapsed() < LINGER => thread::park_timeout(LOOK),
+            Err(TryRecvError::Empty) => return jobs.recv().ok(),
         }
     }
 }
@@ -262,10 +290,7 @@ fn record(level: &str, message: &str, fields: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::{Mutex, mpsc::Sender},
-        time::Instant,
-    };
+    use std::sync::{Mutex, mpsc::Sender};
 
     use super::*;
 
