@@ -65,6 +65,7 @@ mod capability;
 mod certificate;
 mod client;
 mod clients;
+pub mod cluster;
 mod config;
 mod connection;
 pub mod datastore;

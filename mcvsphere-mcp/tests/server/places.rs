@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 use vsphere_ops::{
     Mo,
     managed::{
-        ComputeResource, Datastore, DistributedVirtualPortgroup, HostNetworkSystem, HostSystem, Network, ResourcePool,
-        compute_resource, datastore, host_system, network, resource_pool,
+        ClusterComputeResource, ComputeResource, Datastore, DistributedVirtualPortgroup, HostNetworkSystem, HostSystem,
+        Network, ResourcePool, cluster_compute_resource, compute_resource, datastore, host_system, network,
+        resource_pool,
     },
     types::{
-        DVPortgroupConfigSpec, HostPortGroupSpec, NumericRange, Poly, ResourceAllocationInfo, ResourceConfigSpec,
-        SharesInfo, SharesLevel, VMwareDVSPortSetting, VmwareDistributedVirtualSwitchTrunkVlanSpec,
+        ClusterConfigInfoEx, DVPortgroupConfigSpec, HostPortGroupSpec, NumericRange, Poly, ResourceAllocationInfo,
+        ResourceConfigSpec, SharesInfo, SharesLevel, VMwareDVSPortSetting, VmwareDistributedVirtualSwitchTrunkVlanSpec,
     },
 };
 use vsphere_sim::{Model, Size};
@@ -40,6 +41,47 @@ async fn a_datastore_tells_its_sizes_hosts_and_machines() {
         assert_eq!(info["vms"].as_array().unwrap().len(), vms.len().min(50));
     }
     assert_eq!(bad(&client, "get_datastore_info", json!({ "datastore": "none" })).await.0, "not_found");
+}
+
+#[tokio::test]
+async fn clusters_are_listed_with_what_the_server_says_of_them() {
+    let lab = Lab::of(Model::demo()).await;
+    let client = connect(lab.server(&[])).await;
+    let page = good(&client, "list_clusters", json!({})).await;
+    let select =
+        (cluster_compute_resource::NAME, cluster_compute_resource::SUMMARY, cluster_compute_resource::CONFIGURATION_EX);
+    let all = lab.client.all::<ClusterComputeResource>().select(select).await.unwrap();
+    assert_eq!((&page["total"], all.len() > 1), (&json!(all.len()), true), "{page:#}");
+    for (found, (name, summary, config)) in all {
+        let item = page["items"].as_array().unwrap().iter().find(|item| item["id"] == found.id()).unwrap();
+        let config = config.downcast_ref::<ClusterConfigInfoEx>().unwrap();
+        assert_eq!((&item["name"], &item["status"]), (&json!(name), &json!(summary.overall_status.as_str())));
+        assert_eq!(
+            (&item["hosts"], &item["usable_hosts"]),
+            (&json!(summary.num_hosts), &json!(summary.num_effective_hosts))
+        );
+        assert_eq!(
+            (&item["cpu_mhz"], &item["memory_bytes"]),
+            (&json!(summary.total_cpu), &json!(summary.total_memory))
+        );
+        let on = |enabled: Option<bool>| json!(enabled == Some(true));
+        assert_eq!(
+            (&item["drs"], &item["ha"]),
+            (&on(config.drs_config.enabled), &on(config.das_config.enabled)),
+            "{item:#}"
+        );
+        assert_eq!(item["failover_hosts"].is_null(), item["ha"] == false, "{item:#}");
+    }
+    // Page by page, and by a glob.
+    let first = good(&client, "list_clusters", json!({ "limit": 1, "fields": ["name"] })).await;
+    let second = good(&client, "list_clusters", json!({ "limit": 1, "cursor": first["next_cursor"] })).await;
+    assert_eq!(first["items"], json!([{ "name": page["items"][0]["name"] }]));
+    assert_eq!(second["items"][0], page["items"][1]);
+    let name = page["items"][1]["name"].as_str().unwrap();
+    assert_eq!(good(&client, "list_clusters", json!({ "filter": name })).await["total"], 1);
+    // A host without vCenter has none.
+    let host = Lab::of(Model::esxi()).await;
+    assert_eq!(good(&connect(host.server(&[])).await, "list_clusters", json!({})).await["items"], json!([]));
 }
 
 #[tokio::test]
