@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -28,6 +29,43 @@ struct Log {
     requests: Arc<Mutex<Vec<String>>>,
     returned: Arc<Mutex<Vec<(String, String)>>>,
     bytes: Arc<AtomicU64>,
+    planted: Arc<Mutex<Planted>>,
+}
+
+/// What happens before a request reaches the server.
+#[derive(Default)]
+struct Planted {
+    /// How many requests pass before it, and what it is.
+    next: Option<(usize, Change)>,
+    before: Option<String>,
+}
+
+type Change = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl std::fmt::Debug for Planted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Planted").field("before", &self.before).finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    /// Notes a request. Answers with what has to happen before it is passed on.
+    fn note(&self, request: String) -> Option<Change> {
+        let mut planted = self.planted.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = match &mut planted.next {
+            Some((0, _)) => planted.next.take().map(|(_, change)| change),
+            Some((left, _)) => {
+                *left -= 1;
+                None
+            }
+            None => None,
+        };
+        if due.is_some() {
+            planted.before = Some(request.clone());
+        }
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        due
+    }
 }
 
 impl CountingProxy {
@@ -63,6 +101,18 @@ impl CountingProxy {
     /// How many bytes the server has answered with, heads included.
     pub fn bytes(&self) -> u64 {
         self.log.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Has `change` happen after `skip` more requests, before the next one reaches the server. It takes the place of one
+    /// that was planted before and has not happened.
+    pub fn plant(&self, skip: usize, change: impl Future<Output = ()> + Send + 'static) {
+        let mut planted = self.log.planted.lock().unwrap_or_else(PoisonError::into_inner);
+        *planted = Planted { next: Some((skip, Box::pin(change))), before: None };
+    }
+
+    /// The request before which the planted change has happened; `None` where it has not.
+    pub fn planted_before(&self) -> Option<String> {
+        self.log.planted.lock().unwrap_or_else(PoisonError::into_inner).before.clone()
     }
 
     /// The requests after the last `Login`, without the `Logout` that ends the session.
@@ -109,7 +159,10 @@ async fn watch_requests(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHal
         seen.extend_from_slice(&chunk[..length]);
         // Noted before it is passed on: whoever has the answer finds the request in the log.
         while let Some((request, end)) = first_request(&seen) {
-            log.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+            if let Some(change) = log.note(request) {
+                // The server has not seen the end of the request yet.
+                change.await;
+            }
             seen.drain(..end);
         }
         to.write_all(&chunk[..length]).await?;
