@@ -56,13 +56,15 @@ impl Server {
             return Err(ErrorData::invalid_params(self.unknown_tool(&request.name), None));
         };
         let (name, spec) = (entry.tool.name, &entry.tool.spec);
-        let shown = audit::shown(&given, Some(entry));
-        let mut record = audit::Record::new(name, shown.clone(), &context, caller).kept_in(self.audit());
+        let mut record =
+            audit::Record::new(name, audit::shown(&given, Some(entry)), &context, caller).kept_in(self.audit());
         record.permission = Some(spec.permission);
         if let Some(refusal) = self.catalog().refusal(name, spec, caller) {
             return Ok(refused(record, ToolError::new(refusal.code, refusal.message), started));
         }
         let (plan, given) = self.plan_of(name, given);
+        // Without the confirmation, so that a preview is the same when the call is made again with it.
+        let shown = audit::shown(&given, Some(entry));
         let arguments = match entry.meant(given) {
             Ok(arguments) => arguments,
             Err(error) => return Ok(refused(record, error.in_tool(name), started)),
