@@ -1,7 +1,7 @@
 //! Asking before something is lost.
 //!
-//! A tool measures what a call would do and lose, and asks by [`Cx::confirm`]. How the question reaches the user depends on
-//! the client:
+//! A tool plans what a call would do, measures what it would lose, and asks by [`Cx::agreed`], which hands out the plan
+//! that the user agreed to. How the question reaches the user depends on the client:
 //!
 //! | the client | the question is |
 //! |---|---|
@@ -101,6 +101,11 @@ impl Call {
 }
 
 impl Cx {
+    /// Whether the user may have to be asked before this call.
+    pub(crate) fn asks(&self) -> bool {
+        self.server.asks_before(self.call.tool)
+    }
+
     /// Asks whether to go on, unless the settings or the preview make that needless.
     ///
     /// `measure` looks at what the call would do and lose. It is called again after a user has thought about it: what they
@@ -112,22 +117,39 @@ impl Cx {
     where
         F: Future<Output = Result<Preview>>,
     {
-        self.ask(measure).await?;
-        self.call.clear();
-        Ok(())
-    }
-
-    async fn ask<F>(&self, measure: impl Fn() -> F) -> Result<()>
-    where
-        F: Future<Output = Result<Preview>>,
-    {
-        if !self.server.asks_before(self.call.tool) {
+        if !self.asks() {
+            self.call.clear();
             return Ok(());
         }
+        let measure = &measure;
+        self.agreed(|| async move { Ok(((), measure().await?)) }).await
+    }
+
+    /// The plan that the user agreed to, or that needs no agreement: the very one to carry out.
+    ///
+    /// `measure` makes a plan and what is shown of it. It is called again after a user has thought about it, and the plan of
+    /// that time is handed out where it is shown just as the one that they agreed to. A plan refers to objects by their
+    /// ids, so that nothing is looked up by its name after this.
+    ///
+    /// # Errors
+    /// Each ends the call: `declined`, or the question itself where it has to go out as the call's answer.
+    pub(crate) async fn agreed<P, F>(&self, measure: impl Fn() -> F) -> Result<P>
+    where
+        F: Future<Output = Result<(P, Preview)>>,
+    {
+        let plan = self.ask(measure).await?;
+        self.call.clear();
+        Ok(plan)
+    }
+
+    async fn ask<P, F>(&self, measure: impl Fn() -> F) -> Result<P>
+    where
+        F: Future<Output = Result<(P, Preview)>>,
+    {
         let always = self.server.catalog().confirm_mode() == Mode::Always;
-        let preview = measure().await?;
-        if !preview.asks(always) {
-            return Ok(());
+        let (plan, preview) = measure().await?;
+        if !self.asks() || !preview.asks(always) {
+            return Ok(plan);
         }
         // A user who said no need not be asked whether they want something else.
         if self.call.plan.is_none()
@@ -144,7 +166,7 @@ impl Cx {
             match self.server.tokens().claim(token, terms, &state) {
                 Claim::Granted(claimed) => {
                     self.call.claim(claimed);
-                    return Ok(());
+                    return Ok(plan);
                 }
                 Claim::Replay(before) => return Err(self.call.answer_instead(before.outcome().await)),
                 Claim::Void(why) => void = Some(why),
@@ -167,9 +189,9 @@ impl Cx {
     }
 
     /// Asks a client of the older lifecycle, and waits.
-    async fn elicit<F>(&self, mut preview: Preview, measure: impl Fn() -> F) -> Result<()>
+    async fn elicit<P, F>(&self, mut preview: Preview, measure: impl Fn() -> F) -> Result<P>
     where
-        F: Future<Output = Result<Preview>>,
+        F: Future<Output = Result<(P, Preview)>>,
     {
         let mut text = preview.text();
         for _ in 0..ROUNDS {
@@ -182,9 +204,9 @@ impl Cx {
                 ),
             })?;
             agreed(answer)?;
-            let now = measure().await?;
+            let (plan, now) = measure().await?;
             if now.state() == preview.state() {
-                return Ok(());
+                return Ok(plan);
             }
             text = now.text_after(Some(Void::Changed));
             preview = now;

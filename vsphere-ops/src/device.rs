@@ -3,6 +3,9 @@
 //! A label is in the language of the server and may be chosen freely, so that nothing here knows one by heart: what a
 //! device is, its type says. A bare number is a key and never the number in a label, which some count from nought.
 
+mod handle;
+mod seen;
+
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
     ParaVirtualSCSIController, Poly, VirtualController, VirtualDevice, VirtualDeviceConfigSpec,
@@ -15,6 +18,9 @@ use vsphere_soap::object::DataType;
 use crate::error::{Candidate, Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::task::{self, BUSY, Task};
+
+pub use handle::Device;
+pub(crate) use seen::{Contents, DeviceChange, Seen};
 
 /// The unit of its own bus that a SCSI controller takes where it does not say.
 const SCSI_OWN_UNIT: i32 = 7;
@@ -166,10 +172,11 @@ impl Reconfigured {
     }
 }
 
-/// Changes the devices of a machine by one task, and reads them again. `plan` says how, or that nothing has to change.
+/// Adds devices to a VM by one task, and reads them again. `plan` says what goes where, or that nothing has to change.
 ///
-/// A machine that is busy is waited for. The change holds for the devices that were read alone: where somebody else
-/// changes them meanwhile, they are read anew, and `plan` is asked again.
+/// A VM that is busy is waited for. The plan holds for the devices that were read alone: where somebody else changes them
+/// meanwhile, they are read again, and `plan` is asked again. So it is for what can be placed elsewhere, and never for a
+/// device that a user has chosen: that is changed by a [`DeviceChange`].
 ///
 /// # Errors
 /// Those of `plan`, and the faults of the server with what helps against them.

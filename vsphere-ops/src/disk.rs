@@ -1,21 +1,28 @@
 //! The virtual disks of a machine.
 //!
 //! ```
-//! use vsphere_ops::disk::{self, Files, NewDisk};
+//! use vsphere_ops::disk::{Files, NewDisk};
+//! use vsphere_ops::managed::VirtualMachine;
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let added = disk::add(&client, "web-01", &NewDisk::gigabytes(40.0)).await?.disk;
-//! disk::resize(&client, "web-01", &added.label, 60.0).await?;
-//! disk::relocate(&client, "web-01", &added.label, "nvme-02").await?;
-//! disk::remove(&client, "web-01", &added.label, Files::Deleted).await?;
+//! let web = client.get::<VirtualMachine>("web-01").await?;
+//! let added = web.add_disk(&NewDisk::of_bytes(40 << 30)).await?.disk;
+//! let disk = web.disk(&added.label).await?;
+//! disk.resizing(60 << 30).await?.carry_out().await?;
+//!
+//! // Each plan holds for the disk as it was seen: after a change, get it again.
+//! let removal = web.disk(&added.label).await?.removal(Files::Deleted).await?;
+//! println!("{:?} with {:?} bytes written would be lost", removal.disk.file, removal.used_bytes);
+//! removal.carry_out().await?;
 //! # Ok(())
 //! # }
 //! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
 //! # sim::documented(run);
 //! ```
 //!
-//! A disk is named by its label (`Hard disk 2`), in whatever case, or by its key. Sizes are in GiB. Each operation takes
-//! one task and waits for it; a machine that is busy is waited for.
+//! A disk is named by its label (`Hard disk 2`), in whatever case, or by its key. Each operation takes one task and waits
+//! for it; a VM that is busy is waited for. What is planned is carried out on the very disk that was seen, or refused as
+//! `changed`.
 
 mod add;
 mod relocate;
@@ -28,23 +35,21 @@ use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
     Poly, VirtualController, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualDisk, VirtualDiskFlatVer2BackingInfo,
     VirtualDiskRawDiskMappingVer1BackingInfo, VirtualDiskSeSparseBackingInfo, VirtualDiskSparseVer2BackingInfo,
-    VirtualMachineFileLayoutEx,
+    VirtualMachineFileLayoutEx, VirtualMachinePowerState,
 };
 
-pub use add::{DiskMode, NewDisk, add};
-pub use relocate::{Relocation, relocate, relocation};
-pub use remove::{Files, Removal, removal, remove};
-pub use resize::resize;
+pub use add::{DiskMode, NewDisk};
+pub use relocate::Relocation;
+pub use remove::{Files, Removal};
+pub use resize::Resizing;
 
-use crate::client::Client;
 use crate::datastore_path::DatastorePath;
-use crate::device::{Devices, label};
+use crate::device::{Device, Devices, Seen, label};
 use crate::error::{Error, Result, invalid};
 use crate::mo::Mo;
 use crate::name::Glob;
 use crate::page::{Page, Window};
 use crate::units::gib;
-use crate::vm::power_state_name;
 
 /// The largest disk that there may be, in bytes.
 const LARGEST: i64 = 62 << 40;
@@ -108,7 +113,8 @@ impl Disk {
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let info = vsphere_ops::disk::info(&client, "web-01", "Hard disk 1").await?;
+/// # use vsphere_ops::managed::VirtualMachine;
+/// let info = client.get::<VirtualMachine>("web-01").await?.disk("Hard disk 1").await?.info().await?;
 /// println!("{} of {:?} bytes, {} snapshots", info.disk.label, info.used_bytes, info.snapshots.len());
 /// # Ok(())
 /// # }
@@ -123,7 +129,9 @@ pub struct DiskInfo {
     /// The machine's id.
     pub id: String,
     /// The machine's state: `powered_on`, `powered_off` or `suspended`.
-    pub power_state: &'static str,
+    #[serde(serialize_with = "crate::words::power_state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub power_state: VirtualMachinePowerState,
     /// What a list shows of it.
     #[serde(flatten)]
     pub disk: Disk,
@@ -171,7 +179,9 @@ pub struct DiskChange {
     /// The machine's id.
     pub id: String,
     /// The machine's state: `powered_on`, `powered_off` or `suspended`.
-    pub power_state: &'static str,
+    #[serde(serialize_with = "crate::words::power_state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub power_state: VirtualMachinePowerState,
     /// Whether anything had to be changed.
     pub changed: bool,
     /// The disk after the change; one that was removed, as it was.
@@ -195,7 +205,7 @@ impl DiskChange {
         Self {
             vm: machine.label().to_owned(),
             id: machine.id().to_owned(),
-            power_state: power_state_name(&devices.power_state),
+            power_state: devices.power_state.clone(),
             changed,
             disk,
             previous_capacity_gb: None,
@@ -206,18 +216,16 @@ impl DiskChange {
     }
 }
 
-/// Which disks of a machine to list.
+/// Which disks of a VM to list.
 ///
 /// ```
 /// use vsphere_ops::disk::DiskQuery;
 ///
-/// let query = DiskQuery { filter: Some("Hard disk *".into()), ..DiskQuery::of("web-01") };
+/// let query = DiskQuery { filter: Some("Hard disk *".into()), ..Default::default() };
 /// assert_eq!(query.limit, 1000);
 /// ```
 #[derive(Debug, Clone)]
 pub struct DiskQuery {
-    /// The machine: name, path or id.
-    pub vm: String,
     /// A glob on the label.
     pub filter: Option<String>,
     /// The most to answer with.
@@ -226,75 +234,102 @@ pub struct DiskQuery {
     pub cursor: Option<String>,
 }
 
-impl DiskQuery {
-    /// All disks of this machine.
-    pub fn of(vm: impl Into<String>) -> Self {
-        Self { vm: vm.into(), filter: None, limit: 1000, cursor: None }
+impl Default for DiskQuery {
+    fn default() -> Self {
+        Self { filter: None, limit: 1000, cursor: None }
     }
 }
 
-/// Lists the disks of a machine in the order of their keys, which is that of their places.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::disk::{self, DiskQuery};
-///
-/// for disk in disk::list(&client, &DiskQuery::of("web-01")).await?.items {
-///     println!("{}: {} GiB on {:?}", disk.label, disk.capacity_gb, disk.datastore);
-/// }
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` where it is not exactly one machine, and those of the server.
-pub async fn list(client: &Client, query: &DiskQuery) -> Result<Page<Disk>> {
-    let machine = client.get::<VirtualMachine>(&query.vm).await?;
-    let devices = Devices::read(&machine).await?;
-    let glob = query.filter.as_deref().map(Glob::new);
-    let disks = devices.of().map(|(_, disk)| Disk::of(devices.list(), disk));
-    let fitting = disks.filter(|disk| glob.as_ref().is_none_or(|glob| glob.fits(&disk.label)));
-    Ok(Window::of(fitting, |disk| disk.key, query.limit, query.cursor.as_deref())?.into())
+impl Mo<VirtualMachine> {
+    /// Lists the disks of the VM in the order of their keys, which is that of their places.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let web = client.get::<VirtualMachine>("web-01").await?;
+    /// for disk in web.list_disks(&Default::default()).await?.items {
+    ///     println!("{}: {} GiB on {:?}", disk.label, disk.capacity_gb, disk.datastore);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `permission` where the configuration can't be read, and those of the server.
+    pub async fn list_disks(&self, query: &DiskQuery) -> Result<Page<Disk>> {
+        let devices = Devices::read(self).await?;
+        let glob = query.filter.as_deref().map(Glob::new);
+        let disks = devices.of().map(|(_, disk)| Disk::of(devices.list(), disk));
+        let fitting = disks.filter(|disk| glob.as_ref().is_none_or(|glob| glob.fits(&disk.label)));
+        Ok(Window::of(fitting, |disk| disk.key, query.limit, query.cursor.as_deref())?.into())
+    }
+
+    /// The disk of the VM with this label or key.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let disk = client.get::<VirtualMachine>("web-01").await?.disk("Hard disk 1").await?;
+    /// println!("{:?} has {} bytes", disk.file, disk.capacity_bytes);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` with the labels and keys that there are, `ambiguous`, and those of [`list_disks`](Self::list_disks).
+    pub async fn disk(&self, what: &str) -> Result<Device<Disk>> {
+        let named = |error: Error| error.in_operation("find the disk of").on(self.label());
+        let seen = Seen::now(self).await?;
+        let (_, disk) = seen.devices().choose::<VirtualDisk>("disk", what).map_err(named)?;
+        let (key, facts) = (disk.key, Disk::of(seen.devices().list(), disk));
+        Ok(Device::new(&seen, key, facts))
+    }
 }
 
-/// Reads all about one disk.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let info = vsphere_ops::disk::info(&client, "web-01", "2000").await?;
-/// println!("{:?} on {:?}", info.disk.file, info.controller_type);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` with the labels and keys that there are, `ambiguous`, and those of the server.
-pub async fn info(client: &Client, vm: &str, disk: &str) -> Result<DiskInfo> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| error.in_operation("find the disk of").on(machine.label());
-    let devices = Devices::read(&machine).await?;
-    let layout = layout(&machine).await?;
-    let (_, disk) = devices.choose::<VirtualDisk>("disk", disk).map_err(named)?;
-    let controller = disk.controller_key.and_then(|key| devices.by_key(key));
-    let flat = flat(disk);
-    Ok(DiskInfo {
-        vm: machine.label().to_owned(),
-        id: machine.id().to_owned(),
-        power_state: power_state_name(&devices.power_state),
-        disk: Disk::of(devices.list(), disk),
-        controller_type: controller.map(|controller| controller.type_name().to_owned()),
-        bus: controller.and_then(|controller| controller.downcast_ref::<VirtualController>()).map(|it| it.bus_number),
-        backing: disk.backing.as_ref().map(|backing| backing.type_name().to_owned()),
-        used_bytes: used_bytes(&layout, disk.key),
-        uuid: uuid(disk),
-        sharing: flat.and_then(|flat| flat.sharing.clone()),
-        parents: parents(disk),
-        snapshots: snapshots::that_use(&devices, &layout, disk),
-    })
+impl Device<Disk> {
+    /// Reads all about the disk.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let info = client.get::<VirtualMachine>("web-01").await?.disk("2000").await?.info().await?;
+    /// println!("{:?} on {:?}", info.disk.file, info.controller_type);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn info(&self) -> Result<DiskInfo> {
+        let (machine, devices) = (self.vm(), self.seen().devices());
+        let layout = layout(machine).await?;
+        let (_, disk) = self.found::<VirtualDisk>("find the disk of")?;
+        let controller = disk.controller_key.and_then(|key| devices.by_key(key));
+        let bus = controller.and_then(|controller| controller.downcast_ref::<VirtualController>());
+        Ok(DiskInfo {
+            vm: machine.label().to_owned(),
+            id: machine.id().to_owned(),
+            power_state: devices.power_state.clone(),
+            disk: (**self).clone(),
+            controller_type: controller.map(|controller| controller.type_name().to_owned()),
+            bus: bus.map(|it| it.bus_number),
+            backing: disk.backing.as_ref().map(|backing| backing.type_name().to_owned()),
+            used_bytes: used_bytes(&layout, disk.key),
+            uuid: uuid(disk),
+            sharing: flat(disk).and_then(|flat| flat.sharing.clone()),
+            parents: parents(disk),
+            snapshots: snapshots::that_use(devices, &layout, disk),
+        })
+    }
 }
 
 /// The machine's files.
@@ -349,15 +384,12 @@ fn datastore_in(file: &str) -> Option<String> {
     Some(crate::name::decode(path.datastore()))
 }
 
-/// A size that a user gives in GiB, in bytes: whole MiB, as disks have them.
-fn bytes_of(gigabytes: f64) -> Result<i64> {
-    #[allow(clippy::cast_possible_truncation, reason = "a float beyond the range becomes its end, which is refused")]
-    let megabytes = (gigabytes * 1024.0).round() as i64;
-    let bytes = megabytes.saturating_mul(1 << 20);
-    if gigabytes.is_finite() && (1..=LARGEST).contains(&bytes) {
+/// A size that a disk can have: whole MiB.
+fn checked_size(bytes: i64) -> Result<i64> {
+    if (1..=LARGEST).contains(&bytes) && bytes % (1 << 20) == 0 {
         return Ok(bytes);
     }
-    Err(invalid("size", format!("{gigabytes} GiB is no size of a disk: give 0.001 to {}", LARGEST >> 30)))
+    Err(invalid("size", format!("{bytes} bytes is no size of a disk: it has whole MiB, from 1 to {}", LARGEST >> 20)))
 }
 
 #[cfg(test)]
@@ -365,14 +397,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_whole_megabytes() {
-        assert_eq!(bytes_of(1.0).unwrap(), 1 << 30);
-        assert_eq!(bytes_of(0.5).unwrap(), 1 << 29);
-        assert_eq!(bytes_of(63488.0).unwrap(), LARGEST);
-        assert_eq!(bytes_of(10.1).unwrap() % (1 << 20), 0);
-        assert_eq!(gib(bytes_of(10.1).unwrap()), 10.1);
-        for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY, 63488.5, 1e300, 0.0001] {
-            assert_eq!(bytes_of(wrong).unwrap_err().code(), "invalid_argument", "{wrong}");
+    fn sizes_are_whole_mebibytes() {
+        for size in [1 << 20, 1 << 29, LARGEST] {
+            assert_eq!(checked_size(size).unwrap(), size);
+        }
+        for wrong in [0, -1, i64::MIN, i64::MAX, LARGEST + (1 << 20), (1 << 20) + 1] {
+            assert_eq!(checked_size(wrong).unwrap_err().code(), "invalid_argument", "{wrong}");
         }
     }
 

@@ -121,6 +121,8 @@ pub enum ErrorKind {
     Unsupported(String),
     /// The object is in a state in which this can't be done; the text names it.
     InvalidState(String),
+    /// The object is no longer as it was when this was planned, so that nothing was done; the text says more.
+    Changed(String),
     /// What was waited for did not come in time; the text says what was seen instead.
     TimedOut(String),
     /// The server refused the credentials a moment ago, and was not asked again; the text says what it said.
@@ -242,6 +244,7 @@ impl Error {
             ErrorKind::InvalidArgument(_) => Category::InvalidArgument,
             ErrorKind::Unsupported(_) => Category::Unsupported,
             ErrorKind::InvalidState(_) => Category::InvalidState,
+            ErrorKind::Changed(_) => Category::Changed,
             ErrorKind::TimedOut(_) => Category::Timeout,
             ErrorKind::Unreadable(_) => Category::Permission,
             ErrorKind::Rest(fault) => fault.category(),
@@ -489,6 +492,7 @@ impl fmt::Display for ErrorKind {
             | Self::InvalidArgument(text)
             | Self::Unsupported(text)
             | Self::InvalidState(text)
+            | Self::Changed(text)
             | Self::TimedOut(text)
             | Self::Unreadable(text) => f.write_str(text),
             Self::Refused(text) => write!(f, "the credentials were refused a moment ago, and not tried again: {text}"),

@@ -10,7 +10,8 @@ use crate::read::Missing;
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let web = vsphere_ops::vm::info(&client, "web-01").await?;
+/// # use vsphere_ops::managed::VirtualMachine;
+/// let web = client.get::<VirtualMachine>("web-01").await?.info().await?;
 /// for hidden in &web.gaps.unreadable {
 ///     println!("{} is not for this user: {} ({:?})", hidden.property, hidden.reason, hidden.privilege);
 /// }

@@ -111,6 +111,7 @@ pub mod snapshot;
 pub mod transfer;
 pub mod vcenter;
 pub mod vm;
+mod words;
 
 pub use capability::Capabilities;
 #[cfg(feature = "certificate")]
@@ -119,6 +120,7 @@ pub use client::Client;
 pub use clients::{Clients, Reply};
 pub use config::Config;
 pub use datastore_path::DatastorePath;
+pub use device::Device;
 pub use end::end_all_sessions;
 pub use error::{Candidate, Category, Circumstance, Error, ErrorKind, Result};
 pub use find::{Ancestor, Query, Selection};

@@ -1,12 +1,13 @@
 //! ISO images in the CD drives of machines.
 //!
 //! ```
-//! use vsphere_ops::media;
+//! use vsphere_ops::managed::VirtualMachine;
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let web = client.get::<VirtualMachine>("web-01").await?;
 //! let iso = "[iso-library] tools/memtest86plus-7.20.iso".parse()?;
-//! media::attach(&client, "web-01", &iso, None).await?;
-//! media::detach(&client, "web-01", None).await?;
+//! web.iso_insertion(&iso, None).await?.carry_out().await?;
+//! web.iso_ejection(None).await?.carry_out().await?;
 //! # Ok(())
 //! # }
 //! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
@@ -21,16 +22,14 @@ use vsphere_model::managed::VirtualMachine;
 use vsphere_model::types::{
     Poly, VirtualAHCIController, VirtualCdrom, VirtualCdromIsoBackingInfo, VirtualCdromRemotePassthroughBackingInfo,
     VirtualDevice, VirtualDeviceBackingInfo, VirtualDeviceConfigSpec, VirtualDeviceConnectInfo,
-    VirtualDeviceFileBackingInfo, VirtualIDEController, VirtualSATAController,
+    VirtualDeviceFileBackingInfo, VirtualIDEController, VirtualMachinePowerState, VirtualSATAController,
 };
 
-use crate::client::Client;
 use crate::datastore_path::DatastorePath;
-use crate::device::{self, Devices, NEW_CONTROLLER, NEW_DEVICE, Reconfigured, label};
+use crate::device::{self, DeviceChange, Devices, NEW_CONTROLLER, NEW_DEVICE, Reconfigured, Seen, label};
 use crate::error::{Candidate, Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::mounted;
-use crate::vm::power_state_name;
 
 const ATTACH: &str = "attach an ISO image to";
 const DETACH: &str = "detach the ISO image of";
@@ -51,8 +50,10 @@ pub struct DriveChange {
     pub vm: String,
     /// The machine's id.
     pub id: String,
-    /// The machine's state: `powered_on`, `powered_off` or `suspended`.
-    pub power_state: &'static str,
+    /// The VM's state.
+    #[serde(serialize_with = "crate::words::power_state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub power_state: VirtualMachinePowerState,
     /// Whether anything had to be changed.
     pub changed: bool,
     /// The label of the drive; a machine without one has nothing to detach.
@@ -74,92 +75,148 @@ pub struct DriveChange {
     pub lock_overridden: bool,
 }
 
-/// Puts an image into a CD drive, and connects it at once where the machine runs, and at each power-on.
-///
-/// `drive` is a label or key. Without it, that is the drive that has the image already, else the first that is empty, else
-/// the only one, whose image is replaced. A machine without drives gets one, on a SATA controller or, while it is off, on
-/// IDE.
+/// A plan to change what is in a CD drive.
 ///
 /// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let iso = vsphere_ops::DatastorePath::new("iso-library", "tools/memtest86plus-7.20.iso")?;
-/// # vsphere_ops::media::attach(&client, "web-01", &iso, None).await?;
-/// let change = vsphere_ops::media::attach(&client, "web-01", &iso, Some("CD/DVD drive 1")).await?;
-/// println!("{:?} is in place of {:?}", change.iso, change.previous_iso);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
+/// use vsphere_ops::media::DrivePlan;
 ///
-/// # Errors
-/// `not_found` where there is no such machine, drive, datastore on the machine's host, or image, with what there is
-/// instead; `ambiguous` where each of several drives has an image; `unsupported` where there is no room for a drive; and
-/// the faults of the server.
-pub async fn attach(client: &Client, vm: &str, iso: &DatastorePath, drive: Option<&str>) -> Result<DriveChange> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| error.in_operation(ATTACH).on(machine.label());
-    let datastore = mounted::find(&machine, iso.datastore()).await.map_err(named)?;
-    let iso = DatastorePath::new(datastore.raw_name.clone(), iso.path())?;
-    iso::must_be_there(&datastore, &iso).await.map_err(named)?;
-    let file = iso.to_string();
-    let backing = || {
+/// fn question(plan: &DrivePlan) -> String {
+///     format!("{:?} takes the place of {:?} in {:?}?", plan.iso, plan.previous_iso, plan.drive)
+/// }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+#[must_use = "nothing is changed before it is carried out"]
+pub struct DrivePlan {
+    /// The label of the drive; `None` where one has to be added, or there is none to take an image out of.
+    pub drive: Option<String>,
+    /// The key of the drive.
+    pub key: Option<i32>,
+    /// The image that would be in it, as a datastore path.
+    pub iso: Option<String>,
+    /// The image that is in it.
+    pub previous_iso: Option<String>,
+    #[serde(skip)]
+    change: DeviceChange,
+}
+
+impl Mo<VirtualMachine> {
+    /// Plans to put an ISO image into a CD drive of the VM, with a new drive where it has none.
+    ///
+    /// `drive` is a label or key. Without it, the image goes into the drive that has it, else into one that is empty, else
+    /// into the only one.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let web = client.get::<VirtualMachine>("web-01").await?;
+    /// let iso = "[iso-library] tools/memtest86plus-7.20.iso".parse()?;
+    /// let plan = web.iso_insertion(&iso, None).await?;
+    /// println!("into {:?}, seen at {}", plan.drive, plan.change_version());
+    /// let change = plan.carry_out().await?;
+    /// println!("{:?} is in place of {:?}", change.iso, change.previous_iso);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` where there is no such drive, datastore on the VM's host, or image, with what there is instead;
+    /// `ambiguous` where each of several drives has an image; `unsupported` where there is no room for a drive; and the
+    /// faults of the server.
+    pub async fn iso_insertion(&self, iso: &DatastorePath, drive: Option<&str>) -> Result<DrivePlan> {
+        let named = |error: Error| error.in_operation(ATTACH).on(self.label());
+        let datastore = mounted::find(self, iso.datastore()).await.map_err(named)?;
+        let iso = DatastorePath::new(datastore.raw_name.clone(), iso.path())?;
+        iso::must_be_there(&datastore, &iso).await.map_err(named)?;
+        let file = iso.to_string();
         let base = VirtualDeviceFileBackingInfo {
             file_name: file.clone(),
             datastore: Some(datastore.datastore.reference().clone()),
             ..Default::default()
         };
-        Poly::<VirtualDeviceBackingInfo>::new(VirtualCdromIsoBackingInfo { base })
-    };
-    let (done, lock_overridden) = door::open_for(&machine, || {
-        device::reconfigure(&machine, ATTACH, |devices| match for_image(devices, drive, &file)? {
-            Some(drive) if image(drive) == Some(file.as_str()) && is_plugged(devices, drive) => Ok(Vec::new()),
-            Some(drive) => Ok(vec![device::edit(with(drive, backing(), plugged_in(devices)))]),
-            None => new_drive(devices, backing()),
-        })
-    })
-    .await?;
-    let added = done.added::<VirtualCdrom>().map(|(device, _)| device);
-    let drive = match added {
-        Some(added) => Some(added),
-        None => for_image(&done.after, drive, &file).map_err(named)?,
-    };
-    let drive_added = added.is_some();
-    Ok(DriveChange { drive_added, lock_overridden, ..report(&machine, &done, drive) })
+        let backing = Poly::<VirtualDeviceBackingInfo>::new(VirtualCdromIsoBackingInfo { base });
+        let seen = Seen::now(self).await.map_err(named)?;
+        let devices = seen.devices();
+        let drive = for_image(devices, drive, &file).map_err(named)?;
+        let changes = match drive {
+            Some(drive) if image(drive) == Some(file.as_str()) && is_plugged(devices, drive) => Vec::new(),
+            Some(drive) => vec![device::edit(with(drive, backing, plugged_in(devices)))],
+            None => new_drive(devices, backing).map_err(named)?,
+        };
+        Ok(DrivePlan::new(&seen, ATTACH, drive, Some(file), changes))
+    }
+
+    /// Plans to take the image out of a CD drive of the VM. The drive stays; one that is empty already is left alone.
+    ///
+    /// `drive` is a label or key. Without it, that is the only drive with an image.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let change = client.get::<VirtualMachine>("web-01").await?.iso_ejection(None).await?.carry_out().await?;
+    /// println!("{:?} was in it", change.previous_iso);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` where there is no such drive, `ambiguous` where several drives have an image, and the faults of the
+    /// server.
+    pub async fn iso_ejection(&self, drive: Option<&str>) -> Result<DrivePlan> {
+        let named = |error: Error| error.in_operation(DETACH).on(self.label());
+        let seen = Seen::now(self).await.map_err(named)?;
+        let drive = with_image(seen.devices(), drive).map_err(named)?;
+        let full = drive.filter(|drive| image(drive).is_some());
+        let empty = |drive| {
+            let backing = Poly::new(VirtualCdromRemotePassthroughBackingInfo::default());
+            device::edit(with(drive, backing, unplugged()))
+        };
+        Ok(DrivePlan::new(&seen, DETACH, drive, None, full.map(empty).into_iter().collect()))
+    }
 }
 
-/// Takes the image out of a CD drive. The drive stays; one that is empty already is left alone.
-///
-/// `drive` is a label or key. Without it, that is the only drive with an image.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let change = vsphere_ops::media::detach(&client, "web-01", None).await?;
-/// println!("{:?} was in it", change.previous_iso);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` where there is no such machine or drive, `ambiguous` where several drives have an image, and the faults of
-/// the server.
-pub async fn detach(client: &Client, vm: &str, drive: Option<&str>) -> Result<DriveChange> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| error.in_operation(DETACH).on(machine.label());
-    let (done, lock_overridden) = door::open_for(&machine, || {
-        device::reconfigure(&machine, DETACH, |devices| {
-            let Some(drive) = with_image(devices, drive)?.filter(|drive| image(drive).is_some()) else {
-                return Ok(Vec::new());
-            };
-            let empty = Poly::new(VirtualCdromRemotePassthroughBackingInfo::default());
-            Ok(vec![device::edit(with(drive, empty, unplugged()))])
-        })
-    })
-    .await?;
-    let drive = with_image(&done.before, drive).map_err(named)?;
-    Ok(DriveChange { lock_overridden, ..report(&machine, &done, drive) })
+impl DrivePlan {
+    fn new(
+        seen: &Seen,
+        operation: &'static str,
+        drive: Option<&Poly<VirtualDevice>>,
+        iso: Option<String>,
+        changes: Vec<VirtualDeviceConfigSpec>,
+    ) -> Self {
+        Self {
+            drive: drive.map(|drive| label(drive)),
+            key: drive.map(|drive| drive.key),
+            iso,
+            previous_iso: drive.and_then(|drive| image(drive)).map(str::to_owned),
+            change: DeviceChange { seen: seen.clone(), operation, changes },
+        }
+    }
+
+    /// The version of the VM's configuration that this was planned from.
+    pub fn change_version(&self) -> &str {
+        self.change.seen.change_version()
+    }
+
+    /// Changes what is in the drive, and waits until it is changed. Where the guest has locked the drive's door, that is
+    /// overridden.
+    ///
+    /// # Errors
+    /// `changed` where the VM's configuration is no longer the one that this was planned from, and the faults of the
+    /// server.
+    pub async fn carry_out(self) -> Result<DriveChange> {
+        let Self { key, change, .. } = self;
+        let machine = change.seen.machine().clone();
+        let (done, lock_overridden) = door::open_for(&machine, || change.carry_out()).await?;
+        let added = done.added::<VirtualCdrom>().map(|(device, _)| device);
+        let drive = key.and_then(|key| done.after.by_key(key)).or(added);
+        let drive_added = key.is_none() && added.is_some();
+        Ok(DriveChange { drive_added, lock_overridden, ..report(&machine, &done, drive) })
+    }
 }
 
 fn report(machine: &Mo<VirtualMachine>, done: &Reconfigured, drive: Option<&Poly<VirtualDevice>>) -> DriveChange {
@@ -170,7 +227,7 @@ fn report(machine: &Mo<VirtualMachine>, done: &Reconfigured, drive: Option<&Poly
     DriveChange {
         vm: machine.label().to_owned(),
         id: machine.id().to_owned(),
-        power_state: power_state_name(&done.after.power_state),
+        power_state: done.after.power_state.clone(),
         changed: done.changed,
         drive: after.map(|drive| label(drive)),
         key: after.map(|drive| drive.key),

@@ -16,7 +16,6 @@ pub(crate) struct Mounted {
     pub(crate) datastore: Mo<Datastore>,
     /// The name as the server writes it in paths of files.
     pub(crate) raw_name: String,
-    pub(crate) free_bytes: Option<i64>,
     accessible: bool,
 }
 
@@ -32,7 +31,7 @@ pub(crate) async fn find(machine: &Mo<VirtualMachine>, what: &str) -> Result<Mou
     })?;
     let host = Mo::<HostSystem>::new(client, &host, None);
     let (host_name, references) = host.read((host_system::NAME, host_system::DATASTORE)).await?;
-    let paths = ["name", ds::FREE_SPACE.path(), ds::ACCESSIBLE.path()];
+    let paths = ["name", ds::ACCESSIBLE.path()];
     let mut mounted = Vec::new();
     for content in details(client, references, &paths).await? {
         let name = name_of(&content);
@@ -41,7 +40,6 @@ pub(crate) async fn find(machine: &Mo<VirtualMachine>, what: &str) -> Result<Mou
         mounted.push(Mounted {
             datastore,
             raw_name: optional(&mut values, "name").unwrap_or_default(),
-            free_bytes: optional(&mut values, ds::FREE_SPACE.path()),
             accessible: optional(&mut values, ds::ACCESSIBLE.path()).unwrap_or(true),
         });
     }

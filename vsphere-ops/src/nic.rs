@@ -1,41 +1,45 @@
 //! Network adapters of virtual machines: what they are plugged into, and changes of that.
 //!
 //! ```
-//! use vsphere_ops::nic::{self, NewNic, NicQuery, NicType};
+//! use vsphere_ops::managed::VirtualMachine;
+//! use vsphere_ops::nic::{NewNic, NicType};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! for nic in nic::list(&client, &NicQuery::of("web-01")).await?.items {
+//! let web = client.get::<VirtualMachine>("web-01").await?;
+//! for nic in web.list_nics(&Default::default()).await?.items {
 //!     println!("{} {:?} in {:?}", nic.label, nic.mac, nic.network);
 //! }
-//! let added = nic::add(&client, "web-01", &NewNic { kind: NicType::E1000e, ..NewNic::of("prod-web") }).await?;
-//! nic::connect_to(&client, "web-01", &added.nic.label, "prod-db").await?;
-//! nic::disconnect(&client, "web-01", &added.nic.key.to_string()).await?;
+//! let (prod, db) = (web.network("prod-web").await?, web.network("prod-db").await?);
+//! let added = web.add_nic(&NewNic { kind: NicType::E1000e, ..NewNic::of(&prod) }).await?;
+//! web.nic(&added.nic.label).await?.plugging(&db).await?.carry_out().await?;
+//! web.nic(&added.nic.key.to_string()).await?.disconnection().carry_out().await?;
 //! # Ok(())
 //! # }
 //! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
 //! # sim::documented(run);
 //! ```
 //!
-//! An adapter is meant by its label, in whatever case, or by its key. A network is meant by its name, path or id, and has
-//! to be one of the machine's host; whether it is one of a standard switch, a distributed port group or an opaque one is
-//! found out. What the guest says, its addresses, is not to be trusted.
+//! An adapter is named by its label, in whatever case, or by its key. A network is named by its name, path or id, and has
+//! to be one of the VM's host; whether it is one of a standard switch, a distributed port group or an opaque one is found
+//! out. What the guest says, its addresses, is not to be trusted. What is planned is carried out on the very adapter that
+//! was seen, or refused as `changed`.
 
 mod mac;
 pub(crate) mod network;
+mod plan;
 
 use serde::{Deserialize, Serialize};
-use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
+use vsphere_model::managed::{Network, VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
     GuestNicInfo, Poly, VirtualDevice, VirtualDeviceConnectInfo, VirtualE1000, VirtualE1000e, VirtualEthernetCard,
-    VirtualPCNet32, VirtualSriovEthernetCard, VirtualVmxnet2, VirtualVmxnet3,
+    VirtualMachinePowerState, VirtualPCNet32, VirtualSriovEthernetCard, VirtualVmxnet2, VirtualVmxnet3,
 };
 
-pub use mac::{MacAddress, MacChange, mac_change, set_mac};
+pub use mac::{MacAddress, MacChange};
+pub use plan::NicPlan;
 
-use crate::client::Client;
-use crate::device::{self, Devices, label};
+use crate::device::{self, Device, Devices, Seen, label};
 use crate::error::{Circumstance, Error, ErrorKind, Result};
-use crate::link::Link;
 use crate::mo::Mo;
 use crate::name::Glob;
 use crate::page::{Page, Window};
@@ -105,7 +109,9 @@ pub struct NicInfo {
     /// Its managed object id.
     pub id: String,
     /// Its power state.
-    pub power_state: &'static str,
+    #[serde(serialize_with = "crate::words::power_state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub power_state: VirtualMachinePowerState,
     /// The adapter.
     #[serde(flatten)]
     pub nic: Nic,
@@ -208,282 +214,176 @@ impl NicType {
 /// A network adapter to be.
 ///
 /// ```
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::managed::VirtualMachine;
 /// use vsphere_ops::nic::{NewNic, NicType};
 ///
-/// let nic = NewNic { kind: NicType::E1000, start_connected: false, ..NewNic::of("/fra1/network/lab") };
-/// # assert_eq!(nic.network, "/fra1/network/lab");
+/// let lab = client.get::<VirtualMachine>("web-01").await?.network("prod-web").await?;
+/// let nic = NewNic { kind: NicType::E1000, start_connected: false, ..NewNic::of(&lab) };
+/// # assert_eq!(nic.network.label(), "prod-web");
+/// # Ok(())
+/// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
 #[derive(Debug, Clone)]
 pub struct NewNic {
-    /// The network that it is plugged into: name, path or id.
-    pub network: String,
+    /// The network that it is plugged into: see [`Mo::network`].
+    pub network: Mo<Network>,
     /// What it pretends to be.
     pub kind: NicType,
-    /// Whether it has a link, at once in a machine that runs, and from power on.
+    /// Whether it has a link, at once in a VM that runs, and from power on.
     pub start_connected: bool,
 }
 
 impl NewNic {
     /// The usual one, in this network.
-    pub fn of(network: impl Into<String>) -> Self {
-        Self { network: network.into(), kind: NicType::default(), start_connected: true }
+    pub fn of(network: &Mo<Network>) -> Self {
+        Self { network: network.clone(), kind: NicType::default(), start_connected: true }
     }
 }
 
-/// Which network adapters of a machine to list.
+/// Which network adapters of a VM to list.
 ///
 /// ```
 /// use vsphere_ops::nic::NicQuery;
 ///
-/// let query = NicQuery { filter: Some("*adapter 1*".into()), ..NicQuery::of("web-01") };
-/// # assert_eq!(query.vm, "web-01");
+/// let query = NicQuery { filter: Some("*adapter 1*".into()), ..Default::default() };
+/// # assert_eq!(query.limit, 50);
 /// ```
 #[derive(Debug, Clone)]
 pub struct NicQuery {
-    /// The machine: name, path or id.
-    pub vm: String,
     /// A glob on the label.
     pub filter: Option<String>,
-    /// The most to answer with.
+    /// The most to answer with; a VM can't have more than ten.
     pub limit: usize,
     /// The `next_cursor` of the page before.
     pub cursor: Option<String>,
 }
 
-impl NicQuery {
-    /// All adapters of this machine; it can't have more than ten.
-    pub fn of(vm: impl Into<String>) -> Self {
-        Self { vm: vm.into(), filter: None, limit: 50, cursor: None }
+impl Default for NicQuery {
+    fn default() -> Self {
+        Self { filter: None, limit: 50, cursor: None }
     }
 }
 
-/// Lists the network adapters of a machine.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::nic::{self, NicQuery};
-///
-/// for nic in nic::list(&client, &NicQuery::of("web-01")).await?.items {
-///     println!("{}: {:?} {:?}", nic.label, nic.network, nic.ip_addresses);
-/// }
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` where the machine is not exactly one, `permission` where its configuration can't be read,
-/// and those of the server.
-pub async fn list(client: &Client, query: &NicQuery) -> Result<Page<Nic>> {
-    let machine = client.get::<VirtualMachine>(&query.vm).await?;
-    let named = |error: Error| error.in_operation("list the network adapters of").on(machine.label());
-    let devices = Devices::read(&machine).await.map_err(named)?;
-    let look = Look::at(&machine).await.map_err(named)?;
-    let glob = query.filter.as_deref().map(Glob::new);
-    let nics = devices.of::<VirtualEthernetCard>().map(|(device, card)| look.nic(device, card));
-    let fitting = nics.filter(|nic| glob.as_ref().is_none_or(|glob| glob.fits(&nic.label)));
-    Ok(Window::of(fitting, |nic| nic.key, query.limit, query.cursor.as_deref())?.into())
-}
+impl Mo<VirtualMachine> {
+    /// Lists the network adapters of the VM.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let web = client.get::<VirtualMachine>("web-01").await?;
+    /// for nic in web.list_nics(&Default::default()).await?.items {
+    ///     println!("{}: {:?} {:?}", nic.label, nic.network, nic.ip_addresses);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `permission` where the configuration can't be read, and those of the server.
+    pub async fn list_nics(&self, query: &NicQuery) -> Result<Page<Nic>> {
+        let named = |error: Error| error.in_operation("list the network adapters of").on(self.label());
+        let devices = Devices::read(self).await.map_err(named)?;
+        let look = Look::at(self).await.map_err(named)?;
+        let glob = query.filter.as_deref().map(Glob::new);
+        let nics = devices.of::<VirtualEthernetCard>().map(|(device, card)| look.nic(device, card));
+        let fitting = nics.filter(|nic| glob.as_ref().is_none_or(|glob| glob.fits(&nic.label)));
+        Ok(Window::of(fitting, |nic| nic.key, query.limit, query.cursor.as_deref())?.into())
+    }
 
-/// One network adapter of a machine, by its label or key.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let nic = vsphere_ops::nic::info(&client, "web-01", "Network adapter 1").await?;
-/// println!("{:?} ({:?})", nic.nic.mac, nic.nic.mac_type);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`list`]; `not_found` with the adapters that there are, and `ambiguous` where two have the label.
-pub async fn info(client: &Client, vm: &str, nic: &str) -> Result<NicInfo> {
-    const OPERATION: &str = "get the network adapter";
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| error.in_operation(OPERATION).on(machine.label());
-    let devices = Devices::read(&machine).await.map_err(named)?;
-    let (device, card) = devices.choose::<VirtualEthernetCard>(NOUN, nic).map_err(named)?;
-    let look = Look::at(&machine).await?;
-    let allocation = card.resource_allocation.as_ref();
-    let port = device.backing.as_ref().and_then(network::port);
-    Ok(NicInfo {
-        vm: machine.label().to_owned(),
-        id: machine.id().to_owned(),
-        power_state: crate::vm::power_state_name(&devices.power_state),
-        nic: look.nic(device, card),
-        port: port.and_then(|port| port.port_key.clone()),
-        switch_uuid: port.map(|port| port.switch_uuid.clone()),
-        allow_guest_control: device.connectable.as_ref().map(|info| info.allow_guest_control),
-        wake_on_lan: card.wake_on_lan_enabled,
-        shares: allocation.map(|allocation| allocation.share.shares),
-        limit_mbps: allocation.and_then(|allocation| allocation.limit),
-        reservation_mbps: allocation.and_then(|allocation| allocation.reservation),
-    })
-}
+    /// The network adapter of the VM with this label or key.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let nic = client.get::<VirtualMachine>("web-01").await?.nic("Network adapter 1").await?;
+    /// println!("{:?} ({:?})", nic.mac, nic.mac_type);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` with the adapters that there are, `ambiguous` where two have the label, and those of
+    /// [`list_nics`](Self::list_nics).
+    pub async fn nic(&self, what: &str) -> Result<Device<Nic>> {
+        let named = |error: Error| error.in_operation("get the network adapter").on(self.label());
+        let seen = Seen::now(self).await.map_err(named)?;
+        let (device, card) = seen.devices().choose::<VirtualEthernetCard>(NOUN, what).map_err(named)?;
+        let facts = Look::at(self).await?.nic(device, card);
+        Ok(Device::new(&seen, device.key, facts))
+    }
 
-/// Adds a network adapter, also while the machine runs. The server gives it its address.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::nic::{self, NewNic};
-///
-/// let added = nic::add(&client, "web-01", &NewNic::of("prod-web")).await?;
-/// println!("{} has {:?}", added.nic.label, added.nic.mac);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found`, `ambiguous` or `invalid_argument` where the network is not exactly one of the machine's host, or holds
-/// the uplinks of a switch; the fault `TooManyDevices` where the machine has ten, and those of the server.
-pub async fn add(client: &Client, vm: &str, new: &NewNic) -> Result<NicReport> {
-    const ADD: &str = "add a network adapter to";
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let outlet = Outlet::find(&machine, &new.network).await?;
-    let done = device::reconfigure(&machine, ADD, |devices| {
-        let mut nic = new.kind.device();
-        nic.key = NEW_KEY;
-        nic.backing = Some(outlet.backing.clone());
-        nic.connectable = Some(Box::new(VirtualDeviceConnectInfo {
-            start_connected: new.start_connected,
-            connected: new.start_connected && devices.is_running(),
-            allow_guest_control: true,
-            ..Default::default()
-        }));
-        Ok(vec![device::add(nic)])
-    });
-    let done = done.await.map_err(|error| match new.kind {
-        NicType::Sriov => error.with_circumstance(Circumstance::SriovAdapter),
-        _ => error,
-    })?;
-    let added = done.added::<VirtualEthernetCard>().ok_or_else(|| lost(&machine, ADD))?;
-    report(&machine, added, true, Vec::new()).await
-}
+    /// The network with this name, path or id among those of the VM's host: the only ones that its adapters can be plugged
+    /// into.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let prod = client.get::<VirtualMachine>("web-01").await?.network("prod-db").await?;
+    /// println!("{prod}");
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` with the networks of the host, `ambiguous` where several of them have the name, `invalid_argument` for
+    /// one that the host does not have, and those of the server.
+    pub async fn network(&self, what: &str) -> Result<Mo<Network>> {
+        network::seen(self, what.trim()).await.map_err(|error| error.in_operation("find network").on(what))
+    }
 
-/// Takes a network adapter out, also while the machine runs.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// # vsphere_ops::nic::add(&client, "web-01", &vsphere_ops::nic::NewNic::of("prod-db")).await?;
-/// let removed = vsphere_ops::nic::remove(&client, "web-01", "Network adapter 2").await?;
-/// println!("{:?} is free", removed.nic.mac);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`info`], and those of the server.
-pub async fn remove(client: &Client, vm: &str, nic: &str) -> Result<NicReport> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    // Afterwards neither the guest nor the server knows it any longer.
-    let look = Look::at(&machine).await?;
-    let choose = |devices: &Devices| {
-        let (device, card) = devices.choose::<VirtualEthernetCard>(NOUN, nic)?;
-        Ok::<_, Error>((device.clone(), look.nic(device, card)))
-    };
-    let plan = |devices: &Devices| Ok(vec![device::remove(choose(devices)?.0)]);
-    let done = device::reconfigure(&machine, "remove a network adapter of", plan).await?;
-    let (_, nic) = choose(&done.before)?;
-    Ok(NicReport {
-        vm: machine.label().to_owned(),
-        id: machine.id().to_owned(),
-        changed: true,
-        nic,
-        warnings: Vec::new(),
-    })
-}
-
-/// Connects a network adapter: at once where the machine runs, else from its next power on.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let report = vsphere_ops::nic::connect(&client, "web-01", "Network adapter 1").await?;
-/// println!("{:?}, from power on {:?}", report.nic.connected, report.nic.start_connected);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`info`], and those of the server.
-pub async fn connect(client: &Client, vm: &str, nic: &str) -> Result<NicReport> {
-    link(client, vm, nic, Link::Up).await
-}
-
-/// Disconnects a network adapter, as if its cable were pulled: at once where the machine runs, else from its next power
-/// on.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let report = vsphere_ops::nic::disconnect(&client, "web-01", "4000").await?;
-/// report.warnings.iter().for_each(|warning| println!("{warning}")); // such as: connected again at the next power on
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`info`], and those of the server.
-pub async fn disconnect(client: &Client, vm: &str, nic: &str) -> Result<NicReport> {
-    link(client, vm, nic, Link::Down).await
-}
-
-async fn link(client: &Client, vm: &str, nic: &str, wanted: Link) -> Result<NicReport> {
-    let operation = match wanted {
-        Link::Up => "connect a network adapter of",
-        Link::Down => "disconnect a network adapter of",
-    };
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let done = device::reconfigure(&machine, operation, |devices| {
-        Ok(wanted.change(devices, devices.choose::<VirtualEthernetCard>(NOUN, nic)?.0))
-    });
-    let done = done.await?;
-    let chosen = done.after.choose::<VirtualEthernetCard>(NOUN, nic)?;
-    let warnings = wanted.note(&done.after, chosen.0).into_iter().collect();
-    report(&machine, chosen, done.changed, warnings).await
-}
-
-/// Plugs a network adapter into another network, also while the machine runs. Whether it is connected stays as it is.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let report = vsphere_ops::nic::connect_to(&client, "web-01", "Network adapter 1", "prod-db").await?;
-/// assert_eq!(report.nic.network.as_deref(), Some("prod-db"));
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`info`] for the adapter and of [`add`] for the network.
-pub async fn connect_to(client: &Client, vm: &str, nic: &str, network: &str) -> Result<NicReport> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let outlet = Outlet::find(&machine, network).await?;
-    let done = device::reconfigure(&machine, "change the network of", |devices| {
-        let (device, _) = devices.choose::<VirtualEthernetCard>(NOUN, nic)?;
-        if outlet.has(device) {
-            return Ok(Vec::new());
-        }
-        let mut device = device.clone();
-        device.backing = Some(outlet.backing.clone());
-        Ok(vec![device::edit(device)])
-    });
-    let done = done.await?;
-    let chosen = done.after.choose::<VirtualEthernetCard>(NOUN, nic)?;
-    let connected = chosen.0.connectable.as_ref().is_none_or(|info| info.connected);
-    let warnings =
-        if done.after.is_running() && !connected { vec!["it is disconnected".to_owned()] } else { Vec::new() };
-    report(&machine, chosen, done.changed, warnings).await
+    /// Adds a network adapter, also while the VM runs. The server gives it its address.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    /// use vsphere_ops::nic::NewNic;
+    ///
+    /// let web = client.get::<VirtualMachine>("web-01").await?;
+    /// let added = web.add_nic(&NewNic::of(&web.network("prod-web").await?)).await?;
+    /// println!("{} has {:?}", added.nic.label, added.nic.mac);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `invalid_argument` where the network holds the uplinks of a switch; the fault `TooManyDevices` where the VM has ten
+    /// adapters, and those of the server.
+    pub async fn add_nic(&self, new: &NewNic) -> Result<NicReport> {
+        const ADD: &str = "add a network adapter to";
+        let outlet = Outlet::of(&new.network).await?;
+        let done = device::reconfigure(self, ADD, |devices| {
+            let mut nic = new.kind.device();
+            nic.key = NEW_KEY;
+            nic.backing = Some(outlet.backing.clone());
+            nic.connectable = Some(Box::new(VirtualDeviceConnectInfo {
+                start_connected: new.start_connected,
+                connected: new.start_connected && devices.is_running(),
+                allow_guest_control: true,
+                ..Default::default()
+            }));
+            Ok(vec![device::add(nic)])
+        });
+        let done = done.await.map_err(|error| match new.kind {
+            NicType::Sriov => error.with_circumstance(Circumstance::SriovAdapter),
+            _ => error,
+        })?;
+        let added = done.added::<VirtualEthernetCard>().ok_or_else(|| lost(self, ADD))?;
+        report(self, added, true, Vec::new()).await
+    }
 }
 
 /// What is known of a machine's adapters beside the adapters themselves.

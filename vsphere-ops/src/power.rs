@@ -2,15 +2,19 @@
 //!
 //! ```
 //! use vsphere_ops::managed::VirtualMachine;
-//! use vsphere_ops::power;
+//! use vsphere_ops::power::PowerOperation;
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! // One machine, by the API's own rules: it is an error where it runs already.
-//! client.get::<VirtualMachine>("web-04").await?.power_on().await?.await?;
+//! // By the API's own rules: it is an error where it runs already.
+//! let web = client.get::<VirtualMachine>("web-04").await?;
+//! web.power_on().await?.await?;
 //!
-//! // Several, to a state: a machine that is in it already is a success, a busy one is waited for.
-//! let names = ["web-01".to_owned(), "/fra1/vm/prod/db/pg-01".to_owned()];
-//! for report in power::off(&client, &names, &|progress| println!("{}: {} %", progress.vm, progress.percent)).await {
+//! // To a state: a VM that is in it already is a success, a busy one is waited for.
+//! let done = web.power(PowerOperation::Off).await?;
+//! assert!(done.changed);
+//!
+//! let vms = client.vms(&["web-01".to_owned(), "/fra1/vm/prod/db/pg-01".to_owned()]).await;
+//! for report in vms.each(|vm| async move { vm.power(PowerOperation::Off).await }).await {
 //!     println!("{} {:?}", report.vm, report.outcome);
 //! }
 //! # Ok(())
@@ -19,7 +23,7 @@
 //! # sim::documented(run);
 //! ```
 //!
-//! Powering off is like pulling the plug; what the guest has not written is lost. [`shutdown_guest`] asks the guest.
+//! Powering off is like pulling the plug; what the guest has not written is lost. [`Mo::shut_down_guest`] asks the guest.
 
 mod guest;
 mod running;
@@ -28,16 +32,13 @@ use serde::Serialize;
 use vsphere_model::managed::VirtualMachine;
 use vsphere_model::types::{InvalidPowerState, VirtualMachinePowerState};
 
-use crate::client::Client;
 use crate::error::Result;
 use crate::mo::Mo;
-use crate::several::{self, Report};
+use crate::several::Report;
 use crate::task::{self, BUSY, Task};
-use crate::vm::power_state_name;
 
-pub use guest::{reboot_guest, shutdown_guest, standby_guest};
+pub use running::Running;
 pub(crate) use running::tools_run;
-pub use running::{Running, running};
 
 impl Mo<VirtualMachine> {
     /// Powers the machine on, or resumes it where it is suspended.
@@ -86,27 +87,6 @@ impl Mo<VirtualMachine> {
     }
 }
 
-/// How far the power operation of one of several machines is.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::power::{self, Progress};
-///
-/// let show = |Progress { vm, percent }: Progress| println!("{vm}: {percent} %");
-/// power::on(&client, &["web-01".to_owned()], &show).await;
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// The machine, as the caller named it.
-    pub vm: String,
-    /// Per cent of the work that is done.
-    pub percent: u8,
-}
-
 /// What a power operation did to a machine.
 ///
 /// ```
@@ -123,8 +103,10 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PowerChange {
-    /// `powered_on`, `powered_off` or `suspended`, after the operation.
-    pub power_state: &'static str,
+    /// The state after the operation.
+    #[serde(serialize_with = "crate::words::power_state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub power_state: VirtualMachinePowerState,
     /// Whether the operation changed something; it did not where the machine was in that state already.
     pub changed: bool,
     /// Whether the guest has accepted to do it, and was not seen to have done it.
@@ -146,80 +128,34 @@ pub struct PowerChange {
 /// ```
 pub type PowerReport = Report<PowerChange>;
 
-/// What hears of progress.
-type Listener<'a> = &'a (dyn Fn(Progress) + Send + Sync);
-
-/// Powers machines on, each given by name, path or id, and waits until they run. One that runs already is left alone.
+/// What to do with the power of a VM.
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let names: Vec<String> = ["web-01", "web-02", "vm-64"].map(String::from).into();
-/// let reports = vsphere_ops::power::on(&client, &names, &|_| ()).await;
-/// let failed = reports.iter().filter(|report| report.outcome.is_err()).count();
+/// use vsphere_ops::managed::VirtualMachine;
+/// use vsphere_ops::power::PowerOperation;
+///
+/// let web = client.get::<VirtualMachine>("web-01").await?;
+/// web.power(PowerOperation::Suspend).await?;
+/// web.power(PowerOperation::On).await?; // it goes on where it was
 /// # Ok(())
 /// # }
 /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
 /// # sim::documented(run);
 /// ```
-pub async fn on(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
-    change(client, vms, Operation::On, progress).await
-}
-
-/// Powers machines off, each given by name, path or id, and waits until they are. One that is off already is left alone.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let reports = vsphere_ops::power::off(&client, &["web-01".to_owned()], &|_| ()).await;
-/// assert!(reports.iter().all(|report| report.outcome.is_ok()));
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-pub async fn off(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
-    change(client, vms, Operation::Off, progress).await
-}
-
-/// Suspends machines, each given by name, path or id, and waits until they are. One that is suspended already is left
-/// alone; one that is off is an error.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let names = ["web-01".to_owned(), "web-02".to_owned()];
-/// vsphere_ops::power::suspend(&client, &names, &|_| ()).await;
-/// vsphere_ops::power::on(&client, &names, &|_| ()).await; // they go on where they were
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-pub async fn suspend(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
-    change(client, vms, Operation::Suspend, progress).await
-}
-
-/// Resets machines that run, each given by name, path or id. The guest is not asked.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let reports = vsphere_ops::power::reset(&client, &["web-03".to_owned()], &|_| ()).await;
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-pub async fn reset(client: &Client, vms: &[String], progress: &(dyn Fn(Progress) + Send + Sync)) -> Vec<PowerReport> {
-    change(client, vms, Operation::Reset, progress).await
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Operation {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerOperation {
+    /// Power on, or resume.
     On,
+    /// Power off, like pulling the plug.
     Off,
+    /// Suspend. Of a VM that is off it is an error.
     Suspend,
+    /// Reset, like the button on a case. Of a VM that does not run it is an error.
     Reset,
 }
 
-impl Operation {
+impl PowerOperation {
     async fn start(self, machine: &Mo<VirtualMachine>) -> Result<Task<()>> {
         match self {
             Self::On => machine.power_on().await,
@@ -239,16 +175,32 @@ impl Operation {
     }
 }
 
-async fn change(client: &Client, vms: &[String], operation: Operation, progress: Listener<'_>) -> Vec<PowerReport> {
-    several::each(client, vms, |what, machine| async move {
-        let told = |at: task::Progress| progress(Progress { vm: what.to_owned(), percent: at.percent });
-        let told = &told;
-        let done =
-            machine.client().retry_while_busy(BUSY, || async { operation.start(&machine).await?.watch(told).await });
-        let state = operation.state();
-        Ok(PowerChange { power_state: power_state_name(&state), changed: changed(done.await, &state)?, pending: false })
-    })
-    .await
+impl Mo<VirtualMachine> {
+    /// Brings the VM to the state that an operation leads to, and waits until it is there. One that is in that state
+    /// already is left alone, one that is busy is waited for.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    /// use vsphere_ops::power::PowerOperation;
+    ///
+    /// let web = client.get::<VirtualMachine>("web-01").await?;
+    /// assert!(web.power(PowerOperation::Off).await?.changed);
+    /// assert!(!web.power(PowerOperation::Off).await?.changed);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// The fault `InvalidPowerState` where the operation is not possible in the state that it has, and those of the server.
+    pub async fn power(&self, operation: PowerOperation) -> Result<PowerChange> {
+        let done = self.client().retry_while_busy(BUSY, || async move { operation.start(self).await?.await });
+        let power_state = operation.state();
+        let changed = changed(done.await, &power_state)?;
+        Ok(PowerChange { power_state, changed, pending: false })
+    }
 }
 
 /// Whether an operation that leads to this state changed anything.

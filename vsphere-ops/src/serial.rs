@@ -1,12 +1,15 @@
 //! Serial ports of virtual machines that are reached over the network: the console of guests without a screen.
 //!
 //! ```
-//! use vsphere_ops::serial::{self, NewSerialPort, Protocol};
+//! use vsphere_ops::managed::VirtualMachine;
+//! use vsphere_ops::serial::{NewSerialPort, Protocol};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let set_up = serial::set_up(&client, "web-04", None, &NewSerialPort::server(Protocol::Telnet)).await?;
+//! let web = client.get::<VirtualMachine>("web-04").await?;
+//! let setup = web.serial_setup(None, &NewSerialPort::server(Protocol::Telnet)).await?;
+//! let set_up = setup.carry_out().await?;
 //! println!("{:?}", set_up.serial_port.and_then(|port| port.connection)); // telnet://esx-01.example:20042
-//! serial::clear(&client, "web-04", None).await?; // throw out whoever holds the line
+//! web.serial_clearing(None).await?.carry_out().await?; // throw out whoever holds the line
 //! # Ok(())
 //! # }
 //! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
@@ -20,6 +23,7 @@
 //! the network, needs no name.
 
 mod place;
+mod plan;
 mod uri;
 
 use serde::Serialize;
@@ -30,15 +34,13 @@ use vsphere_model::types::{
     VirtualSerialPort, VirtualSerialPortURIBackingInfo,
 };
 
-use crate::client::Client;
-use crate::device::{self, Devices, label};
+use crate::device::{Devices, label};
 use crate::error::{Candidate, Circumstance, Error, ErrorKind, Result, invalid};
-use crate::link::Link;
 use crate::mo::Mo;
-use crate::vm::power_state_name;
-use place::{Place, Taken, free_port};
+use place::Place;
 use uri::Uri;
 
+pub use plan::SerialPlan;
 pub use uri::Protocol;
 
 /// What serial ports are called in errors.
@@ -108,7 +110,9 @@ pub struct SerialPorts {
     /// Its managed object id.
     pub id: String,
     /// Its power state: only while it runs is there somebody at the other end.
-    pub power_state: &'static str,
+    #[serde(serialize_with = "crate::words::power_state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub power_state: VirtualMachinePowerState,
     /// The name of its host.
     pub host: Option<String>,
     /// Its serial ports; empty where none is set up.
@@ -136,7 +140,9 @@ pub struct SerialReport {
     /// Its managed object id.
     pub id: String,
     /// Its power state.
-    pub power_state: &'static str,
+    #[serde(serialize_with = "crate::words::power_state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub power_state: VirtualMachinePowerState,
     /// Whether anything was changed; not where it was so already.
     pub changed: bool,
     /// The port after the change; one that was removed as it was before.
@@ -236,259 +242,49 @@ impl NewSerialPort {
     }
 }
 
-/// The serial ports of a machine, and where they are reached.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// for port in vsphere_ops::serial::get(&client, "web-04").await?.serial_ports {
-///     println!("{}: {:?}", port.label, port.connection);
-/// }
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` where the machine is not exactly one, `permission` where its configuration can't be read,
-/// and those of the server.
-pub async fn get(client: &Client, vm: &str) -> Result<SerialPorts> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let devices = Devices::read(&machine)
-        .await
-        .map_err(|error| error.in_operation("get the serial ports of").on(machine.label()))?;
-    let place = Place::of(&machine).await?;
-    let ports: Vec<SerialPort> =
-        devices.of::<VirtualSerialPort>().map(|(device, port)| place.describe(device, port)).collect();
+impl Mo<VirtualMachine> {
+    /// The serial ports of the VM, and where they are reached.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # use vsphere_ops::managed::VirtualMachine;
+    /// for port in client.get::<VirtualMachine>("web-04").await?.serial_ports().await?.serial_ports {
+    ///     println!("{}: {:?}", port.label, port.connection);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `permission` where the configuration can't be read, and those of the server.
+    pub async fn serial_ports(&self) -> Result<SerialPorts> {
+        let devices = Devices::read(self).await;
+        let devices = devices.map_err(|error| error.in_operation("get the serial ports of").on(self.label()))?;
+        let place = Place::of(self).await?;
+        Ok(all(self, &devices, &place))
+    }
+}
+
+fn all(machine: &Mo<VirtualMachine>, devices: &Devices, place: &Place) -> SerialPorts {
+    let ports = devices.of::<VirtualSerialPort>().map(|(device, port)| place.describe(device, port));
+    let ports: Vec<SerialPort> = ports.collect();
     let on_network = ports.iter().any(|port| port.service_uri.is_some());
-    Ok(SerialPorts {
+    SerialPorts {
         vm: machine.label().to_owned(),
         id: machine.id().to_owned(),
-        power_state: power_state_name(&devices.power_state),
+        power_state: devices.power_state.clone(),
         warnings: if on_network { place.warnings() } else { Vec::new() },
-        host: place.host_name,
+        host: place.host_name.clone(),
         serial_ports: ports,
-    })
+    }
 }
 
 const SET_UP: &str = "set up a serial port of";
 
-/// Sets up a serial port on the network: the one that is named, else the one on the network that there is, else a new one.
-/// The machine has to be off for that.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::serial::{self, NewSerialPort, Protocol};
-///
-/// let report = serial::set_up(&client, "web-04", None, &NewSerialPort::server(Protocol::Tcp)).await?;
-/// println!("{:?} {:?}", report.serial_port.and_then(|port| port.connection), report.warnings);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `invalid_argument` for a network port that another machine of the host has, `unsupported` where something has to be
-/// changed and the machine is not off, `ambiguous` where it has several ports on the network and none is named,
-/// `not_found` where there is none of that name, and those of the server.
-pub async fn set_up(client: &Client, vm: &str, which: Option<&str>, new: &NewSerialPort) -> Result<SerialReport> {
-    new.check()?;
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let place = Place::of(&machine).await?;
-    let taken = place.taken(client).await?;
-    let done = device::reconfigure(&machine, SET_UP, |devices| {
-        let is = to_set_up(devices, which)?;
-        let known = is.and_then(|(device, port)| Some((uri_of(device)?, port)));
-        if let Some((backing, port)) = known
-            && new.is(&Uri::parse(&backing.service_uri), backing, port)
-        {
-            return Ok(Vec::new());
-        }
-        must_be_off(devices, SET_UP)?;
-        let key = is.map(|(device, _)| device.key);
-        let others: Vec<&Taken> = taken.iter().filter(|taken| !taken.is(&machine, key)).collect();
-        let own = known.filter(|(backing, _)| is_server(backing)).and_then(|(backing, _)| {
-            Uri::parse(&backing.service_uri).port.filter(|port| others.iter().all(|other| other.port != *port))
-        });
-        let port = new.port.or(own).map_or_else(|| free_port(&machine, &others), Ok)?;
-        if let (Direction::Server, Some(other)) = (&new.direction, others.iter().find(|other| other.port == port)) {
-            let text =
-                format!("{} listens on port {port} of the same host; without a port, a free one is taken", other.vm);
-            return Err(invalid(SET_UP, text));
-        }
-        let mut device = match is {
-            Some((device, _)) => device.clone(),
-            None => fresh(devices),
-        };
-        device.backing = Some(Poly::new(new.backing(port)));
-        if let Some(port) = device.downcast_mut::<VirtualSerialPort>() {
-            port.yield_on_poll = new.yield_on_poll;
-        }
-        Ok(vec![if is.is_some() { device::edit(device) } else { device::add(device) }])
-    });
-    let done = done.await?;
-    let port = done.added::<VirtualSerialPort>().map_or_else(|| to_set_up(&done.after, which), |new| Ok(Some(new)))?;
-    let port = port.map(|(device, port)| place.describe(device, port));
-    Ok(report(&machine, &done.after, done.changed, port, place.warnings()))
-}
-
-/// Connects a serial port: at once where the machine runs, else from its next power on.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// # let port = vsphere_ops::serial::NewSerialPort::server(vsphere_ops::serial::Protocol::Tcp);
-/// # vsphere_ops::serial::set_up(&client, "web-04", None, &port).await?;
-/// vsphere_ops::serial::connect(&client, "web-04", Some("Serial port 1")).await?;
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` where the machine has no such port, `ambiguous` where it has several and none is named, and those of the
-/// server.
-pub async fn connect(client: &Client, vm: &str, which: Option<&str>) -> Result<SerialReport> {
-    link(&client.get(vm).await?, "connect a serial port of", which, Link::Up).await
-}
-
-/// Disconnects a serial port: at once where the machine runs, else from its next power on.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// # let port = vsphere_ops::serial::NewSerialPort::server(vsphere_ops::serial::Protocol::Tcp);
-/// # vsphere_ops::serial::set_up(&client, "web-04", None, &port).await?;
-/// vsphere_ops::serial::disconnect(&client, "web-04", None).await?;
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`connect`].
-pub async fn disconnect(client: &Client, vm: &str, which: Option<&str>) -> Result<SerialReport> {
-    link(&client.get(vm).await?, "disconnect a serial port of", which, Link::Down).await
-}
-
-async fn link(
-    machine: &Mo<VirtualMachine>,
-    operation: &str,
-    which: Option<&str>,
-    wanted: Link,
-) -> Result<SerialReport> {
-    let done = device::reconfigure(machine, operation, |devices| Ok(wanted.change(devices, choose(devices, which)?.0)));
-    let done = done.await?;
-    let (device, port) = choose(&done.after, which)?;
-    let warnings = wanted.note(&done.after, device).into_iter().collect();
-    let place = Place::of(machine).await?;
-    Ok(report(machine, &done.after, done.changed, Some(place.describe(device, port)), warnings))
-}
-
-/// Disconnects a serial port and connects it again, so that whoever holds the line is thrown out.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// # let port = vsphere_ops::serial::NewSerialPort::server(vsphere_ops::serial::Protocol::Tcp);
-/// # vsphere_ops::serial::set_up(&client, "web-04", None, &port).await?;
-/// let report = vsphere_ops::serial::clear(&client, "web-04", None).await?;
-/// assert!(report.changed || report.power_state != "powered_on"); // nobody holds the line of a machine that is off
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`connect`].
-pub async fn clear(client: &Client, vm: &str, which: Option<&str>) -> Result<SerialReport> {
-    const CLEAR: &str = "clear a serial port of";
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| error.in_operation(CLEAR).on(machine.label());
-    let devices = Devices::read(&machine).await.map_err(named)?;
-    let (device, port) = choose(&devices, which).map_err(named)?;
-    if !devices.is_running() {
-        let place = Place::of(&machine).await?;
-        let note = vec!["the machine does not run: nobody holds the line".to_owned()];
-        return Ok(report(&machine, &devices, false, Some(place.describe(device, port)), note));
-    }
-    // The same port both times, whatever happens to others in between.
-    let key = device.key.to_string();
-    link(&machine, CLEAR, Some(&key), Link::Down).await?;
-    let connected = link(&machine, CLEAR, Some(&key), Link::Up).await;
-    let connected = connected.map_err(|error| error.with_circumstance(Circumstance::LeftDisconnected))?;
-    Ok(SerialReport { changed: true, ..connected })
-}
-
-const REMOVE: &str = "remove a serial port of";
-
-/// What [`remove`] would remove; `None` where there is no serial port.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// # let port = vsphere_ops::serial::NewSerialPort::server(vsphere_ops::serial::Protocol::Tcp);
-/// # vsphere_ops::serial::set_up(&client, "web-04", None, &port).await?;
-/// if let Some(port) = vsphere_ops::serial::removal(&client, "web-04", None).await?.serial_port {
-///     println!("{} would go, and with it {:?}", port.label, port.connection);
-/// }
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`remove`].
-pub async fn removal(client: &Client, vm: &str, which: Option<&str>) -> Result<SerialReport> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| error.in_operation(REMOVE).on(machine.label());
-    let devices = Devices::read(&machine).await.map_err(named)?;
-    let place = Place::of(&machine).await?;
-    let port = removed(&devices, which).map_err(named)?;
-    Ok(report(&machine, &devices, false, port.map(|(device, port)| place.describe(device, port)), Vec::new()))
-}
-
-/// Removes a serial port. The machine has to be off. Where it has none, nothing is changed.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// # let port = vsphere_ops::serial::NewSerialPort::server(vsphere_ops::serial::Protocol::Tcp);
-/// # vsphere_ops::serial::set_up(&client, "web-04", None, &port).await?;
-/// let report = vsphere_ops::serial::remove(&client, "web-04", None).await?;
-/// println!("{}", report.changed);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `unsupported` where the machine is not off, and those of [`connect`].
-pub async fn remove(client: &Client, vm: &str, which: Option<&str>) -> Result<SerialReport> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let place = Place::of(&machine).await?;
-    let done = device::reconfigure(&machine, REMOVE, |devices| {
-        Ok(removed(devices, which)?.map(|(device, _)| device::remove(device.clone())).into_iter().collect())
-    });
-    let done = done.await?;
-    let port = if done.changed { removed(&done.before, which)? } else { None };
-    let port = port.map(|(device, port)| place.describe(device, port));
-    Ok(report(&machine, &done.after, done.changed, port, Vec::new()))
-}
-
 /// A serial port as the machine has it.
 type Found<'a> = (&'a Poly<VirtualDevice>, &'a VirtualSerialPort);
-
-/// The port that is to be removed; none where the machine has none.
-fn removed<'a>(devices: &'a Devices, which: Option<&str>) -> Result<Option<Found<'a>>> {
-    if devices.of::<VirtualSerialPort>().next().is_none() {
-        return Ok(None);
-    }
-    let port = choose(devices, which)?;
-    must_be_off(devices, REMOVE)?;
-    Ok(Some(port))
-}
 
 /// The port that is meant: by its name, or as the only one.
 fn choose<'a>(devices: &'a Devices, which: Option<&str>) -> Result<Found<'a>> {
@@ -568,7 +364,7 @@ fn report(
     SerialReport {
         vm: machine.label().to_owned(),
         id: machine.id().to_owned(),
-        power_state: power_state_name(&devices.power_state),
+        power_state: devices.power_state.clone(),
         changed,
         serial_port,
         warnings,

@@ -1,12 +1,10 @@
-//! One operation on several machines: in parallel, with a report for each.
+//! One operation on several VMs: in parallel, with a report for each.
 //!
 //! ```
-//! use vsphere_ops::several;
-//!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 //! let names = ["web-01".to_owned(), "/fra1/vm/prod/db/pg-01".to_owned(), "vm-64".to_owned()];
-//! let reports = several::each(&client, &names, async |_, machine| machine.power_on().await?.await).await;
-//! for report in reports {
+//! let vms = client.vms(&names).await; // names end here: what follows is about these VMs, whatever they are called then
+//! for report in vms.each(|vm| async move { vm.power_on().await?.await }).await {
 //!     match report.outcome {
 //!         Ok(()) => println!("{} runs", report.vm),
 //!         Err(error) => println!("{}: {error}", report.vm), // the others run all the same
@@ -28,10 +26,108 @@ use crate::client::Client;
 use crate::error::{Candidate, Result};
 use crate::mo::Mo;
 
-/// How many machines are worked on at a time.
+/// How many VMs are worked on at a time.
 const AT_ONCE: usize = 32;
 
-/// How an operation ended for one of several machines.
+/// Several VMs, each once, and what was asked for and not found.
+///
+/// ```
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::several::Vms;
+/// use vsphere_ops::managed::VirtualMachine;
+///
+/// let named = client.vms(&["web-01".to_owned(), "no-such-vm".to_owned()]).await;
+/// assert_eq!((named.len(), named.found().count()), (2, 1));
+/// let held = Vms::from(vec![client.get::<VirtualMachine>("web-02").await?]);
+/// assert!(!held.is_empty());
+/// # Ok(())
+/// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Vms(Vec<(String, Result<Mo<VirtualMachine>>)>);
+
+impl From<Vec<Mo<VirtualMachine>>> for Vms {
+    fn from(vms: Vec<Mo<VirtualMachine>>) -> Self {
+        Self::once(vms.into_iter().map(|vm| (vm.label().to_owned(), Ok(vm))))
+    }
+}
+
+impl Client {
+    /// The VMs with these names, paths or ids, which are looked up in one request. One that is named twice is there once;
+    /// what is not found, or cannot be looked up, becomes the report of its own when something is done with [`Vms::each`].
+    pub async fn vms(&self, whats: &[String]) -> Vms {
+        let names: Vec<&str> = whats.iter().map(String::as_str).collect();
+        let found = self.get_many::<VirtualMachine>(&names).await;
+        let found = found.unwrap_or_else(|error| whats.iter().map(|_| Err(error.clone())).collect());
+        Vms::once(whats.iter().cloned().zip(found))
+    }
+}
+
+impl Vms {
+    fn once(all: impl IntoIterator<Item = (String, Result<Mo<VirtualMachine>>)>) -> Self {
+        let mut seen = HashSet::new();
+        let first = |(_, vm): &(String, Result<Mo<VirtualMachine>>)| {
+            vm.as_ref().map_or(true, |vm| seen.insert(vm.id().to_owned()))
+        };
+        Self(all.into_iter().filter(first).collect())
+    }
+
+    /// Those that were found.
+    pub fn found(&self) -> impl Iterator<Item = &Mo<VirtualMachine>> {
+        self.0.iter().filter_map(|(_, vm)| vm.as_ref().ok())
+    }
+
+    /// How many there are, with those that were not found.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Does something with each, several at a time.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// let vms = client.vms(&["web-01".to_owned(), "web-02".to_owned()]).await;
+    /// let reports = vms.each(|vm| async move { vm.path().await }).await;
+    /// assert_eq!(reports.len(), 2);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    pub async fn each<T, F>(&self, operation: impl Fn(Mo<VirtualMachine>) -> F) -> Vec<Report<T>>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let work: Vec<_> = self
+            .0
+            .iter()
+            .map(|(what, found)| {
+                let (vm, id) = match found {
+                    Ok(vm) => (vm.label().to_owned(), Some(vm.id().to_owned())),
+                    Err(_) => (what.clone(), None),
+                };
+                let begun = found.clone().map(&operation);
+                async move {
+                    let outcome = match begun {
+                        Ok(work) => work.await,
+                        Err(error) => Err(error),
+                    };
+                    Report { vm, id, outcome }
+                }
+            })
+            .collect();
+        stream::iter(work).buffered(AT_ONCE).collect().await
+    }
+}
+
+/// How an operation ended for one of several VMs.
 ///
 /// As JSON it is one object: `vm`, `id`, and what the operation says where it succeeded, or else `error` with `code`,
 /// `message` and `candidates`.
@@ -49,7 +145,7 @@ const AT_ONCE: usize = 32;
 #[derive(Debug, Serialize)]
 #[serde(bound(serialize = "T: Serialize"))]
 pub struct Report<T> {
-    /// The machine's name, or what the caller named where it was not found.
+    /// The VM's name, or what the caller named where it was not found.
     pub vm: String,
     /// Its managed object id.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,55 +153,6 @@ pub struct Report<T> {
     /// What the operation says, or why it failed.
     #[serde(flatten, serialize_with = "in_one_object")]
     pub outcome: Result<T>,
-}
-
-/// Does something with machines, each given by name, path or id, several at a time. Names are looked up in one request.
-/// A machine that is named twice is worked on once. `operation` is given what the caller called the machine, and the
-/// machine.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::several;
-///
-/// let names = ["web-01".to_owned(), "web-02".to_owned()];
-/// let reports = several::each(&client, &names, async |_, machine| machine.path().await).await;
-/// assert_eq!(reports.len(), 2);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-pub async fn each<'a, T, F>(
-    client: &Client,
-    vms: &'a [String],
-    operation: impl Fn(&'a str, Mo<VirtualMachine>) -> F,
-) -> Vec<Report<T>>
-where
-    F: Future<Output = Result<T>>,
-{
-    let whats: Vec<&str> = vms.iter().map(String::as_str).collect();
-    let found = client.get_many::<VirtualMachine>(&whats).await;
-    let found = found.unwrap_or_else(|error| vms.iter().map(|_| Err(error.clone())).collect());
-    let mut begun = HashSet::new();
-    let mut work = Vec::new();
-    for (what, machine) in whats.into_iter().zip(found) {
-        if machine.as_ref().is_ok_and(|machine| !begun.insert(machine.id().to_owned())) {
-            continue;
-        }
-        let (vm, id) = match &machine {
-            Ok(machine) => (machine.label().to_owned(), Some(machine.id().to_owned())),
-            Err(_) => (what.to_owned(), None),
-        };
-        let outcome = machine.map(|machine| operation(what, machine));
-        work.push(async move {
-            let outcome = match outcome {
-                Ok(work) => work.await,
-                Err(error) => Err(error),
-            };
-            Report { vm, id, outcome }
-        });
-    }
-    stream::iter(work).buffered(AT_ONCE).collect().await
 }
 
 fn in_one_object<T: Serialize, S: Serializer>(outcome: &Result<T>, to: S) -> Result<S::Ok, S::Error> {

@@ -3,18 +3,21 @@
 //!
 //! ```
 //! use vsphere_ops::managed::VirtualMachine;
-//! use vsphere_ops::snapshot::{self, Doomed, NewSnapshot, SnapshotQuery};
+//! use vsphere_ops::snapshot::{Doomed, NewSnapshot, SnapshotQuery};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 //! let erp = client.get::<VirtualMachine>("erp-app-01").await?;
-//! for snapshot in snapshot::list(&erp, &SnapshotQuery { limit: 50, ..Default::default() }).await?.items {
+//! for snapshot in erp.list_snapshots(&SnapshotQuery { limit: 50, ..Default::default() }).await?.items {
 //!     println!("{} of {}: {:?} bytes", snapshot.path, snapshot.created, snapshot.size_bytes);
 //! }
-//! snapshot::revert(&erp, Some("/before 2026.2 upgrade/before hotfix 3")).await?; // by path; or a name, or an id
-//! snapshot::delete(&erp, Doomed::One("snapshot-157")).await?;
+//! let reversion = erp.reversion(Some("/before 2026.2 upgrade/before hotfix 3")).await?; // by path; or a name, or an id
+//! println!("{:?} bytes would be lost", reversion.written_since_bytes);
+//! reversion.carry_out().await?;
+//! erp.snapshot_deletion(Doomed::One("snapshot-157")).await?.carry_out().await?;
 //!
-//! let names = ["web-01".to_owned(), "web-02".to_owned()];
-//! for report in snapshot::create(&client, &names, &NewSnapshot::new("before the update").quiesced()).await {
+//! let vms = client.vms(&["web-01".to_owned(), "web-02".to_owned()]).await;
+//! let new = NewSnapshot::new("before the update").quiesced();
+//! for report in vms.each(|vm| { let new = &new; async move { vm.take_snapshot(new).await } }).await {
 //!     println!("{}: {:?}", report.vm, report.outcome);
 //! }
 //! # Ok(())
@@ -28,19 +31,22 @@
 //! trust them.
 
 mod change;
+mod deletion;
 mod lookup;
-mod loss;
+mod reversion;
 mod size;
 
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
-    DateTime, VirtualMachineFileLayoutEx, VirtualMachineSnapshotInfo, VirtualMachineSnapshotTree,
+    DateTime, VirtualMachineFileLayoutEx, VirtualMachinePowerState, VirtualMachineSnapshotInfo,
+    VirtualMachineSnapshotTree,
 };
 use vsphere_soap::object::format_date_time;
 
-pub use change::{Deleted, Doomed, NewSnapshot, Reverted, SnapshotChange, create, delete, rename, revert};
-pub use loss::{PresentState, lost_by_delete, lost_by_revert};
+pub use change::{NewSnapshot, SnapshotChange, SnapshotRenaming};
+pub use deletion::{Deleted, Doomed, SnapshotDeletion};
+pub use reversion::{Reversion, Reverted};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::find::no_longer;
@@ -49,7 +55,6 @@ use crate::mo::Mo;
 use crate::name::{self, Glob};
 use crate::page::{Page, Window};
 use crate::untrusted::Untrusted;
-use crate::vm::power_state_name;
 
 /// A snapshot of a virtual machine.
 ///
@@ -74,8 +79,10 @@ pub struct SnapshotInfo {
     pub description: Untrusted,
     /// When it was taken, RFC 3339.
     pub created: String,
-    /// The machine's state in it: `powered_on` where it holds memory, `suspended`, or `powered_off`.
-    pub state: &'static str,
+    /// The VM's state in it: on where it holds memory, suspended, or off.
+    #[serde(serialize_with = "crate::words::power_state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub state: VirtualMachinePowerState,
     /// Whether VMware Tools had brought the file systems to rest.
     pub quiesced: bool,
     /// Whether the machine's present state comes from it.
@@ -108,33 +115,35 @@ pub struct SnapshotQuery {
     pub cursor: Option<String>,
 }
 
-/// Lists the snapshots of a machine, the oldest first, so that each comes after those that it stands upon.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::managed::VirtualMachine;
-/// use vsphere_ops::snapshot::{self, SnapshotQuery};
-///
-/// let web = client.get::<VirtualMachine>("web-01").await?;
-/// let page = snapshot::list(&web, &SnapshotQuery { limit: 50, ..Default::default() }).await?;
-/// let current = page.items.iter().find(|snapshot| snapshot.is_current);
-/// println!("{} snapshots; the present state comes from {:?}", page.total, current.map(|snapshot| &snapshot.path));
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` where the machine is gone, and those of the server.
-pub async fn list(machine: &Mo<VirtualMachine>, query: &SnapshotQuery) -> Result<Page<SnapshotInfo>> {
-    let (tree, gaps) = Tree::measured_with_gaps(machine).await?;
-    let glob = query.filter.as_deref().map(Glob::new);
-    let fitting = tree.nodes.into_iter().filter(|node| glob.as_ref().is_none_or(|glob| glob.fits(&node.name)));
-    // The oldest first.
-    let key = |node: &SnapshotInfo| (node.taken.timestamp(), node.taken.timestamp_subsec_nanos(), node.id.clone());
-    let window = Window::of(fitting, key, query.limit, query.cursor.as_deref())?;
-    Ok(Page { gaps, ..window.into() })
+impl Mo<VirtualMachine> {
+    /// Lists the snapshots of the VM, the oldest first, so that each comes after those that it stands upon.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    /// use vsphere_ops::snapshot::SnapshotQuery;
+    ///
+    /// let web = client.get::<VirtualMachine>("web-01").await?;
+    /// let page = web.list_snapshots(&SnapshotQuery { limit: 50, ..Default::default() }).await?;
+    /// let current = page.items.iter().find(|snapshot| snapshot.is_current);
+    /// println!("{} snapshots; the present state comes from {:?}", page.total, current.map(|snapshot| &snapshot.path));
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` where the VM is gone, and those of the server.
+    pub async fn list_snapshots(&self, query: &SnapshotQuery) -> Result<Page<SnapshotInfo>> {
+        let (tree, gaps) = Tree::measured_with_gaps(self).await?;
+        let glob = query.filter.as_deref().map(Glob::new);
+        let fitting = tree.nodes.into_iter().filter(|node| glob.as_ref().is_none_or(|glob| glob.fits(&node.name)));
+        // The oldest first.
+        let key = |node: &SnapshotInfo| (node.taken.timestamp(), node.taken.timestamp_subsec_nanos(), node.id.clone());
+        let window = Window::of(fitting, key, query.limit, query.cursor.as_deref())?;
+        Ok(Page { gaps, ..window.into() })
+    }
 }
 
 /// The snapshots of a machine.
@@ -179,7 +188,7 @@ impl Tree {
                 description: node.description.as_str().into(),
                 created: format_date_time(&node.create_time),
                 taken: node.create_time,
-                state: power_state_name(&node.state),
+                state: node.state.clone(),
                 quiesced: node.quiesced,
                 is_current: current == Some(node.snapshot.value.as_str()),
                 size_bytes: None,

@@ -1,6 +1,7 @@
 //! Virtual machines: lists and details, as they are shown to people.
 //!
 //! ```
+//! use vsphere_ops::managed::VirtualMachine;
 //! use vsphere_ops::vm::{self, VmQuery};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -8,7 +9,7 @@
 //! for vm in vm::list(&client, &query).await?.items {
 //!     println!("{} {:?} on {:?}", vm.name, vm.ip, vm.host);
 //! }
-//! println!("{:?}", vm::info(&client, "web-01").await?.disks);
+//! println!("{:?}", client.get::<VirtualMachine>("web-01").await?.info().await?.disks);
 //! # Ok(())
 //! # }
 //! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
@@ -39,14 +40,14 @@ use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachine
 
 pub use clone::{CloneKind, CloneVm, NewClone, Start, clone, deploy};
 pub use create::{CreateVm, Firmware, NewVm, Provisioning, create};
-pub use delete::{Deleted, Deletion, LostNic, LostSnapshot, delete, deletion};
-pub use info::{Disk, Nic, ToolsInfo, VmInfo, info};
+pub use delete::{Deleted, Deletion, LostNic, LostSnapshot};
+pub use info::{ToolsInfo, VmDisk, VmInfo, VmNic};
 pub use mirror::{MirroredVm, VmCache, VmMirror};
-pub use reconfigure::{Changes, Reconfigured, SettingChange, reconfigure};
-pub use rename::{Renamed, rename};
+pub use reconfigure::{Changes, Reconfiguration, Reconfigured, SettingChange};
+pub use rename::Renamed;
 pub use report::VmReport;
-pub use template::{TemplateQuery, TemplateSummary, templates, to_machine, to_template};
-pub use tools::{ToolsReady, ToolsStatus, tools_status, wait_for_tools};
+pub use template::{TemplateQuery, TemplateSummary, templates};
+pub use tools::{ToolsReady, ToolsStatus};
 
 use crate::client::Client;
 use crate::error::{Result, invalid};

@@ -103,7 +103,7 @@ async fn those_who_look_for_names_at_the_same_time_share_the_reads() {
 #[tokio::test]
 async fn a_current_mirror_finds_machines_by_name_id_and_uuid_without_a_request() {
     let lab = Lab::new().await;
-    let info = vm::info(&lab.client, "DC0_C0_VM33").await.unwrap();
+    let info = lab.client.get::<VirtualMachine>("DC0_C0_VM33").await.unwrap().info().await.unwrap();
     let (_mirror, client) = lab.mirrored().await;
     let before = lab.requests();
     let reference = format!("VirtualMachine:{}", info.id);
@@ -151,11 +151,11 @@ async fn what_a_client_has_changed_is_found_at_once_by_its_mirror() {
 async fn all_about_a_machine_takes_two_requests_once_it_is_found() {
     let lab = Lab::new().await;
     let before = lab.requests();
-    let cold = vm::info(&lab.client, "DC0_C0_VM33").await.unwrap();
+    let cold = lab.client.get::<VirtualMachine>("DC0_C0_VM33").await.unwrap().info().await.unwrap();
     assert_eq!(lab.requests() - before, 4, "the view, the names, the machine, what is around it");
     let (_mirror, client) = lab.mirrored().await;
     let before = lab.requests();
-    let warm = vm::info(&client, "DC0_C0_VM33").await.unwrap();
+    let warm = client.get::<VirtualMachine>("DC0_C0_VM33").await.unwrap().info().await.unwrap();
     assert_eq!(lab.requests() - before, 2);
     assert_eq!((warm.path, warm.host, warm.datastores), (cold.path, cold.host, cold.datastores));
 }

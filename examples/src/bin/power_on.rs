@@ -5,15 +5,15 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
-use vsphere_ops::{Client, Config, power};
+use vsphere_ops::{Client, Config, power::PowerOperation};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> vsphere_ops::Result<()> {
-    let machines: Vec<String> = std::env::args().skip(1).collect();
+    let names: Vec<String> = std::env::args().skip(1).collect();
     let client = Client::connect(Config::from_env()?).await?;
 
-    let reports = power::on(&client, &machines, &|progress| println!("{}: {} %", progress.vm, progress.percent)).await;
-    for report in reports {
+    let vms = client.vms(&names).await;
+    for report in vms.each(|vm| async move { vm.power(PowerOperation::On).await }).await {
         match report.outcome {
             Err(error) => println!("{}: {error}", report.vm),
             Ok(done) if done.changed => println!("{} runs", report.vm),

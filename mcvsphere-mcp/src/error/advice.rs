@@ -247,6 +247,12 @@ static TABLE: &[Row] = &[
         When::Is(|error| error.circumstance() == Some(&Circumstance::LeftDisconnected)),
         &["{connect_serial_port} connects it"],
     ),
+    // Plans that do not hold any longer.
+    row(
+        Of::Any,
+        When::Is(|error| matches!(error.kind(), ErrorKind::Changed(_))),
+        &["call again without `confirm` to see what is there now, and have the user decide"],
+    ),
     // Places.
     row(
         Of::Any,

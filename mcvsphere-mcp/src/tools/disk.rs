@@ -2,8 +2,8 @@
 
 use vsphere_ops::{
     DatastorePath,
-    disk::{self, Disk, DiskChange, DiskInfo, DiskMode, DiskQuery, Files, NewDisk},
-    media::{self, DriveChange},
+    disk::{Disk, DiskChange, DiskInfo, DiskMode, DiskQuery, Files, NewDisk},
+    media::{DriveChange, DrivePlan},
 };
 
 use super::prelude::*;
@@ -59,88 +59,113 @@ pub(super) fn tools() -> Vec<Tool> {
 
 async fn list_disks(args: ListDisks, cx: Cx) -> Result<Listed<Disk>> {
     let wanted = args.paging.open(&cx)?;
-    let query = DiskQuery { vm: args.vm.into(), filter: wanted.filter, limit: wanted.limit, cursor: wanted.cursor };
-    let page = disk::list(&cx.client().await?, &query).await?;
-    Ok(cx.page(page, wanted.fields))
+    let query = DiskQuery { filter: wanted.filter, limit: wanted.limit, cursor: wanted.cursor };
+    Ok(cx.page(args.vm.find(&cx).await?.list_disks(&query).await?, wanted.fields))
 }
 
 async fn get_disk_info(args: OneDisk, cx: Cx) -> Result<Object<DiskInfo>> {
-    Ok(Object(disk::info(&cx.client().await?, &args.vm, &args.disk).await?))
+    Ok(Object(args.vm.find(&cx).await?.disk(&args.disk).await?.info().await?))
 }
 
 async fn add_disk(args: AddDisk, cx: Cx) -> Result<Object<DiskChange>> {
-    let mut new = NewDisk::gigabytes(args.size_gb).mode(args.mode.unwrap_or_default());
+    let mut new = NewDisk::of_bytes(bytes(args.size_gb)?).mode(args.mode.unwrap_or_default());
     if !args.thin.unwrap_or(true) {
         new = new.thick();
-    }
-    if let Some(datastore) = args.datastore {
-        new = new.datastore(datastore);
     }
     if let Some(controller) = args.controller {
         new = new.controller(controller);
     }
-    let client = cx.client().await?;
-    cx.confirm_change(&client, "Add a disk to", &[&args.vm]).await?;
-    Ok(Object(disk::add(&client, &args.vm, &new).await?))
+    let vm = cx.agreed_change("Add a disk to", &args.vm).await?;
+    if let Some(datastore) = &args.datastore {
+        new = new.on(&vm.datastore(datastore).await?);
+    }
+    Ok(Object(vm.add_disk(&new).await?))
 }
 
 async fn remove_disk(args: RemoveDisk, cx: Cx) -> Result<Object<DiskChange>> {
-    let client = cx.client().await?;
     let files = if args.delete_file.unwrap_or(false) { Files::Deleted } else { Files::Kept };
-    cx.confirm(|| async {
-        let removal = disk::removal(&client, &args.vm, &args.disk, files).await?;
+    let removal = cx.agreed(|| async {
+        let removal = args.vm.find(&cx).await?.disk(&args.disk).await?.removal(files).await?;
         let fate = if removal.file_deleted { "DELETE its file with all data" } else { "keep its file" };
         let question = format!("Remove {} from {} and {fate}?", quoted(&removal.disk.label), quoted(&removal.vm));
-        Preview::new(question).object(&removal)?.bind(version(&client, &removal.id).await?)
-    })
-    .await?;
-    Ok(Object(disk::remove(&client, &args.vm, &args.disk, files).await?))
+        let preview = Preview::new(question).object(&removal)?.bind(removal.change_version())?;
+        Ok((removal, preview))
+    });
+    Ok(Object(removal.await?.carry_out().await?))
 }
 
 async fn resize_disk(args: ResizeDisk, cx: Cx) -> Result<Object<DiskChange>> {
-    let client = cx.client().await?;
-    cx.confirm(|| async {
-        let found = disk::info(&client, &args.vm, &args.disk).await?;
-        let (label, size) = (quoted(&found.disk.label), args.new_size_gb);
-        let question = format!("Grow {label} of {} from {} to {size} GiB?", quoted(&found.vm), found.disk.capacity_gb);
+    let size = bytes(args.new_size_gb)?;
+    let resizing = cx.agreed(|| async {
+        let resizing = args.vm.find(&cx).await?.disk(&args.disk).await?.resizing(size).await?;
+        let (found, size) = (&resizing.info, args.new_size_gb);
+        let (label, vm) = (quoted(&found.disk.label), quoted(&found.vm));
+        let question = format!("Grow {label} of {vm} from {} to {size} GiB?", found.disk.capacity_gb);
         let preview = Preview::new(question).note("A disk cannot be made smaller again.");
-        preview.object(&found)?.bind(version(&client, &found.id).await?)
-    })
-    .await?;
-    Ok(Object(disk::resize(&client, &args.vm, &args.disk, args.new_size_gb).await?))
+        let preview = preview.object(&resizing)?.bind(resizing.change_version())?;
+        Ok((resizing, preview))
+    });
+    Ok(Object(resizing.await?.carry_out().await?))
 }
 
 async fn move_vm_disk(args: MoveDisk, cx: Cx) -> Result<Object<DiskChange>> {
-    let client = cx.client().await?;
-    let (vm, disk, datastore) = (&args.vm, &args.disk, &args.target_datastore);
-    cx.confirm(|| async {
-        let relocation = disk::relocation(&client, vm, disk, datastore).await?;
-        let it = &relocation.disk;
-        let (label, vm, to) = (&it.label, &relocation.vm, &relocation.target_datastore);
-        let question = format!("Move {} of {} to {}?", quoted(label), quoted(vm), quoted(to));
-        if !relocation.moves {
-            return Ok(Preview::new(question));
-        }
-        Preview::new(question).object(&relocation)?.bind(version(&client, &relocation.id).await?)
-    })
-    .await?;
-    Ok(Object(disk::relocate(&client, vm, disk, datastore).await?))
+    let relocation = cx.agreed(|| async {
+        let vm = args.vm.find(&cx).await?;
+        let to = vm.datastore(&args.target_datastore).await?;
+        let relocation = vm.disk(&args.disk).await?.relocation(&to).await?;
+        let (label, vm) = (quoted(&relocation.disk.label), quoted(&relocation.vm));
+        let question = format!("Move {label} of {vm} to {}?", quoted(&relocation.target_datastore));
+        let preview = match relocation.moves {
+            true => Preview::new(question).object(&relocation)?.bind(relocation.change_version())?,
+            false => Preview::new(question),
+        };
+        Ok((relocation, preview))
+    });
+    Ok(Object(relocation.await?.carry_out().await?))
 }
 
 async fn attach_iso(args: AttachIso, cx: Cx) -> Result<Object<DriveChange>> {
     let iso = iso_path(&args.iso_path, args.datastore.as_deref().or(cx.defaults().datastore.as_deref()))?;
-    let client = cx.client().await?;
-    cx.confirm_change(&client, "Put an ISO image into the CD drive of", &[&args.vm]).await?;
     // The search for the image, and the change.
     cx.expect_tasks(2);
-    Ok(Object(media::attach(&client, &args.vm, &iso, args.drive.as_deref()).await?))
+    let insertion = cx.agreed(|| async {
+        let vm = args.vm.find(&cx).await?;
+        let plan = vm.iso_insertion(&iso, args.drive.as_deref()).await?;
+        shown(&cx, "Put an ISO image into the CD drive of", &vm, plan).await
+    });
+    Ok(Object(insertion.await?.carry_out().await?))
 }
 
 async fn detach_iso(args: DetachIso, cx: Cx) -> Result<Object<DriveChange>> {
-    let client = cx.client().await?;
-    cx.confirm_change(&client, "Take the ISO image out of the CD drive of", &[&args.vm]).await?;
-    Ok(Object(media::detach(&client, &args.vm, args.drive.as_deref()).await?))
+    let ejection = cx.agreed(|| async {
+        let vm = args.vm.find(&cx).await?;
+        let plan = vm.iso_ejection(args.drive.as_deref()).await?;
+        shown(&cx, "Take the ISO image out of the CD drive of", &vm, plan).await
+    });
+    Ok(Object(ejection.await?.carry_out().await?))
 }
+
+/// What a change of a CD drive is shown as, where the settings want a question before each change.
+async fn shown(cx: &Cx, change: &str, vm: &Mo<VirtualMachine>, plan: DrivePlan) -> Result<(DrivePlan, Preview)> {
+    let preview = cx.change_of(change, [vm]).await?.bind((&plan, plan.change_version()))?.harmless();
+    Ok((plan, preview))
+}
+
+/// A size that a user gives in GiB, in bytes: whole MiB, as disks have them.
+fn bytes(gib: f64) -> Result<i64> {
+    #[allow(clippy::cast_possible_truncation, reason = "a float beyond the range becomes its end, which is refused")]
+    let bytes = ((gib * 1024.0).round() as i64).saturating_mul(1 << 20);
+    match gib.is_finite() && (1..=LARGEST).contains(&bytes) {
+        true => Ok(bytes),
+        false => {
+            let text = format!("{gib} GiB is no size of a disk: give 0.001 to {}", LARGEST >> 30);
+            Err(ToolError::invalid_argument(text))
+        }
+    }
+}
+
+/// The largest disk that there may be, in bytes.
+const LARGEST: i64 = 62 << 40;
 
 /// The image's place: a path that names its datastore, or one below the given datastore.
 fn iso_path(path: &str, datastore: Option<&str>) -> Result<DatastorePath> {
@@ -222,4 +247,21 @@ struct DetachIso {
     vm: VmName,
     /// CD drive among several: label or key.
     drive: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_whole_mebibytes() {
+        assert_eq!(bytes(1.0), Ok(1 << 30));
+        assert_eq!(bytes(0.5), Ok(1 << 29));
+        assert_eq!(bytes(63488.0), Ok(LARGEST));
+        assert_eq!(bytes(10.1).unwrap() % (1 << 20), 0);
+        for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY, 63488.5, 1e300, 0.0001] {
+            let error = bytes(wrong).unwrap_err().to_string();
+            assert!(error.contains("is no size of a disk") && error.ends_with("(invalid_argument)"), "{error}");
+        }
+    }
 }

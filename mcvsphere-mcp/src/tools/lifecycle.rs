@@ -2,11 +2,12 @@
 
 use serde_json::json;
 use vsphere_ops::{
-    Client, Untrusted,
+    managed::virtual_machine,
     placement::Placement,
+    types::VirtualMachinePowerState::{PoweredOff, PoweredOn},
     vm::{
-        self, Changes, CloneKind, Firmware, NewClone, NewVm, Provisioning, Reconfigured, Renamed, Start, TemplateQuery,
-        TemplateSummary, VmReport,
+        self, Changes, CloneKind, Deletion, Firmware, NewClone, NewVm, Provisioning, Reconfiguration, Reconfigured,
+        Renamed, Start, TemplateQuery, TemplateSummary, VmReport,
     },
 };
 
@@ -116,7 +117,8 @@ async fn clone_vm(args: CloneVm, cx: Cx) -> Result<Object<VmReport>> {
         placement: args.place.placement(&cx),
     };
     let client = cx.client().await?;
-    cx.confirm_change(&client, "Make a clone of", &[&new.source]).await?;
+    let source = cx.agreed(|| source_preview(&cx, "Make a clone of", &new.source)).await?;
+    let new = NewClone { source: source.id().to_owned(), ..new };
     Ok(Object(vm::clone(&client, &new).await?))
 }
 
@@ -125,14 +127,14 @@ async fn deploy_from_template(args: Deploy, cx: Cx) -> Result<Object<VmReport>> 
     let new =
         NewClone { name: args.new_name.into(), start: start(args.power_on), placement, ..NewClone::of(&args.template) };
     let client = cx.client().await?;
-    cx.confirm_change(&client, "Make a virtual machine from the template", &[&new.source]).await?;
+    let source = cx.agreed(|| source_preview(&cx, "Make a virtual machine from the template", &new.source)).await?;
+    let new = NewClone { source: source.id().to_owned(), ..new };
     Ok(Object(vm::deploy(&client, &new).await?))
 }
 
 async fn delete_vm(args: OneVm, cx: Cx) -> Result<Object<vm::Deleted>> {
-    let client = cx.client().await?;
-    cx.confirm(|| deletion_preview(&client, &args.vm)).await?;
-    Ok(Object(vm::delete(&client, &args.vm).await?))
+    let deletion = cx.agreed(|| async { deletion_preview(args.vm.find(&cx).await?.deletion().await?) });
+    Ok(Object(deletion.await?.carry_out().await?))
 }
 
 async fn reconfigure_vm(args: ReconfigureVm, cx: Cx) -> Result<Object<Reconfigured>> {
@@ -144,29 +146,30 @@ async fn reconfigure_vm(args: ReconfigureVm, cx: Cx) -> Result<Object<Reconfigur
         cpu_hot_add: args.cpu_hot_add,
         memory_hot_add: args.memory_hot_add,
     };
-    let client = cx.client().await?;
-    cx.confirm(|| reconfigure_preview(&cx, &client, &args.vm, &changes)).await?;
-    Ok(Object(vm::reconfigure(&client, &args.vm, &changes).await?))
+    let plan = cx.agreed(|| async {
+        let vm = args.vm.find(&cx).await?;
+        let plan = vm.reconfiguration(&changes).await?;
+        let preview = reconfigure_preview(&cx, &vm, &plan).await?;
+        Ok((plan, preview))
+    });
+    Ok(Object(plan.await?.carry_out().await?))
 }
 
 async fn rename_vm(args: RenameVm, cx: Cx) -> Result<Object<Renamed>> {
-    let client = cx.client().await?;
-    cx.confirm_change(&client, "Rename", &[&args.vm]).await?;
-    Ok(Object(vm::rename(&client, &args.vm, &args.new_name).await?))
+    let vm = cx.agreed_change("Rename", &args.vm).await?;
+    Ok(Object(vm.rename_to(&args.new_name).await?))
 }
 
 async fn convert_to_template(args: OneVm, cx: Cx) -> Result<Object<VmReport>> {
-    let client = cx.client().await?;
-    cx.confirm(|| conversion_preview(&client, &args.vm)).await?;
-    Ok(Object(vm::to_template(&client, &args.vm).await?))
+    let vm = cx.agreed(|| conversion_preview(&cx, &args.vm)).await?;
+    Ok(Object(vm.make_template().await?))
 }
 
 async fn convert_to_vm(args: ConvertToVm, cx: Cx) -> Result<Object<VmReport>> {
-    let client = cx.client().await?;
-    cx.confirm(|| to_machine_preview(&client, &args.template)).await?;
+    let vm = cx.agreed(|| to_machine_preview(&cx, &args.template)).await?;
     let defaults = cx.defaults().clone();
     let placement = Placement { pool: args.pool, host: args.host, defaults, ..Placement::default() };
-    Ok(Object(vm::to_machine(&client, &args.template, &placement).await?))
+    Ok(Object(vm.make_vm(&placement).await?))
 }
 
 async fn list_templates(args: ListTemplates, cx: Cx) -> Result<Listed<TemplateSummary>> {
@@ -303,11 +306,10 @@ struct ListTemplates {
 }
 
 /// What deleting this VM would lose.
-async fn deletion_preview(client: &Client, what: &str) -> Result<Preview> {
-    let lost = vm::deletion(client, what).await?;
+fn deletion_preview(lost: Deletion) -> Result<(Deletion, Preview)> {
     let kind = if lost.template { "template" } else { "virtual machine" };
     let mut preview = Preview::new(format!("Delete the {kind} {} with all its files?", quoted(&lost.path)));
-    if lost.power_state == "powered_on" {
+    if lost.power_state == PoweredOn {
         preview = preview.note("It runs, and will be powered off like pulling the plug.");
     }
     if !lost.linked_clones.is_empty() {
@@ -318,30 +320,55 @@ async fn deletion_preview(client: &Client, what: &str) -> Result<Preview> {
     for part in &lost.gaps.missing {
         preview = preview.note(format!("Not known: {} ({}).", part.what, one_line(&part.why)));
     }
-    preview.object(&lost)?.bind(version(client, &lost.id).await?)
+    let preview = preview.object(&lost)?.bind(lost.change_version())?;
+    Ok((lost, preview))
 }
 
 /// What making it a template would end: nothing where it is one already, or where it can't be made one.
-async fn conversion_preview(client: &Client, what: &str) -> Result<Preview> {
-    let it = vm::info(client, what).await?;
+async fn conversion_preview(cx: &Cx, vm: &VmName) -> Result<(Mo<VirtualMachine>, Preview)> {
+    let vm = vm.find(cx).await?;
+    if !cx.asks() {
+        return Ok((vm, Preview::new("Convert a virtual machine into a template.")));
+    }
+    let it = vm.info().await?;
     let preview = Preview::new(format!("Convert the virtual machine {} into a template?", quoted(&it.path)))
         .note("It leaves its resource pool, and can't be powered on until it is a virtual machine again.");
-    if it.template || it.power_state != "powered_off" {
-        return Ok(preview);
+    if it.template || it.power_state != PoweredOff {
+        return Ok((vm, preview));
     }
-    let shown = json!({ "name": it.name, "id": it.id, "power_state": it.power_state, "host": it.host });
-    preview.object(&shown)?.bind(version(client, &it.id).await?)
+    let shown = json!({ "name": it.name, "id": it.id, "power_state": "powered_off", "host": it.host });
+    let preview = preview.object(&shown)?.bind(version(&vm).await?)?;
+    Ok((vm, preview))
 }
 
 /// What making it a VM would end: nothing where it is one already.
-async fn to_machine_preview(client: &Client, what: &str) -> Result<Preview> {
-    let it = vm::info(client, what).await?;
+async fn to_machine_preview(cx: &Cx, vm: &str) -> Result<(Mo<VirtualMachine>, Preview)> {
+    let vm: Mo<VirtualMachine> = cx.client().await?.get(vm).await?;
+    if !cx.asks() {
+        return Ok((vm, Preview::new("Convert a template into a virtual machine.")));
+    }
+    let it = vm.info().await?;
     let preview = Preview::new(format!("Convert the template {} into a virtual machine?", quoted(&it.path)))
         .note("Nothing can be deployed from it until it is a template again, and changes in it are there to stay.");
     if !it.template {
-        return Ok(preview);
+        return Ok((vm, preview));
     }
-    preview.object(json!({ "name": it.name, "id": it.id, "host": it.host }))?.bind(version(client, &it.id).await?)
+    let shown = json!({ "name": it.name, "id": it.id, "host": it.host });
+    let preview = preview.object(shown)?.bind(version(&vm).await?)?;
+    Ok((vm, preview))
+}
+
+/// The version of a VM's configuration. Bound in a preview, it voids the answer when anything about the VM was changed
+/// meanwhile, also what the preview does not show.
+async fn version(vm: &Mo<VirtualMachine>) -> Result<Option<String>> {
+    Ok(vm.read(virtual_machine::CHANGE_VERSION).await?)
+}
+
+/// What is shown of the VM or template that another is made of.
+async fn source_preview(cx: &Cx, change: &str, source: &str) -> Result<(Mo<VirtualMachine>, Preview)> {
+    let vm: Mo<VirtualMachine> = cx.client().await?.get(source).await?;
+    let preview = cx.change_of(change, [&vm]).await?.harmless();
+    Ok((vm, preview))
 }
 
 /// What is made where nothing was, so that nothing is lost.
@@ -350,14 +377,11 @@ fn new_preview(cx: &Cx, question: String) -> Result<Preview> {
 }
 
 /// What a reconfiguration replaces. A note that is lost is asked about.
-async fn reconfigure_preview(cx: &Cx, client: &Client, what: &str, changes: &Changes) -> Result<Preview> {
-    let preview = cx.change_of(client, "Reconfigure", &[what]).await?.bind(version(client, what).await?)?;
-    let note = match &changes.annotation {
-        Some(_) => vm::info(client, what).await?.annotation.map(Untrusted::into_string).unwrap_or_default(),
-        None => String::new(),
-    };
-    Ok(match &changes.annotation {
-        Some(new) if !note.is_empty() && *new != note => preview.note("Its annotation, as it is shown here, is lost."),
-        _ => preview.harmless(),
+async fn reconfigure_preview(cx: &Cx, vm: &Mo<VirtualMachine>, plan: &Reconfiguration) -> Result<Preview> {
+    let preview = cx.change_of("Reconfigure", [vm]).await?.bind(plan.change_version())?;
+    let loses = |new: &String| plan.annotation.as_ref().is_some_and(|note| *note != new.as_str());
+    Ok(match plan.changes.annotation.as_ref().is_some_and(loses) {
+        true => preview.note("Its annotation, as it is shown here, is lost."),
+        false => preview.harmless(),
     })
 }

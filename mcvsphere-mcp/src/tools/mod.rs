@@ -42,7 +42,9 @@ mod prelude {
     pub(super) use schemars::JsonSchema;
     pub(super) use serde::Deserialize;
 
-    pub(super) use super::targets::{OneHost, OneVm, version};
+    pub(super) use vsphere_ops::{Mo, managed::VirtualMachine};
+
+    pub(super) use super::targets::{OneHost, OneVm};
     pub(super) use crate::{
         Batch, Cx, Object,
         Permission::*,

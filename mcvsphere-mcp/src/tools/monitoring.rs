@@ -6,7 +6,7 @@ use vsphere_ops::{
     alarms::{self, AlarmQuery, TriggeredAlarm},
     events::RecentEvents,
     stats::{self, HostStats, VmStats},
-    vm::{self, ToolsReady, ToolsStatus},
+    vm::{ToolsReady, ToolsStatus},
 };
 
 use super::prelude::*;
@@ -62,12 +62,11 @@ async fn wait_for_vm_tools(args: WaitForTools, cx: Cx) -> Result<Object<ToolsRea
     // A wait as long as the call itself would end without its own error.
     let most = LONGEST_WAIT.min(cx.call_timeout().as_secs().saturating_sub(1)).max(1);
     let seconds = in_range("timeout", args.timeout, USUAL_WAIT.min(most), most)?;
-    let client = cx.client().await?;
-    Ok(Object(vm::wait_for_tools(&client, &args.vm, Duration::from_secs(seconds)).await?))
+    Ok(Object(args.vm.find(&cx).await?.wait_for_tools(Duration::from_secs(seconds)).await?))
 }
 
 async fn get_vm_tools_status(args: OneVm, cx: Cx) -> Result<Object<ToolsStatus>> {
-    Ok(Object(vm::tools_status(&cx.client().await?, &args.vm).await?))
+    Ok(Object(args.vm.find(&cx).await?.tools_status().await?))
 }
 
 async fn get_alarms(args: GetAlarms, cx: Cx) -> Result<Listed<TriggeredAlarm>> {

@@ -1,9 +1,6 @@
 //! Network adapters.
 
-use vsphere_ops::{
-    Client,
-    nic::{self, MacAddress, NewNic, Nic, NicInfo, NicQuery, NicReport, NicType},
-};
+use vsphere_ops::nic::{MacAddress, NewNic, Nic, NicInfo, NicPlan, NicQuery, NicReport, NicType};
 
 use super::prelude::*;
 
@@ -39,102 +36,85 @@ pub(super) fn tools() -> Vec<Tool> {
 
 async fn list_nics(args: ListNics, cx: Cx) -> Result<Listed<Nic>> {
     let wanted = args.paging.open(&cx)?;
-    let query = NicQuery { vm: args.vm.into(), filter: wanted.filter, limit: wanted.limit, cursor: wanted.cursor };
-    let page = nic::list(&cx.client().await?, &query).await?;
-    Ok(cx.page(page, wanted.fields))
+    let query = NicQuery { filter: wanted.filter, limit: wanted.limit, cursor: wanted.cursor };
+    Ok(cx.page(args.vm.find(&cx).await?.list_nics(&query).await?, wanted.fields))
 }
 
 async fn get_nic_info(args: OneNic, cx: Cx) -> Result<Object<NicInfo>> {
-    Ok(Object(nic::info(&cx.client().await?, &args.vm, &args.nic).await?))
+    Ok(Object(args.vm.find(&cx).await?.nic(&args.nic).await?.info()))
 }
 
 async fn add_nic(args: AddNic, cx: Cx) -> Result<Object<NicReport>> {
+    let vm = cx.agreed_change("Add a network adapter to", &args.vm).await?;
     let new = NewNic {
         kind: args.nic_type.unwrap_or_default(),
         start_connected: args.start_connected.unwrap_or(true),
-        ..NewNic::of(args.network)
+        ..NewNic::of(&vm.network(&args.network).await?)
     };
-    let client = cx.client().await?;
-    cx.confirm_change(&client, "Add a network adapter to", &[&args.vm]).await?;
-    Ok(Object(nic::add(&client, &args.vm, &new).await?))
+    Ok(Object(vm.add_nic(&new).await?))
 }
 
 async fn remove_nic(args: OneNic, cx: Cx) -> Result<Object<NicReport>> {
-    let client = cx.client().await?;
-    cx.confirm(|| remove_preview(&client, &args)).await?;
-    Ok(Object(nic::remove(&client, &args.vm, &args.nic).await?))
+    let removal = cx.agreed(|| async {
+        let plan = args.vm.find(&cx).await?.nic(&args.nic).await?.removal();
+        let preview = shown("Remove", &plan, "")?;
+        Ok((plan, preview))
+    });
+    Ok(Object(removal.await?.carry_out().await?))
 }
 
 async fn connect_nic(args: ConnectNic, cx: Cx) -> Result<Object<NicReport>> {
-    let client = cx.client().await?;
     let connect = args.connected.unwrap_or(true);
-    cx.confirm(|| link_preview(&client, &args, connect)).await?;
-    Ok(Object(match connect {
-        true => nic::connect(&client, &args.vm, &args.nic).await?,
-        false => nic::disconnect(&client, &args.vm, &args.nic).await?,
-    }))
+    let linking = cx.agreed(|| async {
+        let nic = args.vm.find(&cx).await?.nic(&args.nic).await?;
+        let (verb, plan) = match connect {
+            true => ("Connect", nic.connection()),
+            false => ("Disconnect", nic.disconnection()),
+        };
+        let preview = shown(verb, &plan, "")?;
+        let preview = match plan.cuts_off() && !connect {
+            true => preview.note("The guest runs, and is cut off from this network."),
+            false => preview.harmless(),
+        };
+        Ok((plan, preview))
+    });
+    Ok(Object(linking.await?.carry_out().await?))
 }
 
 async fn change_nic_network(args: ChangeNetwork, cx: Cx) -> Result<Object<NicReport>> {
-    let client = cx.client().await?;
-    cx.confirm(|| network_preview(&client, &args)).await?;
-    Ok(Object(nic::connect_to(&client, &args.vm, &args.nic, &args.network).await?))
+    let plugging = cx.agreed(|| async {
+        let nic = args.vm.find(&cx).await?.nic(&args.nic).await?;
+        let plan = nic.plugging(&nic.vm().network(&args.network).await?).await?;
+        let preview = shown("Plug", &plan, &format!(" into {}", quoted(&args.network)))?;
+        let preview = match plan.cuts_off() {
+            true => preview.note("The guest runs, and is cut off from the network that it has now."),
+            false => preview.harmless(),
+        };
+        Ok((plan, preview))
+    });
+    Ok(Object(plugging.await?.carry_out().await?))
 }
 
 async fn set_nic_mac(args: SetMac, cx: Cx) -> Result<Object<NicReport>> {
     let mac: MacAddress = args.mac_address.parse()?;
-    let client = cx.client().await?;
-    cx.confirm(|| mac_preview(&client, &args, mac)).await?;
-    Ok(Object(nic::set_mac(&client, &args.vm, &args.nic, mac).await?))
+    let change = cx.agreed(|| async {
+        let change = args.vm.find(&cx).await?.nic(&args.nic).await?.mac_change(mac).await?;
+        if !change.changes {
+            return Ok((change, Preview::new("The adapter has this address already.")));
+        }
+        let (label, vm) = (quoted(&change.label), quoted(&change.vm));
+        let preview = Preview::new(format!("Set the MAC address of {label} of {vm} to {mac}?"))
+            .note("DHCP leases, firewalls and licences that know the machine by its old address no longer do.");
+        let preview = preview.object(&change)?.bind(change.change_version())?;
+        Ok((change, preview))
+    });
+    Ok(Object(change.await?.carry_out().await?))
 }
 
-/// What goes with an adapter.
-async fn remove_preview(client: &Client, args: &OneNic) -> Result<Preview> {
-    let found = nic::info(client, &args.vm, &args.nic).await?;
-    let nic = &found.nic;
-    let preview = Preview::new(format!("Remove {} of {}?", quoted(&nic.label), quoted(&found.vm)));
-    preview.object(&found)?.bind(version(client, &found.id).await?)
-}
-
-/// What a VM that runs loses with the link of an adapter.
-async fn link_preview(client: &Client, args: &ConnectNic, connect: bool) -> Result<Preview> {
-    let found = nic::info(client, &args.vm, &args.nic).await?;
-    let verb = if connect { "Connect" } else { "Disconnect" };
-    let preview = Preview::new(format!("{verb} {} of {}?", quoted(&found.nic.label), quoted(&found.vm)));
-    let preview = preview.object(&found)?.bind(version(client, &found.id).await?)?;
-    Ok(match cuts_off(&found) && !connect {
-        true => preview.note("The guest runs, and is cut off from this network."),
-        false => preview.harmless(),
-    })
-}
-
-/// What a VM that runs loses with the network of an adapter.
-async fn network_preview(client: &Client, args: &ChangeNetwork) -> Result<Preview> {
-    let found = nic::info(client, &args.vm, &args.nic).await?;
-    let (nic, to) = (&found.nic, &args.network);
-    let question = format!("Plug {} of {} into {}?", quoted(&nic.label), quoted(&found.vm), quoted(to));
-    let preview = Preview::new(question).object(&found)?.bind(version(client, &found.id).await?)?;
-    let same = [&nic.network, &nic.network_id].iter().any(|now| now.as_deref() == Some(&**to));
-    Ok(match cuts_off(&found) && !same {
-        true => preview.note("The guest runs, and is cut off from the network that it has now."),
-        false => preview.harmless(),
-    })
-}
-
-/// Whether somebody may be using the adapter now.
-fn cuts_off(found: &NicInfo) -> bool {
-    found.power_state == "powered_on" && found.nic.connected != Some(false)
-}
-
-/// What another address replaces; nothing where it is the same.
-async fn mac_preview(client: &Client, args: &SetMac, mac: MacAddress) -> Result<Preview> {
-    let Some(change) = nic::mac_change(client, &args.vm, &args.nic, mac).await? else {
-        return Ok(Preview::new("The adapter has this address already."));
-    };
-    let (label, vm) = (quoted(&change.label), quoted(&change.vm));
-    let preview = Preview::new(format!("Set the MAC address of {label} of {vm} to {mac}?"))
-        .note("DHCP leases, firewalls and licences that know the machine by its old address no longer do.");
-    preview.object(&change)?.bind(version(client, &change.id).await?)
+/// What a change of an adapter is shown as: the adapter as it is.
+fn shown(verb: &str, plan: &NicPlan, more: &str) -> Result<Preview> {
+    let (label, vm) = (quoted(&plan.info.nic.label), quoted(&plan.info.vm));
+    Preview::new(format!("{verb} {label} of {vm}{more}?")).object(plan)?.bind(plan.change_version())
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use vsphere_ops::{
-    Client,
-    power::{self, PowerChange, Running},
+    power::{PowerChange, PowerOperation, Running},
+    several,
+    types::VirtualMachinePowerState::PoweredOn,
 };
 
 use super::prelude::*;
@@ -65,57 +66,57 @@ pub(super) fn tools() -> Vec<Tool> {
 }
 
 async fn power_on_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
-    let vms = args.names()?;
-    let client = cx.client().await?;
-    cx.confirm_change(&client, "Power on", &vms).await?;
-    cx.expect_tasks(vms.len());
-    Ok(Batch(power::on(&client, &vms, &|_| ()).await))
+    let vms = cx.agreed_vms("Power on", &args.names()?).await?;
+    power(&cx, &vms, PowerOperation::On).await
 }
 
 async fn power_off_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
-    let vms = args.names()?;
-    let client = cx.client().await?;
-    cx.confirm(|| preview(&client, &vms, Ending::PowerOff)).await?;
-    cx.expect_tasks(vms.len());
-    Ok(Batch(power::off(&client, &vms, &|_| ()).await))
+    let vms = agreed(&cx, &args.names()?, Ending::PowerOff).await?;
+    power(&cx, &vms, PowerOperation::Off).await
 }
 
 async fn shutdown_guest(args: ShutdownGuest, cx: Cx) -> Result<Batch<PowerChange>> {
     let limit = args.timeout()?;
-    let vms = args.vms.names()?;
-    let client = cx.client().await?;
-    cx.confirm(|| preview(&client, &vms, Ending::ShutDown)).await?;
-    Ok(Batch(power::shutdown_guest(&client, &vms, limit).await))
+    let vms = agreed(&cx, &args.vms.names()?, Ending::ShutDown).await?;
+    Ok(Batch(vms.each(|vm| async move { vm.shut_down_guest(limit).await }).await))
 }
 
 async fn reboot_guest(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
-    let vms = args.names()?;
-    let client = cx.client().await?;
-    cx.confirm(|| preview(&client, &vms, Ending::Reboot)).await?;
-    Ok(Batch(power::reboot_guest(&client, &vms).await))
+    let vms = agreed(&cx, &args.names()?, Ending::Reboot).await?;
+    Ok(Batch(vms.each(|vm| async move { vm.restart_guest().await }).await))
 }
 
 async fn standby_guest(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
-    let vms = args.names()?;
-    let client = cx.client().await?;
-    cx.confirm(|| preview(&client, &vms, Ending::Standby)).await?;
-    Ok(Batch(power::standby_guest(&client, &vms).await))
+    let vms = agreed(&cx, &args.names()?, Ending::Standby).await?;
+    Ok(Batch(vms.each(|vm| async move { vm.put_guest_to_sleep().await }).await))
 }
 
 async fn suspend_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
-    let vms = args.names()?;
-    let client = cx.client().await?;
-    cx.confirm(|| preview(&client, &vms, Ending::Suspend)).await?;
-    cx.expect_tasks(vms.len());
-    Ok(Batch(power::suspend(&client, &vms, &|_| ()).await))
+    let vms = agreed(&cx, &args.names()?, Ending::Suspend).await?;
+    power(&cx, &vms, PowerOperation::Suspend).await
 }
 
 async fn reset_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
-    let vms = args.names()?;
-    let client = cx.client().await?;
-    cx.confirm(|| preview(&client, &vms, Ending::Reset)).await?;
+    let vms = agreed(&cx, &args.names()?, Ending::Reset).await?;
+    power(&cx, &vms, PowerOperation::Reset).await
+}
+
+async fn power(cx: &Cx, vms: &several::Vms, operation: PowerOperation) -> Result<Batch<PowerChange>> {
     cx.expect_tasks(vms.len());
-    Ok(Batch(power::reset(&client, &vms, &|_| ()).await))
+    Ok(Batch(vms.each(|vm| async move { vm.power(operation).await }).await))
+}
+
+/// The VMs on which this ends something, once the user has agreed: the very ones that they were shown.
+async fn agreed(cx: &Cx, names: &[String], ending: Ending) -> Result<several::Vms> {
+    let client = cx.client().await?;
+    cx.agreed(|| async {
+        let vms = client.vms(names).await;
+        let running = if cx.asks() { vms.running().await? } else { Vec::new() };
+        let ids: Vec<&str> = vms.found().map(|vm| vm.id()).collect();
+        let preview = preview(running, ending)?.bind(ids)?;
+        Ok((vms, preview))
+    })
+    .await
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -154,7 +155,7 @@ impl Ending {
     fn ends(self, vm: &Running) -> bool {
         match self {
             Self::PowerOff => true,
-            Self::Reset | Self::Suspend => vm.power_state == "powered_on",
+            Self::Reset | Self::Suspend => vm.power_state == PoweredOn,
             Self::ShutDown | Self::Reboot | Self::Standby => vm.clean_shutdown,
         }
     }
@@ -186,8 +187,7 @@ impl Ending {
 }
 
 /// What this would end: the VMs that run.
-async fn preview(client: &Client, vms: &[String], ending: Ending) -> Result<Preview> {
-    let mut running = power::running(client, vms).await?;
+fn preview(mut running: Vec<Running>, ending: Ending) -> Result<Preview> {
     running.retain(|vm| ending.ends(vm));
     let mut preview = Preview::new(match running.as_slice() {
         [only] => ending.question(&quoted(&only.name)),

@@ -1,8 +1,9 @@
 //! Serial ports that are reached over the network.
 
+use serde_json::json;
 use vsphere_ops::{
-    Client,
-    serial::{self, NewSerialPort, Protocol, SerialPorts, SerialReport},
+    serial::{NewSerialPort, Protocol, SerialPlan, SerialPorts, SerialReport},
+    types::VirtualMachinePowerState::PoweredOn,
 };
 
 use super::prelude::*;
@@ -37,61 +38,73 @@ pub(super) fn tools() -> Vec<Tool> {
 
 async fn setup_serial_port(args: SetupSerialPort, cx: Cx) -> Result<Object<SerialReport>> {
     let new = args.wanted()?;
-    let which = args.serial_port.as_deref();
-    let client = cx.client().await?;
-    cx.confirm(|| async {
-        let found = serial::get(&client, &args.vm).await?;
-        let preview = Preview::new(format!("Set up a serial port of {} for the network?", quoted(&found.vm)));
+    let setup = cx.agreed(|| async {
+        let plan = args.vm.find(&cx).await?.serial_setup(args.serial_port.as_deref(), &new).await?;
+        let preview = Preview::new(format!("Set up a serial port of {} for the network?", quoted(&plan.ports.vm)));
         let preview = match args.direction.unwrap_or_default() {
             Way::Server => {
                 preview.note("Whoever reaches the host can then use the console: nobody is asked to log in.")
             }
             Way::Client => preview.note("The machine then calls out to that address."),
         };
-        let arguments = &cx.call.shown;
-        let preview = preview.note(format!("It is called with {arguments}"));
-        preview.object(&found)?.bind(version(&client, &found.id).await?)
-    })
-    .await?;
-    Ok(Object(serial::set_up(&client, &args.vm, which, &new).await?))
+        let preview = preview.note(format!("It is called with {}", cx.call.shown));
+        let preview = preview.object(&plan)?.bind(plan.change_version())?;
+        Ok((plan, preview))
+    });
+    Ok(Object(setup.await?.carry_out().await?))
 }
 
 async fn get_serial_port(args: OneVm, cx: Cx) -> Result<Object<SerialPorts>> {
-    Ok(Object(serial::get(&cx.client().await?, &args.vm).await?))
+    Ok(Object(args.vm.find(&cx).await?.serial_ports().await?))
 }
 
 async fn connect_serial_port(args: ConnectSerialPort, cx: Cx) -> Result<Object<SerialReport>> {
-    let (client, which) = (cx.client().await?, args.serial_port.as_deref());
-    let connect = args.connected.unwrap_or(true);
-    let line = if connect { Line::Open } else { Line::Close };
-    cx.confirm(|| line_preview(&client, &args.vm, which, line)).await?;
-    Ok(Object(match connect {
-        true => serial::connect(&client, &args.vm, which).await?,
-        false => serial::disconnect(&client, &args.vm, which).await?,
-    }))
+    let which = args.serial_port.as_deref();
+    let linking = cx.agreed(|| async {
+        let vm = args.vm.find(&cx).await?;
+        match args.connected.unwrap_or(true) {
+            true => line_preview(vm.serial_connection(which).await?, Line::Open),
+            false => line_preview(vm.serial_disconnection(which).await?, Line::Close),
+        }
+    });
+    Ok(Object(linking.await?.carry_out().await?))
 }
 
 async fn clear_serial_port(args: OneSerialPort, cx: Cx) -> Result<Object<SerialReport>> {
-    let (client, which) = (cx.client().await?, args.serial_port.as_deref());
-    cx.confirm(|| line_preview(&client, &args.vm, which, Line::Clear)).await?;
+    let clearing = cx.agreed(|| async {
+        let plan = args.vm.find(&cx).await?.serial_clearing(args.serial_port.as_deref()).await?;
+        line_preview(plan, Line::Clear)
+    });
+    let clearing = clearing.await?;
     cx.expect_tasks(2);
-    Ok(Object(serial::clear(&client, &args.vm, which).await?))
+    Ok(Object(clearing.carry_out().await?))
 }
 
 async fn remove_serial_port(args: OneSerialPort, cx: Cx) -> Result<Object<SerialReport>> {
-    let client = cx.client().await?;
-    cx.confirm(|| remove_preview(&client, &args)).await?;
-    Ok(Object(serial::remove(&client, &args.vm, args.serial_port.as_deref()).await?))
+    let removal = cx.agreed(|| async {
+        remove_preview(args.vm.find(&cx).await?.serial_removal(args.serial_port.as_deref()).await?)
+    });
+    Ok(Object(removal.await?.carry_out().await?))
 }
 
-/// What goes with a port; nothing where the VM has none.
-async fn remove_preview(client: &Client, args: &OneSerialPort) -> Result<Preview> {
-    let found = serial::removal(client, &args.vm, args.serial_port.as_deref()).await?;
-    let Some(port) = &found.serial_port else {
-        return Ok(Preview::new(format!("{} has no serial port.", quoted(&found.vm))));
+/// What goes with a port; nothing where the machine has none.
+fn remove_preview(plan: SerialPlan) -> Result<(SerialPlan, Preview)> {
+    let vm = quoted(&plan.ports.vm);
+    let Some(port) = &plan.serial_port else {
+        return Ok((plan, Preview::new(format!("{vm} has no serial port."))));
     };
-    let preview = Preview::new(format!("Remove {} of {}?", quoted(&port.label), quoted(&found.vm)));
-    preview.object(&found)?.bind(version(client, &found.id).await?)
+    let preview = Preview::new(format!("Remove {} of {vm}?", quoted(&port.label)));
+    let preview = shown(preview, &plan)?;
+    Ok((plan, preview))
+}
+
+/// The port as it is.
+fn shown(preview: Preview, plan: &SerialPlan) -> Result<Preview> {
+    let ports = json!(&plan.ports);
+    let shown = json!({
+        "vm": ports["vm"], "id": ports["id"], "power_state": ports["power_state"], "serial_port": plan.serial_port,
+    });
+    preview.object(shown)?.bind(plan.change_version())
 }
 
 /// What becomes of the line of a serial port.
@@ -103,26 +116,27 @@ enum Line {
 }
 
 /// Who gains or loses a console by this.
-async fn line_preview(client: &Client, vm: &str, which: Option<&str>, line: Line) -> Result<Preview> {
-    let found = serial::removal(client, vm, which).await?;
-    let Some(port) = &found.serial_port else {
-        return Ok(Preview::new(format!("{} has no serial port.", quoted(&found.vm))));
+fn line_preview(plan: SerialPlan, line: Line) -> Result<(SerialPlan, Preview)> {
+    let vm = quoted(&plan.ports.vm);
+    let Some(port) = &plan.serial_port else {
+        return Ok((plan, Preview::new(format!("{vm} has no serial port."))));
     };
     let verb = match line {
         Line::Open => "Connect",
         Line::Close => "Disconnect",
         Line::Clear => "Disconnect and reconnect",
     };
-    let preview = Preview::new(format!("{verb} {} of {}?", quoted(&port.label), quoted(&found.vm)));
+    let preview = Preview::new(format!("{verb} {} of {vm}?", quoted(&port.label)));
     let preview = match (line, port.connected) {
         (Line::Open, Some(true)) => preview.harmless(),
         (Line::Open, _) => {
             preview.note("Whoever reaches the host can then use the console: nobody is asked to log in.")
         }
-        (Line::Close | Line::Clear, _) if found.power_state != "powered_on" => preview.harmless(),
+        (Line::Close | Line::Clear, _) if plan.ports.power_state != PoweredOn => preview.harmless(),
         (Line::Close | Line::Clear, _) => preview.note("A person or program that uses the console is cut off."),
     };
-    preview.object(&found)?.bind(version(client, &found.id).await?)
+    let preview = shown(preview, &plan)?;
+    Ok((plan, preview))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -1,9 +1,11 @@
 //! Snapshots of VMs.
 
 use vsphere_ops::{
-    Mo,
-    managed::VirtualMachine,
-    snapshot::{self, Deleted, Doomed, NewSnapshot, Reverted, SnapshotChange, SnapshotInfo, SnapshotQuery},
+    snapshot::{
+        Deleted, Doomed, NewSnapshot, Reversion, Reverted, SnapshotChange, SnapshotDeletion, SnapshotInfo,
+        SnapshotQuery, SnapshotRenaming,
+    },
+    types::VirtualMachinePowerState::{PoweredOn, Suspended},
 };
 
 use super::prelude::*;
@@ -54,8 +56,7 @@ pub(super) fn tools() -> Vec<Tool> {
 async fn list_snapshots(args: ListSnapshots, cx: Cx) -> Result<Listed<SnapshotInfo>> {
     let wanted = args.paging.open(&cx)?;
     let query = SnapshotQuery { filter: wanted.filter, limit: wanted.limit, cursor: wanted.cursor };
-    let machine = args.vm.find(&cx).await?;
-    Ok(cx.page(snapshot::list(&machine, &query).await?, wanted.fields))
+    Ok(cx.page(args.vm.find(&cx).await?.list_snapshots(&query).await?, wanted.fields))
 }
 
 async fn create_snapshot(args: CreateSnapshot, cx: Cx) -> Result<Batch<SnapshotChange>> {
@@ -69,46 +70,45 @@ async fn create_snapshot(args: CreateSnapshot, cx: Cx) -> Result<Batch<SnapshotC
     if args.quiesce.unwrap_or(false) {
         new = new.quiesced();
     }
-    let vms = args.vms.names()?;
-    let client = cx.client().await?;
-    cx.confirm_change(&client, "Take a snapshot of", &vms).await?;
+    let vms = cx.agreed_vms("Take a snapshot of", &args.vms.names()?).await?;
     cx.expect_tasks(vms.len());
-    Ok(Batch(snapshot::create(&client, &vms, &new).await))
+    let new = &new;
+    Ok(Batch(vms.each(|vm| async move { vm.take_snapshot(new).await }).await))
 }
 
 async fn revert_to_snapshot(args: OneSnapshot, cx: Cx) -> Result<Object<Reverted>> {
-    let machine = args.vm.find(&cx).await?;
-    cx.confirm(|| revert_preview(&machine, Some(&args.snapshot))).await?;
-    Ok(Object(snapshot::revert(&machine, Some(&args.snapshot)).await?))
+    let reversion =
+        cx.agreed(|| async { revert_preview(args.vm.find(&cx).await?.reversion(Some(&args.snapshot)).await?) });
+    Ok(Object(reversion.await?.carry_out().await?))
 }
 
 async fn revert_to_current_snapshot(args: OneVm, cx: Cx) -> Result<Object<Reverted>> {
-    let machine = args.vm.find(&cx).await?;
-    cx.confirm(|| revert_preview(&machine, None)).await?;
-    Ok(Object(snapshot::revert(&machine, None).await?))
+    let reversion = cx.agreed(|| async { revert_preview(args.vm.find(&cx).await?.reversion(None).await?) });
+    Ok(Object(reversion.await?.carry_out().await?))
 }
 
 async fn delete_snapshot(args: DeleteSnapshot, cx: Cx) -> Result<Object<Deleted>> {
-    let machine = args.vm.find(&cx).await?;
     let doomed = match args.remove_children {
         Some(true) => Doomed::WithChildren(&args.snapshot),
         _ => Doomed::One(&args.snapshot),
     };
-    cx.confirm(|| delete_preview(&machine, doomed)).await?;
-    Ok(Object(snapshot::delete(&machine, doomed).await?))
+    let deletion = cx.agreed(|| async { delete_preview(args.vm.find(&cx).await?.snapshot_deletion(doomed).await?) });
+    Ok(Object(deletion.await?.carry_out().await?))
 }
 
 async fn delete_all_snapshots(args: OneVm, cx: Cx) -> Result<Object<Deleted>> {
-    let machine = args.vm.find(&cx).await?;
-    cx.confirm(|| delete_preview(&machine, Doomed::All)).await?;
-    Ok(Object(snapshot::delete(&machine, Doomed::All).await?))
+    let deletion =
+        cx.agreed(|| async { delete_preview(args.vm.find(&cx).await?.snapshot_deletion(Doomed::All).await?) });
+    Ok(Object(deletion.await?.carry_out().await?))
 }
 
 async fn rename_snapshot(args: RenameSnapshot, cx: Cx) -> Result<Object<SnapshotChange>> {
-    let machine = args.vm.find(&cx).await?;
     let (name, description) = (args.new_name.as_deref(), args.new_description.as_deref());
-    cx.confirm(|| rename_preview(&machine, &args.snapshot, name, description)).await?;
-    Ok(Object(snapshot::rename(&machine, &args.snapshot, name, description).await?))
+    let renaming = cx.agreed(|| async {
+        let vm = args.vm.find(&cx).await?;
+        rename_preview(&vm, vm.snapshot_renaming(&args.snapshot, name, description).await?)
+    });
+    Ok(Object(renaming.await?.carry_out().await?))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -157,51 +157,45 @@ struct RenameSnapshot {
 }
 
 /// What going back would lose: the present state.
-async fn revert_preview(machine: &Mo<VirtualMachine>, snapshot: Option<&str>) -> Result<Preview> {
-    let present = snapshot::lost_by_revert(machine, snapshot).await?;
-    let (vm, back_to) = (quoted(&present.vm), quoted(&present.back_to));
-    let question = format!("Take {vm} back to the snapshot {back_to} of {}?", present.back_to_created);
+fn revert_preview(plan: Reversion) -> Result<(Reversion, Preview)> {
+    let (vm, back_to) = (quoted(&plan.vm), quoted(&plan.back_to));
+    let question = format!("Take {vm} back to the snapshot {back_to} of {}?", plan.back_to_created);
     let mut preview = Preview::new(question).note("Its present state is lost. Its snapshots stay.");
-    preview = match (present.power_state, present.power_state_after) {
-        ("powered_on", "powered_on") => {
-            preview.note("What runs on it is cut off, and goes on from the snapshot's memory.")
+    preview = match (plan.power_state == PoweredOn, plan.power_state_after == PoweredOn) {
+        (true, true) => preview.note("What runs on it is cut off, and goes on from the snapshot's memory."),
+        (true, false) => {
+            let after = if plan.power_state_after == Suspended { "suspended" } else { "powered_off" };
+            preview.note(format!("It runs now, and will be {after} afterwards."))
         }
-        ("powered_on", after) => preview.note(format!("It runs now, and will be {after} afterwards.")),
-        (_, "powered_on") => preview.note("It will run afterwards, from the snapshot's memory."),
-        _ => preview,
+        (false, true) => preview.note("It will run afterwards, from the snapshot's memory."),
+        (false, false) => preview,
     };
-    preview.object(&present)?.bind(version(machine.client(), machine.id()).await?)
+    let preview = preview.object(&plan)?.bind(plan.change_version())?;
+    Ok((plan, preview))
 }
 
 /// What deleting would lose: the snapshots.
-async fn delete_preview(machine: &Mo<VirtualMachine>, doomed: Doomed<'_>) -> Result<Preview> {
-    let going = snapshot::lost_by_delete(machine, doomed).await?;
-    let question = match going.as_slice() {
-        [only] => format!("Delete the snapshot {} of {}?", quoted(&only.path), quoted(machine.label())),
-        several => format!("Delete {} snapshots of {}?", several.len(), quoted(machine.label())),
+fn delete_preview(plan: SnapshotDeletion) -> Result<(SnapshotDeletion, Preview)> {
+    let vm = quoted(&plan.vm);
+    let question = match plan.snapshots.as_slice() {
+        [only] => format!("Delete the snapshot {} of {vm}?", quoted(&only.path)),
+        several => format!("Delete {} snapshots of {vm}?", several.len()),
     };
     let preview = Preview::new(question).note("The machine stays as it is, but can't go back to them any more.");
-    let preview = going.iter().try_fold(preview, Preview::object)?;
-    preview.bind(version(machine.client(), machine.id()).await?)
+    let preview = plan.snapshots.iter().try_fold(preview, Preview::object)?.bind(plan.change_version())?;
+    Ok((plan, preview))
 }
 
 /// What another name and description replace. A description that is lost is asked about.
-async fn rename_preview(
-    machine: &Mo<VirtualMachine>,
-    snapshot: &str,
-    name: Option<&str>,
-    description: Option<&str>,
-) -> Result<Preview> {
-    let found = snapshot::lost_by_delete(machine, Doomed::One(snapshot)).await?;
-    let [before] = found.as_slice() else {
-        return Ok(Preview::new("There is nothing to rename."));
-    };
-    let to = name.map_or_else(String::new, |name| format!(" to {}", quoted(name)));
-    let question = format!("Rename the snapshot {} of {}{to}?", quoted(&before.path), quoted(machine.label()));
-    let loses = description.is_some_and(|new| !before.description.is_empty() && before.description != new);
+fn rename_preview(vm: &Mo<VirtualMachine>, plan: SnapshotRenaming) -> Result<(SnapshotRenaming, Preview)> {
+    let before = &plan.snapshot;
+    let to = plan.name.as_ref().map_or_else(String::new, |name| format!(" to {}", quoted(name)));
+    let question = format!("Rename the snapshot {} of {}{to}?", quoted(&before.path), quoted(vm.label()));
+    let loses = |new: &String| !before.description.is_empty() && before.description != new.as_str();
     let preview = Preview::new(question).object(before)?;
-    Ok(match loses {
+    let preview = match plan.description.as_ref().is_some_and(loses) {
         true => preview.note("Its description, as it is shown here, is lost."),
         false => preview.harmless(),
-    })
+    };
+    Ok((plan, preview))
 }

@@ -4,12 +4,8 @@
 use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
-use vsphere_ops::{
-    Client,
-    managed::{VirtualMachine, virtual_machine},
-    vm,
-};
+use serde_json::{Map, Value, json};
+use vsphere_ops::{Mo, managed::VirtualMachine, several};
 
 use crate::{
     arguments::kinds::{HostName, VmName},
@@ -35,52 +31,57 @@ pub(super) struct OneHost {
 const AT_ONCE: usize = 16;
 
 impl Cx {
-    /// Asks before a change that loses nothing, where the settings want a question before each: it is shown which VMs
-    /// are changed, as they are now, and with which arguments.
-    pub(super) async fn confirm_change(
-        &self,
-        client: &Client,
-        change: &str,
-        vms: &[impl AsRef<str> + Sync],
-    ) -> Result<()> {
-        self.confirm(|| async { Ok(self.change_of(client, change, vms).await?.harmless()) }).await
+    /// The VM that a change is about, once the user has agreed to it where the settings want a question before each: they
+    /// are shown the VM as it is now, and with which arguments the tool is called.
+    pub(super) async fn agreed_change(&self, change: &str, vm: &VmName) -> Result<Mo<VirtualMachine>> {
+        self.agreed(|| async {
+            let vm = vm.find(self).await?;
+            let preview = self.change_of(change, [&vm]).await?.harmless();
+            Ok((vm, preview))
+        })
+        .await
     }
 
-    /// What a change of these VMs is shown as.
+    /// The same for several.
+    pub(super) async fn agreed_vms(&self, change: &str, names: &[String]) -> Result<several::Vms> {
+        let client = self.client().await?;
+        self.agreed(|| async {
+            let vms = client.vms(names).await;
+            let preview = self.change_of(change, vms.found()).await?.harmless();
+            Ok((vms, preview))
+        })
+        .await
+    }
+
+    /// What a change of these VMs is shown as. Where nobody is asked, nothing is looked at.
     pub(super) async fn change_of(
         &self,
-        client: &Client,
         change: &str,
-        vms: &[impl AsRef<str> + Sync],
+        vms: impl IntoIterator<Item = &Mo<VirtualMachine>>,
     ) -> Result<Preview> {
-        let mut machines = Vec::new();
-        for some in vms.chunks(AT_ONCE) {
-            let looks: Vec<_> = some.iter().map(|what| machine(client, what.as_ref())).collect();
-            machines.extend(try_join_all(looks).await?.into_iter().flatten());
+        if !self.asks() {
+            return Ok(Preview::new(change));
         }
-        let question = match machines.as_slice() {
+        let vms: Vec<&Mo<VirtualMachine>> = vms.into_iter().collect();
+        let mut shown = Vec::new();
+        for some in vms.chunks(AT_ONCE) {
+            shown.extend(try_join_all(some.iter().map(|vm| as_it_is(vm))).await?.into_iter().flatten());
+        }
+        let question = match shown.as_slice() {
             [only] => format!("{change} {}?", only["path"]),
             several => format!("{change} {} virtual machines?", several.len()),
         };
         let preview = Preview::new(question).note(format!("It is called with {}", self.call.shown));
-        machines.into_iter().try_fold(preview, Preview::object)
+        shown.into_iter().try_fold(preview, Preview::object)
     }
 }
 
-/// A VM as it is now; none where it is not found, which the operation itself says.
-async fn machine(client: &Client, what: &str) -> Result<Option<Value>> {
-    match vm::info(client, what).await {
-        Ok(it) => Ok(Some(json!({
-            "name": it.name, "id": it.id, "path": it.path, "power_state": it.power_state, "template": it.template,
-            "host": it.host, "annotation": it.annotation,
-        }))),
-        Err(error) if matches!(error.code(), "not_found" | "ambiguous") => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The version of a VM's configuration. Bound in a preview, it voids the answer when anything about the VM was
-/// changed meanwhile, also what the preview does not show.
-pub(super) async fn version(client: &Client, what: &str) -> Result<Option<String>> {
-    Ok(client.get::<VirtualMachine>(what).await?.read(virtual_machine::CHANGE_VERSION).await?)
+/// A VM as it is now; `None` where it is gone, which the operation itself says.
+async fn as_it_is(vm: &Mo<VirtualMachine>) -> Result<Option<Value>> {
+    let mut shown = match vm.info().await {
+        Err(error) if error.is_not_found() => return Ok(None),
+        other => json!(other?),
+    };
+    let kept = ["name", "id", "path", "power_state", "template", "host", "annotation"];
+    Ok(Some(kept.into_iter().map(|key| (key.to_owned(), shown[key].take())).collect::<Map<_, _>>().into()))
 }

@@ -1,6 +1,6 @@
 //! VMs.
 
-use vsphere_ops::vm::{self, VmInfo, VmQuery, VmSummary};
+use vsphere_ops::vm::{VmInfo, VmQuery, VmSummary};
 
 use super::prelude::*;
 
@@ -33,7 +33,7 @@ async fn list_vms(args: ListVms, cx: Cx) -> Result<Listed<VmSummary>> {
 }
 
 async fn get_vm_info(args: OneVm, cx: Cx) -> Result<Object<VmInfo>> {
-    Ok(Object(vm::info(&cx.client().await?, &args.vm).await?))
+    Ok(Object(args.vm.find(&cx).await?.info().await?))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Puts an image into a folder of a datastore.
-async fn image(lab: &Lab, datastore: &str, path: &str) {
+pub(crate) async fn image(lab: &Lab, datastore: &str, path: &str) {
     let store: Mo<Datastore> = lab.client.get(datastore).await.unwrap();
     let folder = path.rsplit_once('/').unwrap().0;
     let manager = lab.client.content().file_manager.clone().unwrap();

@@ -18,6 +18,7 @@ use vsphere_ops::{
 
 use crate::{
     confirm::older,
+    isos::image,
     lab::{Lab, is_on},
 };
 
@@ -367,6 +368,7 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
     answer(&unasked, "setup_serial_port", json!({ "vm": "db-1" })).await;
     answer(&unasked, "create_snapshot", json!({ "vm": "web-1", "snapshot_name": "a" })).await;
     answer(&unasked, "convert_to_template", json!({ "vm": "gold" })).await;
+    image(&lab, "DC0_DS0", "iso/a.iso").await;
     let client = older(lab.server(&[("MCP_CONFIRM", "always")]), ()).await;
     let tools = client.list_all_tools().await.unwrap();
     let changing: BTreeSet<String> = tools
@@ -400,9 +402,9 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
         ("convert_to_vm", json!({ "template": "gold" }), "gold"),
         ("add_disk", json!({ "vm": "web-1", "size_gb": 1 }), "web-1"),
         ("remove_disk", json!({ "vm": "db-1", "disk": disk }), "db-1"),
-        ("resize_disk", json!({ "vm": "web-1", "disk": disk, "new_size_gb": 2 }), "web-1"),
+        ("resize_disk", json!({ "vm": "db-1", "disk": disk, "new_size_gb": 2 }), "db-1"),
         ("move_vm_disk", json!({ "vm": "db-1", "disk": disk, "target_datastore": "DC0_DS1" }), "db-1"),
-        ("attach_iso", json!({ "vm": "web-1", "iso_path": "[DC0_DS0] a.iso" }), "web-1"),
+        ("attach_iso", json!({ "vm": "web-1", "iso_path": "[DC0_DS0] iso/a.iso" }), "web-1"),
         ("detach_iso", json!({ "vm": "web-1" }), "web-1"),
         ("add_nic", json!({ "vm": "web-1", "network": "VM Network" }), "web-1"),
         ("remove_nic", json!({ "vm": "web-1", "nic": nic }), "web-1"),

@@ -1,7 +1,7 @@
 //! New disks, and the controllers that they need.
 
 use serde::Deserialize;
-use vsphere_model::managed::VirtualMachine;
+use vsphere_model::managed::{Datastore, VirtualMachine, datastore as ds};
 use vsphere_model::types::{
     ParaVirtualSCSIController, Poly, VirtualAHCIController, VirtualController, VirtualDevice, VirtualDeviceConfigSpec,
     VirtualDeviceConfigSpecFileOperation, VirtualDeviceFileBackingInfo, VirtualDisk, VirtualDiskFlatVer2BackingInfo,
@@ -9,11 +9,10 @@ use vsphere_model::types::{
     VirtualSATAController, VirtualSCSIController, VirtualSCSISharing,
 };
 
-use super::{Disk, DiskChange, bytes_of};
-use crate::client::Client;
+use super::{Disk, DiskChange, checked_size};
 use crate::device::{self, Devices, NEW_CONTROLLER, NEW_DEVICE, label};
 use crate::error::{Error, ErrorKind, Result};
-use crate::mounted;
+use crate::mo::Mo;
 
 const OPERATION: &str = "add a disk to";
 
@@ -51,28 +50,36 @@ impl DiskMode {
 /// A disk to be made.
 ///
 /// ```
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::disk::{DiskMode, NewDisk};
+/// use vsphere_ops::managed::VirtualMachine;
 ///
-/// let scratch = NewDisk::gigabytes(200.0)
+/// let nvme = client.get::<VirtualMachine>("web-01").await?.datastore("nvme-02").await?;
+/// let scratch = NewDisk::of_bytes(200 << 30)
 ///     .thick()
 ///     .mode(DiskMode::IndependentPersistent)
-///     .datastore("nvme-2")
+///     .on(&nvme)
 ///     .controller("NVME controller 0");
+/// # let _ = scratch;
+/// # Ok(())
+/// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
 /// ```
-#[derive(Debug, Clone, PartialEq)]
-#[must_use = "a disk is made by `add`"]
+#[derive(Debug, Clone)]
+#[must_use = "nothing is made before it is added to a VM"]
 pub struct NewDisk {
-    size_gb: f64,
+    bytes: i64,
     thick: bool,
     mode: DiskMode,
-    datastore: Option<String>,
+    datastore: Option<Mo<Datastore>>,
     controller: Option<String>,
 }
 
 impl NewDisk {
-    /// A disk of this many GiB, whose space is allocated when it is written, beside the machine's other files.
-    pub fn gigabytes(size_gb: f64) -> Self {
-        Self { size_gb, thick: false, mode: DiskMode::default(), datastore: None, controller: None }
+    /// A disk of this many bytes, in whole MiB, whose space is allocated when it is written, beside the VM's other files.
+    pub fn of_bytes(bytes: i64) -> Self {
+        Self { bytes, thick: false, mode: DiskMode::default(), datastore: None, controller: None }
     }
 
     /// Its space is allocated at once, and zeroed when it is first written.
@@ -85,9 +92,9 @@ impl NewDisk {
         Self { mode, ..self }
     }
 
-    /// In this datastore: name, path or id. The machine's host must have it.
-    pub fn datastore(self, datastore: impl Into<String>) -> Self {
-        Self { datastore: Some(datastore.into()), ..self }
+    /// In this datastore, which the VM's host must have mounted: see [`Mo::datastore`].
+    pub fn on(self, datastore: &Mo<Datastore>) -> Self {
+        Self { datastore: Some(datastore.clone()), ..self }
     }
 
     /// On this controller: its label or key, or one of `scsi`, `pvscsi`, `lsilogic`, `lsilogic-sas`, `nvme`, `sata` and
@@ -100,64 +107,85 @@ impl NewDisk {
     }
 }
 
-/// Adds a disk to a machine, also to one that runs, and waits until it is there.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::disk::{self, NewDisk};
-///
-/// let change = disk::add(&client, "web-01", &NewDisk::gigabytes(40.0).datastore("nvme-02")).await?;
-/// println!("{} on {:?} in {:?}", change.disk.label, change.disk.controller, change.disk.file);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` where it is not exactly one machine, datastore and controller; `invalid_argument` for a
-/// size that no disk has; `unsupported` where there is no room for one more, or an IDE controller of a machine that runs
-/// is asked for; and the faults of the server, such as `NoDiskSpace`.
-pub async fn add(client: &Client, vm: &str, new: &NewDisk) -> Result<DiskChange> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| error.in_operation(OPERATION).on(machine.label());
-    let bytes = bytes_of(new.size_gb).map_err(named)?;
-    let datastore = match &new.datastore {
-        Some(datastore) => Some(mounted::find(&machine, datastore).await.map_err(named)?),
-        None => None,
-    };
-    let done = device::reconfigure(&machine, OPERATION, |devices| {
-        let (mut changes, controller, unit) = place(devices, new.controller.as_deref())?;
+impl Mo<VirtualMachine> {
+    /// Adds a disk to the VM, also while it runs, and waits until it is there.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::disk::NewDisk;
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let web = client.get::<VirtualMachine>("web-01").await?;
+    /// let nvme = web.datastore("nvme-02").await?;
+    /// let change = web.add_disk(&NewDisk::of_bytes(40 << 30).on(&nvme)).await?;
+    /// println!("{} on {:?} in {:?}", change.disk.label, change.disk.controller, change.disk.file);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` or `ambiguous` where it is not exactly one controller; `invalid_argument` for a size that no disk has;
+    /// `unsupported` where there is no room for one more, or an IDE controller of a VM that runs is asked for; and the
+    /// faults of the server, such as `NoDiskSpace`.
+    pub async fn add_disk(&self, new: &NewDisk) -> Result<DiskChange> {
+        let named = |error: Error| error.in_operation(OPERATION).on(self.label());
+        let bytes = checked_size(new.bytes).map_err(named)?;
+        let controller = self.controller(new.controller.as_deref()).await.map_err(named)?;
         let mut file = VirtualDeviceFileBackingInfo::default();
-        if let Some(datastore) = &datastore {
+        if let Some(datastore) = &new.datastore {
             // The server chooses a folder and a name of its own there.
-            file.file_name = format!("[{}]", datastore.raw_name);
-            file.datastore = Some(datastore.datastore.reference().clone());
+            file.file_name = format!("[{}]", datastore.read(ds::NAME).await.map_err(named)?);
+            file.datastore = Some(datastore.reference().clone());
         }
-        let backing = VirtualDiskFlatVer2BackingInfo {
-            base: file,
-            disk_mode: new.mode.as_str().to_owned(),
-            thin_provisioned: Some(!new.thick),
-            ..Default::default()
-        };
-        let mut disk =
-            VirtualDisk { capacity_in_kb: bytes / 1024, capacity_in_bytes: Some(bytes), ..Default::default() };
-        disk.key = NEW_DEVICE;
-        disk.controller_key = Some(controller);
-        disk.unit_number = Some(unit);
-        disk.backing = Some(Poly::new(backing));
-        let file_operation = Some(VirtualDeviceConfigSpecFileOperation::Create);
-        changes.push(VirtualDeviceConfigSpec { file_operation, ..device::add(Poly::new(disk)) });
-        Ok(changes)
-    })
-    .await?;
-    let (_, disk) = done.added::<VirtualDisk>().ok_or_else(|| {
-        let text = "the server has added it, but it is gone again; list the disks".to_owned();
-        named(Error::new(OPERATION, ErrorKind::NotFound(text)))
-    })?;
-    let report = Disk::of(done.after.list(), disk);
-    let new_controller = done.added::<VirtualController>().map(|(controller, _)| label(controller));
-    Ok(DiskChange { new_controller, ..DiskChange::new(&machine, &done.after, true, report) })
+        let done = device::reconfigure(self, OPERATION, |devices| {
+            let (mut changes, controller, unit) = place(devices, controller)?;
+            let backing = VirtualDiskFlatVer2BackingInfo {
+                base: file.clone(),
+                disk_mode: new.mode.as_str().to_owned(),
+                thin_provisioned: Some(!new.thick),
+                ..Default::default()
+            };
+            let mut disk =
+                VirtualDisk { capacity_in_kb: bytes / 1024, capacity_in_bytes: Some(bytes), ..Default::default() };
+            disk.key = NEW_DEVICE;
+            disk.controller_key = Some(controller);
+            disk.unit_number = Some(unit);
+            disk.backing = Some(Poly::new(backing));
+            let file_operation = Some(VirtualDeviceConfigSpecFileOperation::Create);
+            changes.push(VirtualDeviceConfigSpec { file_operation, ..device::add(Poly::new(disk)) });
+            Ok(changes)
+        })
+        .await?;
+        let (_, disk) = done.added::<VirtualDisk>().ok_or_else(|| {
+            let text = "the server has added it, but it is gone again; list the disks".to_owned();
+            named(Error::new(OPERATION, ErrorKind::NotFound(text)))
+        })?;
+        let report = Disk::of(done.after.list(), disk);
+        let new_controller = done.added::<VirtualController>().map(|(controller, _)| label(controller));
+        Ok(DiskChange { new_controller, ..DiskChange::new(self, &done.after, true, report) })
+    }
+
+    /// What the caller means by a controller. A label is looked up once, and not again while the VM is busy.
+    async fn controller(&self, asked: Option<&str>) -> Result<On> {
+        let Some(asked) = asked else { return Ok(On::Any) };
+        match Kind::parse(asked) {
+            Some(kind) => Ok(On::Kind(kind)),
+            None => Ok(On::Key(named(&Devices::read(self).await?, asked)?.key)),
+        }
+    }
+}
+
+/// The controller that a disk goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum On {
+    /// The first that has room.
+    Any,
+    /// The first of this kind.
+    Kind(Kind),
+    /// The one with this key.
+    Key(i32),
 }
 
 /// The kinds of controllers that disks can be plugged into, by the words that ask for one.
@@ -211,17 +239,20 @@ impl Kind {
 const BY_ITSELF: [Kind; 3] = [Kind::Scsi, Kind::Nvme, Kind::Sata];
 
 /// Where a new disk goes: the controllers to be added, the key of the one for it, and its unit.
-fn place(devices: &Devices, asked: Option<&str>) -> Result<(Vec<VirtualDeviceConfigSpec>, i32, i32)> {
+fn place(devices: &Devices, on: On) -> Result<(Vec<VirtualDeviceConfigSpec>, i32, i32)> {
     let refused = |text: String| Err(Error::new(OPERATION, ErrorKind::Unsupported(text)));
-    let kind = asked.and_then(Kind::parse);
-    if let (Some(asked), None) = (asked, kind) {
-        let controller = named(devices, asked)?;
-        cold_only(devices, controller)?;
-        return match devices.free_unit(controller) {
-            Some(unit) => Ok((Vec::new(), controller.key, unit)),
-            None => refused(format!("{} is full; choose another controller, or none", label(controller))),
-        };
-    }
+    let kind = match on {
+        On::Any => None,
+        On::Kind(kind) => Some(kind),
+        On::Key(key) => {
+            let controller = named(devices, &key.to_string())?;
+            cold_only(devices, controller)?;
+            return match devices.free_unit(controller) {
+                Some(unit) => Ok((Vec::new(), controller.key, unit)),
+                None => refused(format!("{} is full; choose another controller, or none", label(controller))),
+            };
+        }
+    };
     let kinds = kind.map_or(BY_ITSELF.to_vec(), |kind| vec![kind]);
     for kind in &kinds {
         let mut free = controllers(devices, *kind).filter(|device| kind == &Kind::Ide || !is_shared(device));
@@ -293,6 +324,16 @@ fn new_controller(devices: &Devices, kind: Kind) -> Option<Poly<VirtualDevice>> 
 mod tests {
     use super::*;
     use crate::device::tests::{device, devices};
+
+    /// Where a disk goes that is to be on this controller.
+    fn place(devices: &Devices, asked: Option<&str>) -> Result<(Vec<VirtualDeviceConfigSpec>, i32, i32)> {
+        let on = match (asked, asked.and_then(Kind::parse)) {
+            (None, _) => On::Any,
+            (_, Some(kind)) => On::Kind(kind),
+            (Some(asked), None) => On::Key(named(devices, asked)?.key),
+        };
+        super::place(devices, on)
+    }
 
     fn pvscsi(bus_number: i32, sharing: VirtualSCSISharing) -> Poly<VirtualDevice> {
         let base = VirtualController { bus_number, ..Default::default() };

@@ -1,20 +1,21 @@
 //! Disks that go to another datastore.
 
 use serde::Serialize;
-use vsphere_model::managed::VirtualMachine;
-use vsphere_model::types::{VirtualDisk, VirtualMachineRelocateSpec, VirtualMachineRelocateSpecDiskLocator};
+use vsphere_model::managed::{Datastore, VirtualMachine, datastore as ds};
+use vsphere_model::types::{
+    VirtualDisk, VirtualMachinePowerState, VirtualMachineRelocateSpec, VirtualMachineRelocateSpecDiskLocator,
+};
 
 use super::{Disk, DiskChange, file_of, layout, used_bytes, uuid};
-use crate::client::Client;
-use crate::device::Devices;
+use crate::device::{Device, Devices, Seen};
 use crate::error::{Error, ErrorKind, Result};
-use crate::mounted::{self, Mounted};
+use crate::mo::Mo;
+use crate::mounted;
 use crate::task::{self, BUSY, Task};
-use crate::vm::power_state_name;
 
 const OPERATION: &str = "move a disk of";
 
-/// What moving a disk would do.
+/// A plan to move a disk.
 ///
 /// ```
 /// use vsphere_ops::disk::Relocation;
@@ -23,14 +24,16 @@ const OPERATION: &str = "move a disk of";
 ///     relocation.free_bytes >= relocation.used_bytes
 /// }
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
+#[must_use = "nothing is moved before it is carried out"]
 pub struct Relocation {
-    /// The machine's name.
+    /// The VM's name.
     pub vm: String,
-    /// The machine's id.
+    /// The VM's id.
     pub id: String,
-    /// The machine's state: a disk of one that runs is moved too, and more slowly.
-    pub power_state: &'static str,
+    /// The VM's state: a disk of one that runs is moved too, and more slowly.
+    #[serde(serialize_with = "crate::words::power_state")]
+    pub power_state: VirtualMachinePowerState,
     /// The disk.
     #[serde(flatten)]
     pub disk: Disk,
@@ -46,96 +49,136 @@ pub struct Relocation {
     /// Whether it has to move at all.
     #[serde(skip)]
     pub moves: bool,
+    #[serde(skip)]
+    target: Mo<Datastore>,
+    #[serde(skip)]
+    seen: Seen,
 }
 
-/// Measures what [`relocate`] would move.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let relocation = vsphere_ops::disk::relocation(&client, "pg-01", "Hard disk 2", "nvme-02").await?;
-/// println!("{:?} bytes to {}", relocation.used_bytes, relocation.target_datastore);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`relocate`] that can be known before.
-pub async fn relocation(client: &Client, vm: &str, disk: &str, datastore: &str) -> Result<Relocation> {
-    client.require_vcenter(OPERATION)?;
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| error.in_operation(OPERATION).on(machine.label());
-    let target = mounted::find(&machine, datastore).await.map_err(named)?;
-    let devices = Devices::read(&machine).await.map_err(named)?;
-    let (_, found) = devices.choose::<VirtualDisk>("disk", disk).map_err(named)?;
-    let layout = layout(&machine).await.map_err(named)?;
-    Ok(Relocation {
-        vm: machine.label().to_owned(),
-        id: machine.id().to_owned(),
-        power_state: power_state_name(&devices.power_state),
-        disk: Disk::of(devices.list(), found),
-        uuid: uuid(found),
-        used_bytes: used_bytes(&layout, found.key),
-        target_datastore: target.datastore.label().to_owned(),
-        free_bytes: target.free_bytes,
-        moves: !is_there(found, &target),
-    })
+impl Mo<VirtualMachine> {
+    /// The datastore with this name, path or id that the VM's host has mounted: the only ones that its disks can be in, and
+    /// among them names are unique.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let nvme = client.get::<VirtualMachine>("pg-01").await?.datastore("nvme-02").await?;
+    /// println!("{nvme}");
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` with those that there are, `unsupported` where it is not accessible, and those of the server.
+    pub async fn datastore(&self, what: &str) -> Result<Mo<Datastore>> {
+        let found =
+            mounted::find(self, what).await.map_err(|error| error.in_operation("find a datastore of").on(self.label()));
+        Ok(found?.datastore)
+    }
 }
 
-/// Moves a disk, with all that snapshots keep of it, to another datastore, and waits until it is there. One that is there
-/// already is left alone. The machine may run meanwhile.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let change = vsphere_ops::disk::relocate(&client, "pg-01", "Hard disk 2", "nvme-02").await?;
-/// println!("{:?} to {:?}", change.previous_datastore, change.disk.datastore);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `unsupported` where the server is no vCenter; `not_found` or `ambiguous` where it is not exactly one machine, disk and
-/// datastore that the machine's host has; and the faults of the server, such as `NoDiskSpace`.
-pub async fn relocate(client: &Client, vm: &str, disk: &str, datastore: &str) -> Result<DiskChange> {
-    client.require_vcenter(OPERATION)?;
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| error.in_operation(OPERATION).on(machine.label());
-    let target = mounted::find(&machine, datastore).await.map_err(named)?;
-    let (machine, target) = (&machine, &target);
-    let moved = client.retry_while_busy(BUSY, || async move {
-        let before = Devices::read(machine).await?;
-        let (_, found) = before.choose::<VirtualDisk>("disk", disk)?;
-        let was = Disk::of(before.list(), found);
-        if is_there(found, target) {
-            return Ok((before, was, false));
+impl Device<Disk> {
+    /// Plans to move the disk, with all that snapshots keep of it, to another datastore. One that is there already is left
+    /// alone. The VM may run meanwhile.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let pg = client.get::<VirtualMachine>("pg-01").await?;
+    /// let nvme = pg.datastore("nvme-02").await?;
+    /// let relocation = pg.disk("Hard disk 2").await?.relocation(&nvme).await?;
+    /// println!("{:?} bytes to {}, seen at {}", relocation.used_bytes, relocation.target_datastore, relocation.change_version());
+    /// let change = relocation.carry_out().await?;
+    /// println!("{:?} to {:?}", change.previous_datastore, change.disk.datastore);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `unsupported` where the server is no vCenter, and those of the server.
+    pub async fn relocation(&self, datastore: &Mo<Datastore>) -> Result<Relocation> {
+        self.vm().client().require_vcenter(OPERATION)?;
+        let named = self.named(OPERATION);
+        let free_bytes = datastore.read(ds::FREE_SPACE).await.map_err(&named)?;
+        let layout = layout(self.vm()).await.map_err(&named)?;
+        let (_, disk) = self.found::<VirtualDisk>(OPERATION)?;
+        Ok(Relocation {
+            vm: self.vm().label().to_owned(),
+            id: self.vm().id().to_owned(),
+            power_state: self.power_state().clone(),
+            disk: (**self).clone(),
+            uuid: uuid(disk),
+            used_bytes: used_bytes(&layout, disk.key),
+            target_datastore: datastore.label().to_owned(),
+            free_bytes: Some(free_bytes),
+            moves: !is_there(disk, datastore),
+            target: datastore.clone(),
+            seen: self.seen().clone(),
+        })
+    }
+}
+
+impl Relocation {
+    /// The version of the VM's configuration that this was planned from.
+    pub fn change_version(&self) -> &str {
+        self.seen.change_version()
+    }
+
+    /// Moves the disk, and waits until it is there.
+    ///
+    /// `RelocateVM_Task` takes no change version, and names the disk by its key. So the VM is looked at right before it is
+    /// called. Where the disk is replaced between that look and the call, the other one moves; what moved is compared
+    /// afterwards, and such a move is an error. Nothing is lost by it.
+    ///
+    /// # Errors
+    /// `changed` where the VM is no longer as it was when this was planned, and the faults of the server, such as
+    /// `NoDiskSpace`.
+    pub async fn carry_out(self) -> Result<DiskChange> {
+        let (seen, machine) = (&self.seen, self.seen.machine());
+        let named = |error: Error| seen.named(OPERATION, error);
+        if !self.moves {
+            return Ok(self.change(seen.devices(), false, self.disk.clone()));
         }
         let locator = VirtualMachineRelocateSpecDiskLocator {
-            disk_id: found.key,
-            datastore: target.datastore.reference().clone(),
+            disk_id: self.disk.key,
+            datastore: self.target.reference().clone(),
             ..Default::default()
         };
         // What has no locator stays where it is.
-        let spec = VirtualMachineRelocateSpec { disk: vec![locator], ..Default::default() };
-        let task: Task<()> = task::start(machine, OPERATION, machine.relocate_vm_task(&spec, None)).await?;
-        task.await?;
-        Ok((before, was, true))
-    });
-    let (before, was, changed) = moved.await.map_err(named)?;
-    let after = if changed { Devices::read(machine).await.map_err(named)? } else { before };
-    let now = after.by_key(was.key).and_then(|device| device.downcast_ref::<VirtualDisk>());
-    // Not every server does what a locator says.
-    let Some(disk) = now.filter(|disk| is_there(disk, target)) else {
-        let file = now.and_then(file_of).map(|file| file.file_name.as_str()).unwrap_or_default();
-        let text = format!("the server says that it is done, but {} is in {file:?} now", was.label);
-        return Err(named(Error::new(OPERATION, ErrorKind::Unsupported(text))));
-    };
-    let report = Disk::of(after.list(), disk);
-    Ok(DiskChange { previous_datastore: was.datastore, ..DiskChange::new(machine, &after, changed, report) })
+        let spec = &VirtualMachineRelocateSpec { disk: vec![locator], ..Default::default() };
+        let moved = machine.client().retry_while_busy(BUSY, || async move {
+            seen.must_be_so(OPERATION).await?;
+            let task: Task<()> = task::start(machine, OPERATION, machine.relocate_vm_task(spec, None)).await?;
+            task.await
+        });
+        moved.await.map_err(named)?;
+        let after = Devices::read(machine).await.map_err(named)?;
+        let now = after.by_key(self.disk.key).and_then(|device| device.downcast_ref::<VirtualDisk>());
+        if now.is_none_or(|now| uuid(now) != self.uuid) {
+            let text = format!("{} was replaced just before, and what has its key now was moved", self.disk.label);
+            return Err(named(Error::new(OPERATION, ErrorKind::Changed(text))));
+        }
+        // Not every server does what a locator says.
+        let Some(disk) = now.filter(|disk| is_there(disk, &self.target)) else {
+            let file = now.and_then(file_of).map(|file| file.file_name.as_str()).unwrap_or_default();
+            let text = format!("the server says that it is done, but {} is in {file:?} now", self.disk.label);
+            return Err(named(Error::new(OPERATION, ErrorKind::Unsupported(text))));
+        };
+        Ok(self.change(&after, true, Disk::of(after.list(), disk)))
+    }
+
+    fn change(&self, devices: &Devices, changed: bool, disk: Disk) -> DiskChange {
+        let previous_datastore = self.disk.datastore.clone();
+        DiskChange { previous_datastore, ..DiskChange::new(self.seen.machine(), devices, changed, disk) }
+    }
 }
 
-fn is_there(disk: &VirtualDisk, target: &Mounted) -> bool {
-    file_of(disk).and_then(|file| file.datastore.as_ref()) == Some(target.datastore.reference())
+fn is_there(disk: &VirtualDisk, target: &Mo<Datastore>) -> bool {
+    file_of(disk).and_then(|file| file.datastore.as_ref()) == Some(target.reference())
 }

@@ -1,16 +1,14 @@
 //! Disks that are taken out, with or without their files.
 
 use serde::Serialize;
-use vsphere_model::managed::VirtualMachine;
 use vsphere_model::types::{
     VirtualDeviceConfigSpec, VirtualDeviceConfigSpecFileOperation, VirtualDisk, VirtualIDEController,
+    VirtualMachinePowerState,
 };
 
 use super::{Disk, DiskChange, layout, snapshots, used_bytes, uuid};
-use crate::client::Client;
-use crate::device::{self, label};
+use crate::device::{self, Device, DeviceChange, Devices, label};
 use crate::error::{Circumstance, Error, ErrorKind, Result};
-use crate::vm::power_state_name;
 
 const OPERATION: &str = "remove a disk of";
 
@@ -18,9 +16,11 @@ const OPERATION: &str = "remove a disk of";
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::disk::{self, Files};
+/// use vsphere_ops::disk::Files;
+/// use vsphere_ops::managed::VirtualMachine;
 ///
-/// disk::remove(&client, "pg-01", "Hard disk 2", Files::Deleted).await?;
+/// let disk = client.get::<VirtualMachine>("pg-01").await?.disk("Hard disk 2").await?;
+/// disk.removal(Files::Deleted).await?.carry_out().await?;
 /// # Ok(())
 /// # }
 /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
@@ -34,7 +34,7 @@ pub enum Files {
     Deleted,
 }
 
-/// What taking a disk out would take from its machine.
+/// A plan to take a disk out of its VM, with what would be lost by it.
 ///
 /// ```
 /// use vsphere_ops::disk::Removal;
@@ -43,14 +43,16 @@ pub enum Files {
 ///     format!("{} of {} ({}), {:?} bytes written", removal.disk.label, removal.vm, removal.power_state, removal.used_bytes)
 /// }
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
+#[must_use = "nothing is removed before it is carried out"]
 pub struct Removal {
-    /// The machine's name.
+    /// The VM's name.
     pub vm: String,
-    /// The machine's id.
+    /// The VM's id.
     pub id: String,
-    /// The machine's state: a guest that runs may be using the disk.
-    pub power_state: &'static str,
+    /// The VM's state: a guest that runs may be using the disk.
+    #[serde(serialize_with = "crate::words::power_state")]
+    pub power_state: VirtualMachinePowerState,
     /// The disk.
     #[serde(flatten)]
     pub disk: Disk,
@@ -61,77 +63,74 @@ pub struct Removal {
     pub used_bytes: Option<i64>,
     /// Whether its file would be deleted.
     pub file_deleted: bool,
+    #[serde(skip)]
+    change: DeviceChange,
 }
 
-/// Measures what [`remove`] would take away.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::disk::{Files, removal};
-///
-/// println!("{:?}", removal(&client, "pg-01", "Hard disk 2", Files::Deleted).await?.disk.file);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`remove`] that can be known before.
-pub async fn removal(client: &Client, vm: &str, disk: &str, files: Files) -> Result<Removal> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| error.in_operation(OPERATION).on(machine.label());
-    let devices = device::Devices::read(&machine).await.map_err(named)?;
-    let layout = layout(&machine).await.map_err(named)?;
-    let (_, disk) = devices.choose::<VirtualDisk>("disk", disk).map_err(named)?;
-    check(&devices, disk, &snapshots::that_use(&devices, &layout, disk)).map_err(named)?;
-    Ok(Removal {
-        vm: machine.label().to_owned(),
-        id: machine.id().to_owned(),
-        power_state: power_state_name(&devices.power_state),
-        disk: Disk::of(devices.list(), disk),
-        uuid: uuid(disk),
-        used_bytes: used_bytes(&layout, disk.key),
-        file_deleted: files == Files::Deleted,
-    })
-}
-
-/// Takes a disk out of a machine, also of one that runs, and waits until it is out.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::disk::{Files, remove};
-///
-/// let change = remove(&client, "pg-01", "Hard disk 2", Files::Kept).await?;
-/// println!("its data is still in {:?}", change.disk.file);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` where it is not exactly one machine and disk; `unsupported` where snapshots use the disk,
-/// or where it hangs on an IDE controller of a machine that runs; and the faults of the server.
-pub async fn remove(client: &Client, vm: &str, disk: &str, files: Files) -> Result<DiskChange> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| error.in_operation(OPERATION).on(machine.label());
-    let layout = layout(&machine).await.map_err(named)?;
-    let done = device::reconfigure(&machine, OPERATION, |devices| {
-        let (device, found) = devices.choose::<VirtualDisk>("disk", disk)?;
-        check(devices, found, &snapshots::that_use(devices, &layout, found))?;
+impl Device<Disk> {
+    /// Plans to take the disk out of its VM, also while that runs, and measures what would be lost.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::disk::Files;
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let disk = client.get::<VirtualMachine>("pg-01").await?.disk("Hard disk 2").await?;
+    /// let removal = disk.removal(Files::Kept).await?;
+    /// println!("{:?} bytes written, seen at {}", removal.used_bytes, removal.change_version());
+    /// let change = removal.carry_out().await?;
+    /// println!("its data is still in {:?}", change.disk.file);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `unsupported` where snapshots use the disk, or where it hangs on an IDE controller of a VM that runs; and those of
+    /// the server.
+    pub async fn removal(&self, files: Files) -> Result<Removal> {
+        let named = self.named(OPERATION);
+        let devices = self.seen().devices();
+        let layout = layout(self.vm()).await.map_err(&named)?;
+        let (device, disk) = self.found::<VirtualDisk>(OPERATION)?;
+        check(devices, disk, &snapshots::that_use(devices, &layout, disk)).map_err(&named)?;
         let file_operation = (files == Files::Deleted).then_some(VirtualDeviceConfigSpecFileOperation::Destroy);
-        Ok(vec![VirtualDeviceConfigSpec { file_operation, ..device::remove(device.clone()) }])
-    })
-    .await?;
-    let (_, before) = done.before.choose::<VirtualDisk>("disk", disk).map_err(named)?;
-    let report = Disk::of(done.before.list(), before);
-    let file_deleted = Some(files == Files::Deleted);
-    Ok(DiskChange { file_deleted, ..DiskChange::new(&machine, &done.after, done.changed, report) })
+        let change = VirtualDeviceConfigSpec { file_operation, ..device::remove(device.clone()) };
+        Ok(Removal {
+            vm: self.vm().label().to_owned(),
+            id: self.vm().id().to_owned(),
+            power_state: devices.power_state.clone(),
+            disk: (**self).clone(),
+            uuid: uuid(disk),
+            used_bytes: used_bytes(&layout, disk.key),
+            file_deleted: files == Files::Deleted,
+            change: self.change(OPERATION, vec![change]),
+        })
+    }
+}
+
+impl Removal {
+    /// The version of the VM's configuration that this was planned from.
+    pub fn change_version(&self) -> &str {
+        self.change.seen.change_version()
+    }
+
+    /// Takes the disk out, and waits until it is out.
+    ///
+    /// # Errors
+    /// `changed` where the VM's configuration is no longer the one that this was planned from, and the faults of the
+    /// server.
+    pub async fn carry_out(self) -> Result<DiskChange> {
+        let machine = self.change.seen.machine().clone();
+        let done = self.change.carry_out().await?;
+        let file_deleted = Some(self.file_deleted);
+        Ok(DiskChange { file_deleted, ..DiskChange::new(&machine, &done.after, done.changed, self.disk) })
+    }
 }
 
 /// Whether a disk can be taken out as things are.
-fn check(devices: &device::Devices, disk: &VirtualDisk, snapshots: &[String]) -> Result<()> {
+fn check(devices: &Devices, disk: &VirtualDisk, snapshots: &[String]) -> Result<()> {
     let refused = |text: String| Err(Error::new(OPERATION, ErrorKind::Unsupported(text)));
     let name = label(disk);
     if !snapshots.is_empty() {

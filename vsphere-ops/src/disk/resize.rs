@@ -1,68 +1,104 @@
 //! Disks that grow.
 
-use vsphere_model::managed::VirtualMachine;
+use serde::Serialize;
 use vsphere_model::types::{VirtualDisk, VirtualIDEController};
 
-use super::{Disk, DiskChange, bytes_of, capacity, layout, parents, snapshots};
-use crate::client::Client;
-use crate::device::{self, Devices, label};
+use super::{Disk, DiskChange, DiskInfo, capacity, checked_size, parents};
+use crate::device::{self, Device, DeviceChange, Devices, label};
 use crate::error::{Circumstance, Error, ErrorKind, Result, invalid};
 use crate::units::gib;
 
 const OPERATION: &str = "resize a disk of";
 
-/// Makes a disk this many GiB large, and waits until it is. One that has the size already is left alone.
-///
-/// The guest sees a larger disk; its partitions and file systems are its own business.
+/// A plan to make a disk larger. It can't be made smaller again.
 ///
 /// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let change = vsphere_ops::disk::resize(&client, "web-01", "Hard disk 1", 80.0).await?;
-/// println!("{:?} GiB before, {} now", change.previous_capacity_gb, change.disk.capacity_gb);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
+/// use vsphere_ops::disk::Resizing;
 ///
-/// # Errors
-/// `not_found` or `ambiguous` where it is not exactly one machine and disk; `invalid_argument` for a smaller size;
-/// `unsupported` where snapshots use the disk, where it is a linked clone's, or hangs on an IDE controller of a machine
-/// that runs; and the faults of the server, such as `NoDiskSpace`.
-pub async fn resize(client: &Client, vm: &str, disk: &str, new_size_gb: f64) -> Result<DiskChange> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| error.in_operation(OPERATION).on(machine.label());
-    let wanted = bytes_of(new_size_gb).map_err(named)?;
-    let layout = layout(&machine).await.map_err(named)?;
-    let done = device::reconfigure(&machine, OPERATION, |devices| {
-        let (device, found) = devices.choose::<VirtualDisk>("disk", disk)?;
-        let has = capacity(found);
-        if wanted == has {
-            return Ok(Vec::new());
-        }
+/// fn question(resizing: &Resizing) -> String {
+///     let disk = &resizing.info.disk;
+///     format!("{}: {} bytes, {} then?", disk.label, disk.capacity_bytes, resizing.new_bytes)
+/// }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+#[must_use = "nothing is resized before it is carried out"]
+pub struct Resizing {
+    /// The disk as it is.
+    #[serde(flatten)]
+    pub info: DiskInfo,
+    /// The capacity that it would have, in bytes.
+    #[serde(skip)]
+    pub new_bytes: i64,
+    #[serde(skip)]
+    change: DeviceChange,
+}
+
+impl Device<Disk> {
+    /// Plans to make the disk this many bytes large, in whole MiB. One that has the size already is left alone.
+    ///
+    /// The guest sees a larger disk; its partitions and file systems are its own business.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let disk = client.get::<VirtualMachine>("web-01").await?.disk("Hard disk 1").await?;
+    /// let resizing = disk.resizing(80 << 30).await?;
+    /// println!("seen at {}", resizing.change_version());
+    /// println!("{} bytes now", resizing.carry_out().await?.disk.capacity_bytes);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `invalid_argument` for a smaller size, or one that no disk has; `unsupported` where snapshots use the disk, where it
+    /// is a linked clone's, or hangs on an IDE controller of a VM that runs; and those of the server.
+    pub async fn resizing(&self, bytes: i64) -> Result<Resizing> {
+        let named = self.named(OPERATION);
+        let wanted = checked_size(bytes).map_err(&named)?;
+        let info = self.info().await.map_err(&named)?;
+        let (device, disk) = self.found::<VirtualDisk>(OPERATION)?;
+        let has = capacity(disk);
         if wanted < has {
-            let text = format!(
-                "{} has {} GiB, and a disk can't shrink to {new_size_gb}; add a smaller disk instead",
-                label(found),
-                gib(has)
-            );
-            return Err(invalid(OPERATION, text));
+            let text = format!("{} has {} GiB, and a disk can't shrink to {}", label(disk), gib(has), gib(wanted));
+            return Err(named(invalid(OPERATION, text)));
         }
-        let using = snapshots::that_use(devices, &layout, found);
-        may_grow(devices, found, &using)?;
-        let mut grown = device.clone();
-        if let Some(grown) = grown.downcast_mut::<VirtualDisk>() {
-            grown.capacity_in_kb = wanted / 1024;
-            grown.capacity_in_bytes = Some(wanted);
+        let mut changes = Vec::new();
+        if wanted > has {
+            may_grow(self.seen().devices(), disk, &info.snapshots).map_err(&named)?;
+            let mut grown = device.clone();
+            if let Some(grown) = grown.downcast_mut::<VirtualDisk>() {
+                grown.capacity_in_kb = wanted / 1024;
+                grown.capacity_in_bytes = Some(wanted);
+            }
+            changes.push(device::edit(grown));
         }
-        Ok(vec![device::edit(grown)])
-    })
-    .await?;
-    let (_, before) = done.before.choose::<VirtualDisk>("disk", disk).map_err(named)?;
-    let after = done.after.by_key(before.key).and_then(|device| device.downcast_ref()).unwrap_or(before);
-    let report = Disk::of(done.after.list(), after);
-    let previous_capacity_gb = Some(gib(capacity(before)));
-    Ok(DiskChange { previous_capacity_gb, ..DiskChange::new(&machine, &done.after, done.changed, report) })
+        Ok(Resizing { info, new_bytes: wanted, change: self.change(OPERATION, changes) })
+    }
+}
+
+impl Resizing {
+    /// The version of the VM's configuration that this was planned from.
+    pub fn change_version(&self) -> &str {
+        self.change.seen.change_version()
+    }
+
+    /// Makes the disk larger, and waits until it is.
+    ///
+    /// # Errors
+    /// `changed` where the VM's configuration is no longer the one that this was planned from, and the faults of the
+    /// server, such as `NoDiskSpace`.
+    pub async fn carry_out(self) -> Result<DiskChange> {
+        let machine = self.change.seen.machine().clone();
+        let was = self.info.disk;
+        let done = self.change.carry_out().await?;
+        let after = done.after.by_key(was.key).and_then(|device| device.downcast_ref());
+        let previous_capacity_gb = Some(was.capacity_gb);
+        let disk = after.map_or(was, |disk| Disk::of(done.after.list(), disk));
+        Ok(DiskChange { previous_capacity_gb, ..DiskChange::new(&machine, &done.after, done.changed, disk) })
+    }
 }
 
 /// Whether a disk can grow as it is.

@@ -41,6 +41,8 @@ pub enum Category {
     InvalidArgument,
     /// The object is in a state in which this can't be done.
     InvalidState,
+    /// The object is no longer as it was when a plan was made: `changed`.
+    Changed,
     /// The server can't do this.
     Unsupported,
     /// A local file, or another source or sink of the user's, failed.
@@ -68,6 +70,7 @@ impl Category {
             Self::Config => "config",
             Self::InvalidArgument => "invalid_argument",
             Self::InvalidState => "invalid_state",
+            Self::Changed => "changed",
             Self::Unsupported => "unsupported",
             Self::File => "file",
             Self::Corrupt => "corrupt",

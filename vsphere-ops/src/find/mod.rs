@@ -4,7 +4,7 @@
 //! use vsphere_ops::managed::{HostSystem, VirtualMachine, virtual_machine as vm};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! # let uuid = vsphere_ops::vm::info(&client, "web-01").await?.uuid.unwrap();
+//! # let uuid = client.get::<VirtualMachine>("web-01").await?.info().await?.uuid.unwrap();
 //! client.get::<VirtualMachine>("web-01").await?;                         // the only one of this name
 //! client.get::<VirtualMachine>("/fra1/vm/prod/web/web-01").await?;       // by inventory path
 //! client.get::<VirtualMachine>("vm-65").await?;                          // by managed object id

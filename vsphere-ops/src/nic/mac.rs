@@ -10,9 +10,9 @@ use vsphere_model::types::{
     Poly, VirtualDevice, VirtualEthernetCard, VirtualEthernetCardMacType, VirtualMachinePowerState,
 };
 
-use super::{Look, NOUN, NicReport, report};
+use super::{Nic, NicReport, lost, report};
 use crate::client::Client;
-use crate::device::{self, Devices, label};
+use crate::device::{self, Device, DeviceChange, Devices, label};
 use crate::error::{Error, ErrorKind, Result, invalid};
 
 /// How many machines are read at a time while it is looked for an address.
@@ -82,7 +82,7 @@ impl fmt::Display for MacAddress {
     }
 }
 
-/// A change of a MAC address that would be made.
+/// A plan to give an adapter a MAC address.
 ///
 /// ```
 /// use vsphere_ops::nic::MacChange;
@@ -91,9 +91,10 @@ impl fmt::Display for MacAddress {
 ///     format!("{} of {}: {:?} becomes {}?", change.label, change.vm, change.mac, change.new_mac)
 /// }
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
+#[must_use = "nothing is changed before it is carried out"]
 pub struct MacChange {
-    /// The machine's name.
+    /// The VM's name.
     pub vm: String,
     /// Its managed object id.
     pub id: String,
@@ -110,86 +111,81 @@ pub struct MacChange {
     /// What speaks against it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Whether that is another address.
+    #[serde(skip)]
+    pub changes: bool,
+    #[serde(skip)]
+    change: DeviceChange,
 }
 
-/// What [`set_mac`] would change; `None` where the adapter has this address already.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::nic;
-///
-/// let mac = "00:50:56:0a:0b:0c".parse()?;
-/// if let Some(change) = nic::mac_change(&client, "web-04", "Network adapter 1", mac).await? {
-///     println!("{:?} would go; {:?}", change.mac, change.warnings);
-/// }
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`set_mac`].
-pub async fn mac_change(client: &Client, vm: &str, nic: &str, mac: MacAddress) -> Result<Option<MacChange>> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let named = |error: Error| error.in_operation(SET_MAC).on(machine.label());
-    let devices = Devices::read(&machine).await.map_err(named)?;
-    let (device, card) = devices.choose::<VirtualEthernetCard>(NOUN, nic).map_err(named)?;
-    if has_mac(card, mac) {
-        return Ok(None);
+impl Device<Nic> {
+    /// Plans to give the adapter this MAC address. Any address of one adapter will do; `00:50:56:00:00:00` to
+    /// `00:50:56:3f:ff:ff` are meant for it. The VM has to be off.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let nic = client.get::<VirtualMachine>("web-04").await?.nic("Network adapter 1").await?;
+    /// let change = nic.mac_change("00:50:56:0a:0b:0c".parse()?).await?;
+    /// println!("{:?} would go; {:?}; seen at {}", change.mac, change.warnings, change.change_version());
+    /// change.carry_out().await?;
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `unsupported` where the VM is not off, and those of the server.
+    pub async fn mac_change(&self, mac: MacAddress) -> Result<MacChange> {
+        let named = self.named(SET_MAC);
+        let (device, card) = self.found::<VirtualEthernetCard>(SET_MAC)?;
+        let mut changes = Vec::new();
+        if !has_mac(card, mac) {
+            must_be_off(self.seen().devices()).map_err(&named)?;
+            let mut device = device.clone();
+            if let Some(card) = device.downcast_mut::<VirtualEthernetCard>() {
+                card.address_type = Some(VirtualEthernetCardMacType::Manual.as_str().to_owned());
+                card.mac_address = Some(mac.to_string());
+            }
+            changes.push(device::edit(device));
+        }
+        Ok(MacChange {
+            vm: self.vm().label().to_owned(),
+            id: self.vm().id().to_owned(),
+            label: self.label.clone(),
+            key: self.key(),
+            network: self.network.clone(),
+            mac: self.mac.clone(),
+            new_mac: mac.to_string(),
+            warnings: mac_warnings(self.vm().client(), mac, self.vm().id()).await?,
+            changes: !changes.is_empty(),
+            change: self.change(SET_MAC, changes),
+        })
     }
-    must_be_off(&devices).map_err(named)?;
-    let look = Look::at(&machine).await?.nic(device, card);
-    Ok(Some(MacChange {
-        vm: machine.label().to_owned(),
-        id: machine.id().to_owned(),
-        label: look.label,
-        key: look.key,
-        network: look.network,
-        mac: look.mac,
-        new_mac: mac.to_string(),
-        warnings: mac_warnings(client, mac, machine.id()).await?,
-    }))
+}
+
+impl MacChange {
+    /// The version of the VM's configuration that this was planned from.
+    pub fn change_version(&self) -> &str {
+        self.change.seen.change_version()
+    }
+
+    /// Gives the adapter the address, and waits until it has it.
+    ///
+    /// # Errors
+    /// `changed` where the VM's configuration is no longer the one that this was planned from, and the faults of the
+    /// server.
+    pub async fn carry_out(self) -> Result<NicReport> {
+        let machine = self.change.seen.machine().clone();
+        let done = self.change.carry_out().await?;
+        let after = done.after.by_key(self.key).and_then(|device| Some((device, device.downcast_ref()?)));
+        report(&machine, after.ok_or_else(|| lost(&machine, SET_MAC))?, done.changed, self.warnings).await
+    }
 }
 
 const SET_MAC: &str = "set the MAC address of";
-
-/// Gives a network adapter this MAC address. Any address of one adapter will do; `00:50:56:00:00:00` to
-/// `00:50:56:3f:ff:ff` are meant for it. The machine has to be off.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let mac = "00:50:56:0a:0b:0c".parse()?;
-/// let report = vsphere_ops::nic::set_mac(&client, "web-04", "Network adapter 1", mac).await?;
-/// report.warnings.iter().for_each(|warning| println!("{warning}")); // such as: another machine has it, too
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`info`](super::info); `unsupported` where the machine is not off, and those of the server.
-pub async fn set_mac(client: &Client, vm: &str, nic: &str, mac: MacAddress) -> Result<NicReport> {
-    let machine = client.get::<VirtualMachine>(vm).await?;
-    let done = device::reconfigure(&machine, SET_MAC, |devices| {
-        let (device, card) = devices.choose::<VirtualEthernetCard>(NOUN, nic)?;
-        if has_mac(card, mac) {
-            return Ok(Vec::new());
-        }
-        must_be_off(devices)?;
-        let mut device = device.clone();
-        if let Some(card) = device.downcast_mut::<VirtualEthernetCard>() {
-            card.address_type = Some(VirtualEthernetCardMacType::Manual.as_str().to_owned());
-            card.mac_address = Some(mac.to_string());
-        }
-        Ok(vec![device::edit(device)])
-    });
-    let done = done.await?;
-    let chosen = done.after.choose::<VirtualEthernetCard>(NOUN, nic)?;
-    let warnings = mac_warnings(client, mac, machine.id()).await?;
-    report(&machine, chosen, done.changed, warnings).await
-}
 
 fn has_mac(card: &VirtualEthernetCard, mac: MacAddress) -> bool {
     card.mac_address.as_deref().and_then(|its| its.parse().ok()) == Some(mac)

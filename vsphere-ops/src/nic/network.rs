@@ -37,19 +37,7 @@ pub(crate) struct Outlet {
 }
 
 impl Outlet {
-    /// The network that a user means by name, path or id, among those of the machine's host: one of another host or
-    /// datacenter may have the same name, and is of no use to the machine.
-    ///
-    /// # Errors
-    /// `not_found` with the networks of the host, `ambiguous` where several of them have the name, `invalid_argument` for
-    /// one that the host does not have, and for uplinks.
-    pub(crate) async fn find(machine: &Mo<VirtualMachine>, what: &str) -> Result<Self> {
-        let named = |error: Error| error.in_operation("find network").on(what);
-        let (reference, name) = seen(machine, what.trim()).await.map_err(named)?;
-        Self::new(machine.client(), &reference, &name).await.map_err(named)
-    }
-
-    /// This network, for a machine that is to be made.
+    /// This network.
     ///
     /// # Errors
     /// `invalid_argument` for uplinks.
@@ -76,8 +64,18 @@ impl Outlet {
     }
 }
 
-/// The one network of the machine's host that a user means.
-async fn seen(machine: &Mo<VirtualMachine>, what: &str) -> Result<(ManagedObjectReference, String)> {
+/// The one network of the VM's host that a user means: one of another host or datacenter may have the same name, and is of no
+/// use to the VM.
+///
+/// # Errors
+/// `not_found` with the networks of the host, `ambiguous` where several of them have the name, `invalid_argument` for one
+/// that the host does not have.
+pub(super) async fn seen(machine: &Mo<VirtualMachine>, what: &str) -> Result<Mo<Network>> {
+    let (reference, name) = reference(machine, what).await?;
+    Ok(Mo::new(machine.client(), &reference, Some(name)))
+}
+
+async fn reference(machine: &Mo<VirtualMachine>, what: &str) -> Result<(ManagedObjectReference, String)> {
     let client = machine.client();
     let at = machine.read(vm::HOST).await?.ok_or_else(|| {
         Error::new("find network", ErrorKind::Unreadable("the machine's host can't be read by this user".to_owned()))

@@ -8,93 +8,92 @@ use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::VirtualMachinePowerState;
 use vsphere_soap::request::Request;
 
-use super::{PowerChange, PowerReport, changed};
-use crate::client::Client;
+use super::{PowerChange, changed};
 use crate::error::{Error, Result};
 use crate::mo::Mo;
-use crate::several;
 use crate::task::BUSY;
-use crate::vm::power_state_name;
 use crate::watch::Change;
 
-/// Asks the guests of machines, each given by name, path or id, to shut down, and waits until they are off, but no longer
-/// than `limit`. One that is off already is left alone. One that is not off then is reported as `pending`: it may still
-/// come, or wait for somebody at its console.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use std::time::Duration;
-/// use vsphere_ops::power;
-///
-/// let names = ["web-01".to_owned(), "web-02".to_owned()];
-/// let mut hanging = Vec::new();
-/// for report in power::shutdown_guest(&client, &names, Duration::from_secs(120)).await {
-///     if report.outcome?.pending {
-///         hanging.push(report.vm);
-///     }
-/// }
-/// power::off(&client, &hanging, &|_| ()).await;
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-pub async fn shutdown_guest(client: &Client, vms: &[String], limit: Duration) -> Vec<PowerReport> {
-    let wanted = &VirtualMachinePowerState::PoweredOff;
-    several::each(client, vms, |_, machine| async move {
-        let asked = ask(&machine, "shut down the guest of", |vm| vm.shutdown_guest()).await;
-        if !changed(asked, wanted)? {
-            return Ok(PowerChange { power_state: power_state_name(wanted), changed: false, pending: false });
+impl Mo<VirtualMachine> {
+    /// Asks the guest to shut down, and waits until the VM is off, but no longer than `limit`. One that is off already is
+    /// left alone. One that is not off then is reported as `pending`: it may still come, or wait for somebody at its
+    /// console.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use std::time::Duration;
+    /// use vsphere_ops::power::PowerOperation;
+    ///
+    /// let vms = client.vms(&["web-01".to_owned(), "web-02".to_owned()]).await;
+    /// let reports = vms.each(|vm| async move {
+    ///     let done = vm.shut_down_guest(Duration::from_secs(120)).await?;
+    ///     match done.pending {
+    ///         true => vm.power(PowerOperation::Off).await, // it hangs
+    ///         false => Ok(done),
+    ///     }
+    /// });
+    /// assert!(reports.await.iter().all(|report| report.outcome.is_ok()));
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// The fault `ToolsUnavailable` where VMware Tools do not run in the guest, and those of the server.
+    pub async fn shut_down_guest(&self, limit: Duration) -> Result<PowerChange> {
+        let wanted = VirtualMachinePowerState::PoweredOff;
+        let asked = ask(self, "shut down the guest of", |vm| vm.shutdown_guest()).await;
+        if !changed(asked, &wanted)? {
+            return Ok(PowerChange { power_state: wanted, changed: false, pending: false });
         }
-        let state = state_within(&machine, wanted, limit).await?;
-        Ok(PowerChange { power_state: power_state_name(&state), changed: true, pending: state != *wanted })
-    })
-    .await
-}
+        let power_state = state_within(self, &wanted, limit).await?;
+        let pending = power_state != wanted;
+        Ok(PowerChange { power_state, changed: true, pending })
+    }
 
-/// Asks the guests of machines, each given by name, path or id, to restart. Returns when they have accepted.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// for report in vsphere_ops::power::reboot_guest(&client, &["web-01".to_owned()]).await {
-///     println!("{}: {:?}", report.vm, report.outcome);
-/// }
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-pub async fn reboot_guest(client: &Client, vms: &[String]) -> Vec<PowerReport> {
-    several::each(client, vms, |_, machine| async move {
-        let asked = ask(&machine, "reboot the guest of", |vm| vm.reboot_guest()).await;
-        asked?;
-        let power_state = power_state_name(&VirtualMachinePowerState::PoweredOn);
-        Ok(PowerChange { power_state, changed: true, pending: true })
-    })
-    .await
-}
+    /// Asks the guest to restart. Returns when it has accepted.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # use vsphere_ops::managed::VirtualMachine;
+    /// assert!(client.get::<VirtualMachine>("web-01").await?.restart_guest().await?.pending);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`shut_down_guest`](Self::shut_down_guest), and the fault `InvalidPowerState` where it does not run.
+    pub async fn restart_guest(&self) -> Result<PowerChange> {
+        ask(self, "reboot the guest of", |vm| vm.reboot_guest()).await?;
+        Ok(PowerChange { power_state: VirtualMachinePowerState::PoweredOn, changed: true, pending: true })
+    }
 
-/// Asks the guests of machines, each given by name, path or id, to go to sleep. Returns when they have accepted; the
-/// machine is then suspended, or stays on with a sleeping guest, as it is configured. One that is suspended already is
-/// left alone.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// vsphere_ops::power::standby_guest(&client, &["web-03".to_owned()]).await;
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-pub async fn standby_guest(client: &Client, vms: &[String]) -> Vec<PowerReport> {
-    let wanted = &VirtualMachinePowerState::Suspended;
-    several::each(client, vms, |_, machine| async move {
-        let asked = ask(&machine, "put to sleep the guest of", |vm| vm.standby_guest()).await;
-        let changed = changed(asked, wanted)?;
-        let state = machine.read(vm::POWER_STATE).await?;
-        Ok(PowerChange { power_state: power_state_name(&state), changed, pending: state != *wanted })
-    })
-    .await
+    /// Asks the guest to go to sleep. Returns when it has accepted; the VM is then suspended, or stays on with a sleeping
+    /// guest, as it is configured. One that is suspended already is left alone.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # use vsphere_ops::managed::VirtualMachine;
+    /// client.get::<VirtualMachine>("web-03").await?.put_guest_to_sleep().await?;
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`restart_guest`](Self::restart_guest).
+    pub async fn put_guest_to_sleep(&self) -> Result<PowerChange> {
+        let wanted = VirtualMachinePowerState::Suspended;
+        let asked = ask(self, "put to sleep the guest of", |vm| vm.standby_guest()).await;
+        let changed = changed(asked, &wanted)?;
+        let power_state = self.read(vm::POWER_STATE).await?;
+        let pending = power_state != wanted;
+        Ok(PowerChange { power_state, changed, pending })
+    }
 }
 
 async fn ask(

@@ -1,18 +1,18 @@
 //! What a machine that runs would lose by being powered off.
 
 use serde::Serialize;
-use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
+use vsphere_model::managed::virtual_machine as vm;
 use vsphere_model::types::{
     DateTime, VirtualMachinePowerState, VirtualMachineQuickStats, VirtualMachineToolsRunningStatus,
 };
 use vsphere_soap::object::format_date_time;
 
-use crate::client::Client;
 use crate::error::Result;
 use crate::find::{self, label};
 use crate::read::Values;
+use crate::several::Vms;
 use crate::untrusted::{self, Untrusted};
-use crate::vm::{optional, power_state_name};
+use crate::vm::optional;
 
 /// A machine that is not off, as far as that matters to whoever is about to power it off.
 ///
@@ -29,8 +29,9 @@ pub struct Running {
     pub name: String,
     /// Its managed object id.
     pub id: String,
-    /// `powered_on` or `suspended`.
-    pub power_state: &'static str,
+    /// Its state: on or suspended.
+    #[serde(serialize_with = "crate::words::power_state")]
+    pub power_state: VirtualMachinePowerState,
     /// Seconds since it was powered on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uptime_seconds: Option<i32>,
@@ -65,56 +66,56 @@ const READ: [&str; 9] = [
     vm::ANNOTATION.path(),
 ];
 
-/// Those of the machines that are not off, each given by name, path or id, in one more request than it takes to find
-/// them. Machines that are not found are left out: the operation itself says so.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// for vm in vsphere_ops::power::running(&client, &["web-01".to_owned()]).await? {
-///     println!("{} runs since {:?}", vm.name, vm.booted);
-/// }
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of the server.
-pub async fn running(client: &Client, vms: &[String]) -> Result<Vec<Running>> {
-    let whats: Vec<&str> = vms.iter().map(String::as_str).collect();
-    let found = client.get_many::<VirtualMachine>(&whats).await?;
-    let references = found.into_iter().flatten().map(|machine| machine.reference().clone());
-    let mut running = Vec::new();
-    for content in find::details(client, references, &READ).await? {
-        let name = label(&content);
-        let id = content.obj.value;
-        let mut values = Values::new(content.prop_set, content.missing_set);
-        let state: VirtualMachinePowerState = optional(&mut values, vm::POWER_STATE.path()).unwrap_or_default();
-        if state == VirtualMachinePowerState::PoweredOff {
-            continue;
+impl Vms {
+    /// Those that are not off, by name, in one request.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// for vm in client.vms(&["web-01".to_owned()]).await.running().await? {
+    ///     println!("{} runs since {:?}", vm.name, vm.booted);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn running(&self) -> Result<Vec<Running>> {
+        let Some(first) = self.found().next() else { return Ok(Vec::new()) };
+        let references = self.found().map(|vm| vm.reference().clone());
+        let mut running = Vec::new();
+        for content in find::details(first.client(), references, &READ).await? {
+            let name = label(&content);
+            let id = content.obj.value;
+            let mut values = Values::new(content.prop_set, content.missing_set);
+            let state: VirtualMachinePowerState = optional(&mut values, vm::POWER_STATE.path()).unwrap_or_default();
+            if state == VirtualMachinePowerState::PoweredOff {
+                continue;
+            }
+            let stats: Option<VirtualMachineQuickStats> = optional(&mut values, vm::QUICK_STATS.path());
+            let tools: Option<String> = optional(&mut values, vm::TOOLS_RUNNING_STATUS.path());
+            let booted: Option<DateTime> = optional(&mut values, vm::BOOT_TIME.path());
+            let on = state == VirtualMachinePowerState::PoweredOn;
+            running.push(Running {
+                name,
+                id,
+                power_state: state,
+                uptime_seconds: stats.and_then(|stats| stats.uptime_seconds).filter(|_| on),
+                booted: booted.map(|time| format_date_time(&time)),
+                guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()).map(String::into),
+                guest_host_name: optional(&mut values, vm::GUEST_HOST_NAME.path()).map(String::into),
+                ip: optional::<String>(&mut values, vm::GUEST_IP_ADDRESS.path()).and_then(untrusted::address),
+                annotation: optional::<String>(&mut values, vm::ANNOTATION.path())
+                    .filter(|note| !note.is_empty())
+                    .map(Untrusted::from),
+                clean_shutdown: on && tools_run(tools.as_deref()),
+            });
         }
-        let stats: Option<VirtualMachineQuickStats> = optional(&mut values, vm::QUICK_STATS.path());
-        let tools: Option<String> = optional(&mut values, vm::TOOLS_RUNNING_STATUS.path());
-        let booted: Option<DateTime> = optional(&mut values, vm::BOOT_TIME.path());
-        let on = state == VirtualMachinePowerState::PoweredOn;
-        running.push(Running {
-            name,
-            id,
-            power_state: power_state_name(&state),
-            uptime_seconds: stats.and_then(|stats| stats.uptime_seconds).filter(|_| on),
-            booted: booted.map(|time| format_date_time(&time)),
-            guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()).map(String::into),
-            guest_host_name: optional(&mut values, vm::GUEST_HOST_NAME.path()).map(String::into),
-            ip: optional::<String>(&mut values, vm::GUEST_IP_ADDRESS.path()).and_then(untrusted::address),
-            annotation: optional::<String>(&mut values, vm::ANNOTATION.path())
-                .filter(|note| !note.is_empty())
-                .map(Untrusted::from),
-            clean_shutdown: on && tools_run(tools.as_deref()),
-        });
+        running.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        Ok(running)
     }
-    running.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    Ok(running)
 }
 
 /// Whether VMware Tools run, going by the property `guest.toolsRunningStatus`. While they execute scripts they listen, too.

@@ -1,17 +1,14 @@
-//! Snapshots are taken, gone back to, deleted, renamed.
+//! Snapshots are taken and renamed.
 
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, VirtualMachineSnapshot, virtual_machine as vm};
 use vsphere_model::types::VirtualMachinePowerState;
 
 use super::{SnapshotInfo, Tree};
-use crate::client::Client;
 use crate::error::{Circumstance, Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
 use crate::power::tools_run;
-use crate::several::{self, Report};
 use crate::task::{self, BUSY, Task};
-use crate::vm::power_state_name;
 
 /// A snapshot that is to be taken: of the disks alone, unless more is asked for.
 ///
@@ -23,7 +20,7 @@ use crate::vm::power_state_name;
 /// let backup = NewSnapshot::new("nightly").quiesced();
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "nothing is taken before `create` is called with it"]
+#[must_use = "nothing is taken before `take_snapshot` is called with it"]
 pub struct NewSnapshot {
     name: String,
     description: Option<String>,
@@ -152,223 +149,109 @@ pub struct SnapshotChange {
     pub snapshot: SnapshotInfo,
 }
 
-/// Takes a snapshot of each of several machines, given by name, path or id, in parallel.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::snapshot::{self, NewSnapshot};
-///
-/// let names: Vec<String> = ["web-01", "web-02", "pg-01"].map(String::from).into();
-/// for report in snapshot::create(&client, &names, &NewSnapshot::new("before the update")).await {
-///     match report.outcome {
-///         Ok(taken) => println!("{}: {}", report.vm, taken.snapshot.id),
-///         Err(error) => println!("{error}"),
-///     }
-/// }
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-pub async fn create(client: &Client, vms: &[String], new: &NewSnapshot) -> Vec<Report<SnapshotChange>> {
-    several::each(client, vms, |_, machine| async move {
-        let taken = machine.client().retry_while_busy(BUSY, || async { machine.create_snapshot(new).await?.await });
+impl Mo<VirtualMachine> {
+    /// Takes a snapshot of the VM, waits until it is taken, and measures it. A VM that is busy is waited for.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    /// use vsphere_ops::snapshot::NewSnapshot;
+    ///
+    /// let web = client.get::<VirtualMachine>("web-01").await?;
+    /// let taken = web.take_snapshot(&NewSnapshot::new("before the update")).await?;
+    /// println!("{} is {}", taken.snapshot.path, taken.snapshot.id);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`create_snapshot`](Self::create_snapshot).
+    pub async fn take_snapshot(&self, new: &NewSnapshot) -> Result<SnapshotChange> {
+        let taken = self.client().retry_while_busy(BUSY, || async { self.create_snapshot(new).await?.await });
         let taken = taken.await?;
-        let snapshot = Tree::measured(&machine).await?.with_id(&machine, taken.id())?;
+        let snapshot = Tree::measured(self).await?.with_id(self, taken.id())?;
         Ok(SnapshotChange { changed: true, snapshot })
-    })
-    .await
+    }
+
+    /// Plans to give the snapshot of this name, path or id another name, another description, or both.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let erp = client.get::<VirtualMachine>("erp-app-01").await?;
+    /// let renaming = erp.snapshot_renaming("snapshot-157", Some("release 12"), None).await?;
+    /// println!("{} has the description {:?}", renaming.snapshot.path, renaming.snapshot.description);
+    /// renaming.carry_out().await?;
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `invalid_argument` where neither is given, `not_found` where there is no such snapshot, `ambiguous` where several
+    /// have the name, and those of the server.
+    pub async fn snapshot_renaming(
+        &self,
+        snapshot: &str,
+        name: Option<&str>,
+        description: Option<&str>,
+    ) -> Result<SnapshotRenaming> {
+        if name.is_none() && description.is_none() {
+            let text = "neither a new name nor a new description is given";
+            return Err(invalid(RENAME, text).on(format!("{snapshot} of {}", self.label())));
+        }
+        let snapshot = Tree::measured(self).await?.one(self, snapshot)?.clone();
+        let (name, description) = (name.map(str::to_owned), description.map(str::to_owned));
+        Ok(SnapshotRenaming { snapshot, name, description, machine: self.clone() })
+    }
 }
 
-/// A machine that went back to a snapshot.
+const RENAME: &str = "rename snapshot";
+
+/// A plan to give a snapshot another name or description.
 ///
 /// ```
-/// use vsphere_ops::snapshot::Reverted;
+/// use vsphere_ops::snapshot::SnapshotRenaming;
 ///
-/// fn line(reverted: &Reverted) -> String {
-///     format!("{} is as it was at {} and {}", reverted.vm, reverted.snapshot.created, reverted.power_state)
+/// fn loses_its_description(renaming: &SnapshotRenaming) -> bool {
+///     renaming.description.is_some() && !renaming.snapshot.description.is_empty()
 /// }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Reverted {
-    /// The machine's name.
-    pub vm: String,
-    /// Its managed object id.
-    pub id: String,
-    /// `powered_on`, `powered_off` or `suspended`, afterwards.
-    pub power_state: &'static str,
-    /// Always true: what has happened since the snapshot is gone.
-    pub changed: bool,
-    /// The snapshot that its state comes from now.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is renamed before it is carried out"]
+pub struct SnapshotRenaming {
+    /// The snapshot as it is.
     pub snapshot: SnapshotInfo,
+    /// The new name.
+    pub name: Option<String>,
+    /// The new description.
+    pub description: Option<String>,
+    machine: Mo<VirtualMachine>,
 }
 
-/// Takes a machine back to the snapshot of this name, path or id, or to its current one, and waits until it is there.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::managed::VirtualMachine;
-/// use vsphere_ops::snapshot;
-///
-/// let erp = client.get::<VirtualMachine>("erp-app-01").await?;
-/// snapshot::revert(&erp, Some("before hotfix 3")).await?;
-/// snapshot::revert(&erp, None).await?; // to the current one: what was done since then was in vain
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` where there is no such snapshot, `ambiguous` where several have the name, and those of the server.
-pub async fn revert(machine: &Mo<VirtualMachine>, snapshot: Option<&str>) -> Result<Reverted> {
-    let snapshot = Tree::read(machine).await?.target(machine, snapshot)?.object(machine);
-    let done = machine.client().retry_while_busy(BUSY, || async { snapshot.revert().await?.await });
-    done.await?;
-    let state = machine.read(vm::POWER_STATE).await?;
-    Ok(Reverted {
-        vm: machine.label().to_owned(),
-        id: machine.id().to_owned(),
-        power_state: power_state_name(&state),
-        changed: true,
-        snapshot: Tree::measured(machine).await?.with_id(machine, snapshot.id())?,
-    })
-}
-
-/// A machine some of whose snapshots were deleted.
-///
-/// ```
-/// use vsphere_ops::snapshot::Deleted;
-///
-/// fn warning(deleted: &Deleted) -> Option<String> {
-///     deleted.consolidation_needed.then(|| format!("the disks of {} want to be consolidated", deleted.vm))
-/// }
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Deleted {
-    /// The machine's name.
-    pub vm: String,
-    /// Its managed object id.
-    pub id: String,
-    /// Whether there was anything to delete.
-    pub changed: bool,
-    /// The paths of the snapshots that are gone.
-    pub deleted: Vec<String>,
-    /// How many it still has.
-    pub remaining: usize,
-    /// Whether the disks have files left that no snapshot needs: the server could not merge them, and they go on growing
-    /// until the disks are consolidated.
-    pub consolidation_needed: bool,
-}
-
-/// Which snapshots to delete.
-///
-/// ```
-/// use vsphere_ops::snapshot::Doomed;
-///
-/// let doomed = [Doomed::One("before the update"), Doomed::WithChildren("/installed"), Doomed::All];
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doomed<'a> {
-    /// The one of this name, path or id.
-    One(&'a str),
-    /// This one, and all that stand upon it.
-    WithChildren(&'a str),
-    /// All of the machine's.
-    All,
-}
-
-/// Deletes snapshots of a machine, which itself stays as it is, and waits until its disks are merged. Where all are to go
-/// and there are none, nothing is done.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::managed::VirtualMachine;
-/// use vsphere_ops::snapshot::{self, Doomed};
-///
-/// let erp = client.get::<VirtualMachine>("erp-app-01").await?;
-/// let deleted = snapshot::delete(&erp, Doomed::One("before hotfix 3")).await?;
-/// println!("{} are left", deleted.remaining);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` where there is no such snapshot, `ambiguous` where several have the name, and those of the server.
-pub async fn delete(machine: &Mo<VirtualMachine>, doomed: Doomed<'_>) -> Result<Deleted> {
-    let tree = Tree::read(machine).await?;
-    let going = tree.doomed(machine, doomed)?;
-    if let Some(first) = going.first() {
-        let snapshot = first.object(machine);
-        let done = machine.client().retry_while_busy(BUSY, || async {
-            let task: Task<()> = match doomed {
-                Doomed::One(_) => snapshot.delete().await?,
-                Doomed::WithChildren(_) => snapshot.delete_with_children().await?,
-                Doomed::All => {
-                    let request = machine.remove_all_snapshots_task(Some(true), None);
-                    task::start(machine, "delete all snapshots of", request).await?
-                }
-            };
-            task.await
-        });
-        done.await?;
+impl SnapshotRenaming {
+    /// Renames the snapshot, which is known by its id whatever it is called now.
+    ///
+    /// # Errors
+    /// `not_found` where it is gone, and those of the server.
+    pub async fn carry_out(self) -> Result<SnapshotChange> {
+        let Self { snapshot: before, name, description, machine } = self;
+        let (name, description) = (name.as_deref(), description.as_deref());
+        let object = before.object(&machine);
+        let changed = name.is_some_and(|name| name != before.name)
+            || description.is_some_and(|description| *description != *before.description);
+        if changed {
+            let renamed = machine.client().retry_while_busy(BUSY, || async {
+                let renamed = object.rename_snapshot(name, description).await;
+                renamed.map_err(|error| Error::from(error).in_operation(RENAME).on(object.label()))
+            });
+            renamed.await?;
+        }
+        let snapshot = Tree::measured(&machine).await?.with_id(&machine, object.id())?;
+        Ok(SnapshotChange { changed, snapshot })
     }
-    let (left, runtime) = machine.read((vm::SNAPSHOT, vm::RUNTIME)).await?;
-    Ok(Deleted {
-        vm: machine.label().to_owned(),
-        id: machine.id().to_owned(),
-        changed: !going.is_empty(),
-        deleted: going.iter().map(|node| node.path.clone()).collect(),
-        remaining: Tree::new(left.as_ref()).nodes.len(),
-        consolidation_needed: runtime.consolidation_needed == Some(true),
-    })
-}
-
-/// Gives the snapshot of this name, path or id another name, another description, or both.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::managed::VirtualMachine;
-/// use vsphere_ops::snapshot;
-///
-/// let erp = client.get::<VirtualMachine>("erp-app-01").await?;
-/// snapshot::rename(&erp, "snapshot-157", Some("release 12"), None).await?;
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `invalid_argument` where neither is given, `not_found` where there is no such snapshot, `ambiguous` where several have
-/// the name, and those of the server.
-pub async fn rename(
-    machine: &Mo<VirtualMachine>,
-    snapshot: &str,
-    name: Option<&str>,
-    description: Option<&str>,
-) -> Result<SnapshotChange> {
-    const OPERATION: &str = "rename snapshot";
-    if name.is_none() && description.is_none() {
-        let text = "neither a new name nor a new description is given";
-        return Err(invalid(OPERATION, text).on(format!("{snapshot} of {}", machine.label())));
-    }
-    let tree = Tree::read(machine).await?;
-    let before = tree.one(machine, snapshot)?;
-    let object = before.object(machine);
-    let changed = name.is_some_and(|name| name != before.name)
-        || description.is_some_and(|description| *description != *before.description);
-    if changed {
-        let renamed = machine.client().retry_while_busy(BUSY, || async {
-            let renamed = object.rename_snapshot(name, description).await;
-            renamed.map_err(|error| Error::from(error).in_operation(OPERATION).on(object.label()))
-        });
-        renamed.await?;
-    }
-    let snapshot = Tree::measured(machine).await?.with_id(machine, object.id())?;
-    Ok(SnapshotChange { changed, snapshot })
 }

@@ -8,10 +8,9 @@ use vsphere_model::types::{
 };
 use vsphere_soap::object::format_date_time;
 
-use super::{Disk, info, optional, power_state_name};
-use crate::client::Client;
-use crate::device;
-use crate::error::Result;
+use super::{VmDisk, info, optional};
+use crate::device::{self, Contents};
+use crate::error::{Error, ErrorKind, Result};
 use crate::find::{self, label};
 use crate::gaps::Gaps;
 use crate::mo::Mo;
@@ -67,36 +66,7 @@ pub struct Deleted {
     pub changed: bool,
 }
 
-/// Deletes the machine or template with this name, path or id, with its files; one that runs is powered off first.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let deleted = vsphere_ops::vm::delete(&client, "/fra1/vm/prod/web/web-04").await?;
-/// println!("{} is gone", deleted.path);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` where it is not exactly one machine, and those of the server.
-pub async fn delete(client: &Client, what: &str) -> Result<Deleted> {
-    let machine = &client.get::<VirtualMachine>(what).await?;
-    let (name, power_state) = machine.read((vm::NAME, vm::POWER_STATE)).await?;
-    let path = machine.path().await?;
-    let mut powered_off = false;
-    if power_state == VirtualMachinePowerState::PoweredOn {
-        let ended = client.retry_while_busy(BUSY, || async move { machine.power_off().await?.await }).await;
-        // Where somebody else was faster, that is as good.
-        powered_off = changed(ended, &VirtualMachinePowerState::PoweredOff)?;
-    }
-    let deleted = client.retry_while_busy(BUSY, || async move { machine.delete().await?.await });
-    deleted.await?;
-    Ok(Deleted { name: name::decode(&name), id: machine.id().to_owned(), path, powered_off, changed: true })
-}
-
-/// What deleting a machine would lose.
+/// A plan to delete a VM or template, with what would be lost by it.
 ///
 /// ```
 /// use vsphere_ops::vm::Deletion;
@@ -107,6 +77,7 @@ pub async fn delete(client: &Client, what: &str) -> Result<Deleted> {
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
+#[must_use = "nothing is deleted before it is carried out"]
 pub struct Deletion {
     /// The name.
     pub name: String,
@@ -116,8 +87,9 @@ pub struct Deletion {
     pub path: String,
     /// Whether it is a template.
     pub template: bool,
-    /// `powered_on`, `powered_off` or `suspended`.
-    pub power_state: &'static str,
+    /// The state: one that runs would be powered off first.
+    #[serde(serialize_with = "crate::words::power_state")]
+    pub power_state: VirtualMachinePowerState,
     /// Seconds since it was powered on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uptime_seconds: Option<i32>,
@@ -128,7 +100,7 @@ pub struct Deletion {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_os: Option<Untrusted>,
     /// The virtual disks; the datastore of each is in its file's path.
-    pub disks: Vec<Disk>,
+    pub disks: Vec<VmDisk>,
     /// Storage in use, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_used_bytes: Option<i64>,
@@ -145,6 +117,10 @@ pub struct Deletion {
     /// What could not be measured, and why: what is not known may be lost all the same.
     #[serde(flatten)]
     pub gaps: Gaps,
+    #[serde(skip)]
+    machine: Mo<VirtualMachine>,
+    #[serde(skip)]
+    contents: Contents,
 }
 
 /// A network adapter that goes with its machine.
@@ -184,78 +160,124 @@ pub struct LostSnapshot {
     pub created: String,
 }
 
-/// Measures what deleting the machine with this name, path or id would lose.
-///
-/// Linked clones are looked for where there are snapshots that they could stand on.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let lost = vsphere_ops::vm::deletion(&client, "web-01").await?;
-/// println!("{} disks, {} snapshots", lost.disks.len(), lost.snapshots.len());
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` where it is not exactly one machine, and those of the server.
-pub async fn deletion(client: &Client, what: &str) -> Result<Deletion> {
-    let machine = client.get::<VirtualMachine>(what).await?;
-    let ((name, runtime, config, snapshot, storage, stats, datastores), mut gaps) = machine
-        .read_known((
-            vm::NAME,
-            vm::RUNTIME,
-            vm::CONFIG,
-            vm::SNAPSHOT,
-            vm::STORAGE_COMMITTED,
-            vm::QUICK_STATS,
-            vm::DATASTORE,
-        ))
-        .await?;
-    let path = gaps.part("the inventory path", machine.path().await);
-    let hidden = |path: &str| gaps.unreadable.iter().any(|hidden| hidden.property == path);
-    let blind = [vm::CONFIG.path(), vm::SNAPSHOT.path(), vm::DATASTORE.path()].into_iter().find(|path| hidden(path));
-    let mut snapshots = Vec::new();
-    snapshot.iter().for_each(|snapshot| list(&snapshot.root_snapshot_list, &mut snapshots));
-    let devices = config.as_ref().map(|config| config.hardware.device.as_slice()).unwrap_or_default();
-    let linked_clones = match (blind, snapshots.is_empty()) {
-        (Some(path), _) => {
-            gaps.lacks(CLONES, format!("{path} of the machine could not be read, so nobody looked for them"));
-            Vec::new()
-        }
-        (None, true) => Vec::new(),
-        (None, false) => {
-            let found = others_on(&machine, &datastores, &folders(devices)).await;
-            let (clones, unseen) = gaps.part(CLONES, found);
-            if let Some(why) = unseen {
-                gaps.lacks(CLONES, why);
+impl Mo<VirtualMachine> {
+    /// Plans to delete the VM or template with its files, and measures what would be lost.
+    ///
+    /// Linked clones are looked for where there are snapshots that they could stand on.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let deletion = client.get::<VirtualMachine>("/fra1/vm/prod/web/web-04").await?.deletion().await?;
+    /// println!("{} disks, {} snapshots", deletion.disks.len(), deletion.snapshots.len());
+    /// println!("seen at {}", deletion.change_version());
+    /// println!("{} is gone", deletion.carry_out().await?.path);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` where it is gone, and those of the server.
+    pub async fn deletion(&self) -> Result<Deletion> {
+        let ((name, runtime, config, snapshot, storage, stats, datastores), mut gaps) = self
+            .read_known((
+                vm::NAME,
+                vm::RUNTIME,
+                vm::CONFIG,
+                vm::SNAPSHOT,
+                vm::STORAGE_COMMITTED,
+                vm::QUICK_STATS,
+                vm::DATASTORE,
+            ))
+            .await?;
+        let path = gaps.part("the inventory path", self.path().await);
+        let hidden = |path: &str| gaps.unreadable.iter().any(|hidden| hidden.property == path);
+        let blind =
+            [vm::CONFIG.path(), vm::SNAPSHOT.path(), vm::DATASTORE.path()].into_iter().find(|path| hidden(path));
+        let mut snapshots = Vec::new();
+        snapshot.iter().for_each(|snapshot| list(&snapshot.root_snapshot_list, &mut snapshots));
+        let devices = config.as_ref().map(|config| config.hardware.device.as_slice()).unwrap_or_default();
+        let linked_clones = match (blind, snapshots.is_empty()) {
+            (Some(path), _) => {
+                gaps.lacks(CLONES, format!("{path} of the machine could not be read, so nobody looked for them"));
+                Vec::new()
             }
-            clones
+            (None, true) => Vec::new(),
+            (None, false) => {
+                let found = others_on(self, &datastores, &folders(devices)).await;
+                let (clones, unseen) = gaps.part(CLONES, found);
+                if let Some(why) = unseen {
+                    gaps.lacks(CLONES, why);
+                }
+                clones
+            }
+        };
+        let on = runtime.power_state == VirtualMachinePowerState::PoweredOn;
+        Ok(Deletion {
+            name: name::decode(&name),
+            id: self.id().to_owned(),
+            path,
+            template: config.as_ref().is_some_and(|config| config.template),
+            power_state: runtime.power_state.clone(),
+            uptime_seconds: stats.uptime_seconds.filter(|_| on),
+            booted: runtime.boot_time.as_ref().filter(|_| on).map(format_date_time),
+            guest_os: config.as_ref().map(|config| config.guest_full_name.as_str().into()),
+            disks: devices.iter().filter_map(info::disk).collect(),
+            storage_used_bytes: storage.map(|storage| storage.committed),
+            annotation: config
+                .as_ref()
+                .and_then(|config| config.annotation.clone())
+                .filter(|note| !note.is_empty())
+                .map(Into::into),
+            nics: devices.iter().filter_map(nic).collect(),
+            snapshots,
+            linked_clones,
+            gaps,
+            machine: self.clone(),
+            contents: Contents::of(config.as_ref(), snapshot.as_ref()),
+        })
+    }
+}
+
+impl Deletion {
+    /// The version of the VM's configuration that this was planned from.
+    pub fn change_version(&self) -> &str {
+        self.contents.version()
+    }
+
+    /// Deletes the VM, by its id, with its files. One that ran when this was planned is powered off first.
+    ///
+    /// `Destroy_Task` takes no change version. So the VM is looked at right before it is called: the version of its
+    /// configuration (not after it was powered off here, with which a server may write another one), its devices, what is
+    /// behind its disks, and its snapshots. What is attached to it between that look and the call is deleted with it.
+    ///
+    /// # Errors
+    /// `changed` where the VM is no longer as it was when this was planned, and those of the server, such as
+    /// `InvalidPowerState` where it was powered on meanwhile.
+    pub async fn carry_out(self) -> Result<Deleted> {
+        let Self { machine, contents, .. } = &self;
+        let mut powered_off = false;
+        if self.power_state == VirtualMachinePowerState::PoweredOn {
+            contents.must_be_so(machine, OPERATION).await?;
+            let ended = machine.client().retry_while_busy(BUSY, || async move { machine.power_off().await?.await });
+            // Where somebody else was faster, that is as good.
+            powered_off = changed(ended.await, &VirtualMachinePowerState::PoweredOff)?;
         }
-    };
-    let on = runtime.power_state == VirtualMachinePowerState::PoweredOn;
-    Ok(Deletion {
-        name: name::decode(&name),
-        id: machine.id().to_owned(),
-        path,
-        template: config.as_ref().is_some_and(|config| config.template),
-        power_state: power_state_name(&runtime.power_state),
-        uptime_seconds: stats.uptime_seconds.filter(|_| on),
-        booted: runtime.boot_time.as_ref().filter(|_| on).map(format_date_time),
-        guest_os: config.as_ref().map(|config| config.guest_full_name.as_str().into()),
-        disks: devices.iter().filter_map(info::disk).collect(),
-        storage_used_bytes: storage.map(|storage| storage.committed),
-        annotation: config
-            .as_ref()
-            .and_then(|config| config.annotation.clone())
-            .filter(|note| !note.is_empty())
-            .map(Into::into),
-        nics: devices.iter().filter_map(nic).collect(),
-        snapshots,
-        linked_clones,
-        gaps,
-    })
+        let deleted = machine.client().retry_while_busy(BUSY, || async move {
+            if !powered_off {
+                contents.must_be_so(machine, OPERATION).await?;
+            } else if !contents.is_held(machine).await? {
+                let text = "it has changed since this was planned: it was powered off, and is not deleted";
+                return Err(Error::new(OPERATION, ErrorKind::Changed(text.to_owned())).on(machine.label()));
+            }
+            machine.delete().await?.await
+        });
+        deleted.await?;
+        Ok(Deleted { name: self.name, id: self.id, path: self.path, powered_off, changed: true })
+    }
 }
 
 fn nic(device: &Poly<VirtualDevice>) -> Option<LostNic> {

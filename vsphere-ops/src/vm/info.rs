@@ -7,16 +7,16 @@ use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
     GuestInfo, ManagedObjectReference, Poly, VirtualDevice, VirtualDisk, VirtualEthernetCard,
     VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualEthernetCardNetworkBackingInfo,
-    VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualMachineConfigInfo, VirtualMachineSnapshotTree,
+    VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualMachineConfigInfo, VirtualMachinePowerState,
+    VirtualMachineSnapshotTree,
 };
 use vsphere_soap::object::format_date_time;
 
-use super::power_state_name;
-use crate::client::Client;
 use crate::device::label;
 use crate::error::Result;
 use crate::find::Ancestry;
 use crate::gaps::Gaps;
+use crate::mo::Mo;
 use crate::untrusted::{self, Untrusted};
 
 /// All about one virtual machine.
@@ -39,8 +39,10 @@ pub struct VmInfo {
     pub path: String,
     /// Whether it is a template.
     pub template: bool,
-    /// `powered_on`, `powered_off` or `suspended`.
-    pub power_state: &'static str,
+    /// The state.
+    #[serde(serialize_with = "crate::words::power_state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub power_state: VirtualMachinePowerState,
     /// `connected`, `disconnected`, `inaccessible`, `invalid` or `orphaned`.
     pub connection_state: String,
     /// When it was powered on, RFC 3339.
@@ -82,9 +84,9 @@ pub struct VmInfo {
     /// The path of the configuration file, as a datastore path.
     pub vmx_path: Option<String>,
     /// The virtual disks.
-    pub disks: Vec<Disk>,
+    pub disks: Vec<VmDisk>,
     /// The network adapters.
-    pub nics: Vec<Nic>,
+    pub nics: Vec<VmNic>,
     /// How many snapshots it has.
     pub snapshots: usize,
     /// Storage in use, in bytes.
@@ -117,18 +119,19 @@ pub struct ToolsInfo {
     pub version: Option<String>,
 }
 
-/// A virtual disk.
+/// A virtual disk among the details of its VM.
 ///
 /// ```
-/// use vsphere_ops::vm::Disk;
+/// use vsphere_ops::vm::VmDisk;
 ///
-/// fn provisioned_gb(disks: &[Disk]) -> f64 {
+/// fn provisioned_gb(disks: &[VmDisk]) -> f64 {
 ///     disks.iter().map(|disk| disk.capacity_gb).sum()
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Disk {
+#[cfg_attr(feature = "schema", schemars(rename = "Disk"))]
+pub struct VmDisk {
     /// The label (`Hard disk 1`).
     pub label: String,
     /// The device key.
@@ -146,18 +149,19 @@ pub struct Disk {
     pub uuid: Option<String>,
 }
 
-/// A network adapter.
+/// A network adapter among the details of its VM.
 ///
 /// ```
-/// use vsphere_ops::vm::Nic;
+/// use vsphere_ops::vm::VmNic;
 ///
-/// fn networks(nics: &[Nic]) -> Vec<&str> {
+/// fn networks(nics: &[VmNic]) -> Vec<&str> {
 ///     nics.iter().filter(|nic| nic.connected == Some(true)).filter_map(|nic| nic.network.as_deref()).collect()
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Nic {
+#[cfg_attr(feature = "schema", schemars(rename = "Nic"))]
+pub struct VmNic {
     /// The label (`Network adapter 1`).
     pub label: String,
     /// The device key.
@@ -175,72 +179,84 @@ pub struct Nic {
     pub ip_addresses: Vec<String>,
 }
 
-/// Reads all about the virtual machine with this name, path or id.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let vm = vsphere_ops::vm::info(&client, "/fra1/vm/prod/web/web-01").await?;
-/// println!("{} has {} disks and {} snapshots", vm.name, vm.disks.len(), vm.snapshots);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
-pub async fn info(client: &Client, what: &str) -> Result<VmInfo> {
-    let machine = client.get::<VirtualMachine>(what).await?;
-    let ((name, runtime, config, guest, datastores, snapshot, storage), mut gaps) = machine
-        .read_known((vm::NAME, vm::RUNTIME, vm::CONFIG, vm::GUEST, vm::DATASTORE, vm::SNAPSHOT, vm::STORAGE_COMMITTED))
-        .await?;
-    let networks = config.as_ref().map(portgroups).unwrap_or_default();
-    let related = datastores.iter().cloned().chain(runtime.host.clone()).chain(networks);
-    let related: Vec<ManagedObjectReference> = related.collect();
-    let around = Ancestry::read_with(client, std::slice::from_ref(machine.reference()), related.iter().cloned()).await;
-    let around = gaps.part("its inventory path, and the names of its host, datastores and networks", around);
-    let path = around.path(machine.reference()).unwrap_or_default();
-    let names: HashMap<String, String> =
-        related.iter().filter_map(|object| Some((object.value.clone(), around.name(object)?.to_owned()))).collect();
-    let guest = guest.unwrap_or_default();
-    let known = |reference: &ManagedObjectReference| names.get(&reference.value).cloned();
-    let hardware = config.as_ref().map(|config| &config.hardware);
-    let devices = hardware.map(|hardware| hardware.device.as_slice()).unwrap_or_default();
-    let annotation = config.as_ref().and_then(|config| config.annotation.clone());
-    Ok(VmInfo {
-        name: crate::name::decode(&name),
-        id: machine.id().to_owned(),
-        path,
-        template: config.as_ref().is_some_and(|config| config.template),
-        power_state: power_state_name(&runtime.power_state),
-        connection_state: runtime.connection_state.as_str().to_owned(),
-        boot_time: runtime.boot_time.as_ref().map(format_date_time),
-        host: runtime.host.as_ref().and_then(known),
-        cpu: hardware.map(|hardware| hardware.num_cpu),
-        cores_per_socket: hardware.and_then(|hardware| hardware.num_cores_per_socket),
-        memory_mb: hardware.map(|hardware| hardware.memory_mb),
-        hardware_version: config.as_ref().map(|config| config.version.clone()),
-        firmware: config.as_ref().and_then(|config| config.firmware.clone()),
-        guest_id: config.as_ref().map(|config| config.guest_id.clone()),
-        guest_os: config.as_ref().map(|config| config.guest_full_name.as_str().into()),
-        guest_host_name: guest.host_name.as_deref().map(Untrusted::from),
-        ip: guest.ip_address.as_deref().and_then(untrusted::address),
-        tools: ToolsInfo {
-            running_status: guest.tools_running_status.clone(),
-            version_status: guest.tools_version_status2.clone(),
-            version: guest.tools_version.clone().and_then(untrusted::version),
-        },
-        uuid: config.as_ref().map(|config| config.uuid.clone()),
-        instance_uuid: config.as_ref().and_then(|config| config.instance_uuid.clone()),
-        annotation: annotation.filter(|text| !text.is_empty()).map(Untrusted::from),
-        datastores: datastores.iter().filter_map(known).collect(),
-        vmx_path: config.as_ref().map(|config| config.files.vm_path_name.clone()).unwrap_or_default(),
-        disks: devices.iter().filter_map(disk).collect(),
-        nics: devices.iter().filter_map(|device| nic(device, &guest, &names)).collect(),
-        snapshots: snapshot.map_or(0, |snapshot| count(&snapshot.root_snapshot_list)),
-        storage_used_bytes: storage.map(|storage| storage.committed),
-        gaps,
-    })
+impl Mo<VirtualMachine> {
+    /// Reads all about the VM.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let vm = client.get::<VirtualMachine>("/fra1/vm/prod/web/web-01").await?.info().await?;
+    /// println!("{} has {} disks and {} snapshots", vm.name, vm.disks.len(), vm.snapshots);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` where it is gone, and those of the server.
+    pub async fn info(&self) -> Result<VmInfo> {
+        let client = self.client();
+        let ((name, runtime, config, guest, datastores, snapshot, storage), mut gaps) = self
+            .read_known((
+                vm::NAME,
+                vm::RUNTIME,
+                vm::CONFIG,
+                vm::GUEST,
+                vm::DATASTORE,
+                vm::SNAPSHOT,
+                vm::STORAGE_COMMITTED,
+            ))
+            .await?;
+        let networks = config.as_ref().map(portgroups).unwrap_or_default();
+        let related = datastores.iter().cloned().chain(runtime.host.clone()).chain(networks);
+        let related: Vec<ManagedObjectReference> = related.collect();
+        let around = Ancestry::read_with(client, std::slice::from_ref(self.reference()), related.iter().cloned()).await;
+        let around = gaps.part("its inventory path, and the names of its host, datastores and networks", around);
+        let path = around.path(self.reference()).unwrap_or_default();
+        let names: HashMap<String, String> =
+            related.iter().filter_map(|object| Some((object.value.clone(), around.name(object)?.to_owned()))).collect();
+        let guest = guest.unwrap_or_default();
+        let known = |reference: &ManagedObjectReference| names.get(&reference.value).cloned();
+        let hardware = config.as_ref().map(|config| &config.hardware);
+        let devices = hardware.map(|hardware| hardware.device.as_slice()).unwrap_or_default();
+        let annotation = config.as_ref().and_then(|config| config.annotation.clone());
+        Ok(VmInfo {
+            name: crate::name::decode(&name),
+            id: self.id().to_owned(),
+            path,
+            template: config.as_ref().is_some_and(|config| config.template),
+            power_state: runtime.power_state,
+            connection_state: runtime.connection_state.as_str().to_owned(),
+            boot_time: runtime.boot_time.as_ref().map(format_date_time),
+            host: runtime.host.as_ref().and_then(known),
+            cpu: hardware.map(|hardware| hardware.num_cpu),
+            cores_per_socket: hardware.and_then(|hardware| hardware.num_cores_per_socket),
+            memory_mb: hardware.map(|hardware| hardware.memory_mb),
+            hardware_version: config.as_ref().map(|config| config.version.clone()),
+            firmware: config.as_ref().and_then(|config| config.firmware.clone()),
+            guest_id: config.as_ref().map(|config| config.guest_id.clone()),
+            guest_os: config.as_ref().map(|config| config.guest_full_name.as_str().into()),
+            guest_host_name: guest.host_name.as_deref().map(Untrusted::from),
+            ip: guest.ip_address.as_deref().and_then(untrusted::address),
+            tools: ToolsInfo {
+                running_status: guest.tools_running_status.clone(),
+                version_status: guest.tools_version_status2.clone(),
+                version: guest.tools_version.clone().and_then(untrusted::version),
+            },
+            uuid: config.as_ref().map(|config| config.uuid.clone()),
+            instance_uuid: config.as_ref().and_then(|config| config.instance_uuid.clone()),
+            annotation: annotation.filter(|text| !text.is_empty()).map(Untrusted::from),
+            datastores: datastores.iter().filter_map(known).collect(),
+            vmx_path: config.as_ref().map(|config| config.files.vm_path_name.clone()).unwrap_or_default(),
+            disks: devices.iter().filter_map(disk).collect(),
+            nics: devices.iter().filter_map(|device| nic(device, &guest, &names)).collect(),
+            snapshots: snapshot.map_or(0, |snapshot| count(&snapshot.root_snapshot_list)),
+            storage_used_bytes: storage.map(|storage| storage.committed),
+            gaps,
+        })
+    }
 }
 
 /// The distributed port groups that adapters are attached to; their names are not in the devices.
@@ -260,14 +276,14 @@ fn port_of(device: &Poly<VirtualDevice>) -> Option<String> {
     port.port.portgroup_key.clone()
 }
 
-pub(super) fn disk(device: &Poly<VirtualDevice>) -> Option<Disk> {
+pub(super) fn disk(device: &Poly<VirtualDevice>) -> Option<VmDisk> {
     let disk = device.downcast_ref::<VirtualDisk>()?;
     let uuid = crate::disk::uuid(disk);
     let crate::disk::Disk { label, key, capacity_gb, thin, file, .. } = crate::disk::Disk::of(&[], disk);
-    Some(Disk { label, key, capacity_gb, thin, file, uuid })
+    Some(VmDisk { label, key, capacity_gb, thin, file, uuid })
 }
 
-fn nic(device: &Poly<VirtualDevice>, guest: &GuestInfo, names: &HashMap<String, String>) -> Option<Nic> {
+fn nic(device: &Poly<VirtualDevice>, guest: &GuestInfo, names: &HashMap<String, String>) -> Option<VmNic> {
     let card = device.downcast_ref::<VirtualEthernetCard>()?;
     let backing = card.backing.as_ref();
     let standard = backing.and_then(|b| b.downcast_ref::<VirtualEthernetCardNetworkBackingInfo>());
@@ -279,7 +295,7 @@ fn nic(device: &Poly<VirtualDevice>, guest: &GuestInfo, names: &HashMap<String, 
         _ => None,
     };
     let reported = guest.net.iter().filter(|net| net.device_config_id == card.key);
-    Some(Nic {
+    Some(VmNic {
         label: label(card),
         key: card.key,
         type_: device.type_name().to_owned(),

@@ -297,7 +297,8 @@ impl VmMirror {
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// # let mirror = vsphere_ops::vm::VmMirror::start(&client).await?;
-    /// vsphere_ops::power::on(&client, &["web-01".into()], &|_| ()).await;
+    /// # use vsphere_ops::{managed::VirtualMachine, power::PowerOperation};
+    /// client.get::<VirtualMachine>("web-01").await?.power(PowerOperation::Off).await?;
     /// mirror.refresh().await?;
     /// println!("as of {:?} ago", mirror.age());
     /// # Ok(())

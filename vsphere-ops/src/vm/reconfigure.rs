@@ -3,14 +3,12 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
-use vsphere_model::types::{VirtualMachineConfigInfo, VirtualMachineConfigSpec};
+use vsphere_model::types::{VirtualMachineConfigInfo, VirtualMachineConfigSpec, VirtualMachinePowerState};
 
-use super::power_state_name;
-use crate::client::Client;
-use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::device::{Devices, Seen};
+use crate::error::{Result, invalid};
 use crate::mo::Mo;
 use crate::name;
-use crate::task::{self, BUSY, Task};
 use crate::untrusted::Untrusted;
 
 const OPERATION: &str = "reconfigure";
@@ -54,8 +52,10 @@ pub struct Reconfigured {
     pub name: String,
     /// The managed object id.
     pub id: String,
-    /// `powered_on`, `powered_off` or `suspended`.
-    pub power_state: &'static str,
+    /// The state.
+    #[serde(serialize_with = "crate::words::power_state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub power_state: VirtualMachinePowerState,
     /// Whether anything was changed.
     pub changed: bool,
     /// What is different now.
@@ -95,63 +95,87 @@ enum SettingValue {
     Note(Untrusted),
 }
 
-/// Changes the machine with this name, path or id, and says what is different. Where nothing is to be changed, nothing
-/// is sent. All is changed, or nothing.
+/// A plan to change a VM's size and options.
 ///
 /// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::vm::{self, Changes};
+/// use vsphere_ops::vm::Reconfiguration;
 ///
-/// let report = vm::reconfigure(&client, "web-01", &Changes { cpu: Some(4), ..Default::default() }).await?;
-/// for change in &report.changes {
-///     println!("{}: {} -> {}", change.setting, change.before, change.after);
+/// fn loses_its_note(plan: &Reconfiguration) -> bool {
+///     plan.changes.annotation.is_some() && plan.annotation.is_some()
 /// }
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
 /// ```
-///
-/// # Errors
-/// `invalid_argument` where nothing is given; the fault `InvalidArgument` for a size that the server refuses; the faults
-/// `CpuHotPlugNotSupported`, `MemoryHotPlugNotSupported` and `InvalidPowerState` where it would have to be off.
-pub async fn reconfigure(client: &Client, what: &str, wanted: &Changes) -> Result<Reconfigured> {
-    if *wanted == Changes::default() {
-        return Err(invalid(OPERATION, "nothing is given that is to be changed").on(what));
-    }
-    let machine = &client.get::<VirtualMachine>(what).await?;
-    let done = client.retry_while_busy(BUSY, || async move {
-        let before = configuration(machine).await?;
-        let spec = wanted.spec(&before);
-        if spec == VirtualMachineConfigSpec::default() {
-            return Ok(before);
-        }
-        // Whoever changes it meanwhile is not overwritten: it is read anew, and tried again.
-        let change_version = Some(before.change_version.clone()).filter(|version| !version.is_empty());
-        let spec = VirtualMachineConfigSpec { change_version, ..spec };
-        let task: Task<()> = task::start(machine, OPERATION, machine.reconfig_vm_task(&spec)).await?;
-        task.await?;
-        Ok(before)
-    });
-    let before = done.await.map_err(|error| error.in_operation(OPERATION).on(machine.label()))?;
-    let after = configuration(machine).await?;
-    let changes = differences(&before, &after);
-    let (name, power_state) = machine.read((vm::NAME, vm::POWER_STATE)).await?;
-    Ok(Reconfigured {
-        name: name::decode(&name),
-        id: machine.id().to_owned(),
-        power_state: power_state_name(&power_state),
-        changed: !changes.is_empty(),
-        changes,
-    })
+#[derive(Debug, Clone)]
+#[must_use = "nothing is changed before it is carried out"]
+pub struct Reconfiguration {
+    /// What is to be changed.
+    pub changes: Changes,
+    /// The note that the VM has. People write it: not to be trusted.
+    pub annotation: Option<Untrusted>,
+    seen: Seen,
 }
 
-async fn configuration(machine: &Mo<VirtualMachine>) -> Result<Box<VirtualMachineConfigInfo>> {
-    let config = machine.read(vm::CONFIG).await?;
-    config.map(Box::new).ok_or_else(|| {
-        let text = "its configuration can't be read: it is inaccessible, or the user may not read it";
-        Error::new(OPERATION, ErrorKind::Unreadable(text.to_owned())).on(machine.label())
-    })
+impl Mo<VirtualMachine> {
+    /// Plans to change the VM.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    /// use vsphere_ops::vm::Changes;
+    ///
+    /// let web = client.get::<VirtualMachine>("web-01").await?;
+    /// let plan = web.reconfiguration(&Changes { annotation: Some("ask Kim".into()), ..Default::default() }).await?;
+    /// println!("{:?} is replaced, seen at {}", plan.annotation, plan.change_version());
+    /// for change in plan.carry_out().await?.changes {
+    ///     println!("{}: {} -> {}", change.setting, change.before, change.after);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `invalid_argument` where nothing is given, `permission` where the configuration can't be read, and those of the
+    /// server.
+    pub async fn reconfiguration(&self, changes: &Changes) -> Result<Reconfiguration> {
+        if *changes == Changes::default() {
+            return Err(invalid(OPERATION, "nothing is given that is to be changed").on(self.label()));
+        }
+        let seen = Seen::now(self).await?;
+        let annotation = seen.devices().config.annotation.clone().filter(|note| !note.is_empty());
+        Ok(Reconfiguration { changes: changes.clone(), annotation: annotation.map(Untrusted::from), seen })
+    }
+}
+
+impl Reconfiguration {
+    /// The version of the VM's configuration that this was planned from.
+    pub fn change_version(&self) -> &str {
+        self.seen.change_version()
+    }
+
+    /// Changes the VM, and says what is different. Where nothing is to be changed, nothing is sent. All is changed, or
+    /// nothing.
+    ///
+    /// # Errors
+    /// `changed` where the configuration is no longer the one that this was planned from; `invalid_argument` for a size
+    /// that the server does not take; the faults `CpuHotPlugNotSupported`, `MemoryHotPlugNotSupported` and
+    /// `InvalidPowerState` where it would have to be off.
+    pub async fn carry_out(self) -> Result<Reconfigured> {
+        let (machine, before) = (self.seen.machine(), &self.seen.devices().config);
+        let spec = self.changes.spec(before);
+        if spec != VirtualMachineConfigSpec::default() {
+            self.seen.reconfigure(OPERATION, spec).await?;
+        }
+        let after = Devices::read(machine).await?;
+        let changes = differences(before, &after.config);
+        Ok(Reconfigured {
+            name: name::decode(&machine.read(vm::NAME).await?),
+            id: machine.id().to_owned(),
+            power_state: after.power_state,
+            changed: !changes.is_empty(),
+            changes,
+        })
+    }
 }
 
 impl Changes {

@@ -4,7 +4,6 @@ use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 
 use super::names::checked_name;
-use crate::client::Client;
 use crate::error::Result;
 use crate::mo::Mo;
 use crate::name;
@@ -58,29 +57,32 @@ pub struct Renamed {
     pub changed: bool,
 }
 
-/// Gives the machine with this name, path or id another name, unless it has it already.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let renamed = vsphere_ops::vm::rename(&client, "vm-65", "web-blue").await?;
-/// println!("{} was {}", renamed.name, renamed.old_name);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`Mo::rename`], and `not_found` or `ambiguous` where it is not exactly one machine.
-pub async fn rename(client: &Client, what: &str, new_name: &str) -> Result<Renamed> {
-    let machine = client.get::<VirtualMachine>(what).await?;
-    let old_name = name::decode(&machine.read(vm::NAME).await?);
-    let wanted = name::decode(&checked_name(OPERATION, new_name)?);
-    let changed = wanted != old_name;
-    if changed {
-        let done = client.retry_while_busy(BUSY, || async { machine.rename(new_name).await?.await });
-        done.await.map_err(|error| error.on(&old_name))?;
+impl Mo<VirtualMachine> {
+    /// Gives the VM another name, unless it has it already, and waits until it has. A VM that is busy is waited for.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let renamed = client.get::<VirtualMachine>("vm-65").await?.rename_to("web-blue").await?;
+    /// println!("{} was {}", renamed.name, renamed.old_name);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`rename`](Self::rename).
+    pub async fn rename_to(&self, new_name: &str) -> Result<Renamed> {
+        let old_name = name::decode(&self.read(vm::NAME).await?);
+        let wanted = name::decode(&checked_name(OPERATION, new_name)?);
+        let changed = wanted != old_name;
+        if changed {
+            let done = self.client().retry_while_busy(BUSY, || async { self.rename(new_name).await?.await });
+            done.await.map_err(|error| error.on(&old_name))?;
+        }
+        let path = self.path().await?;
+        Ok(Renamed { name: wanted, id: self.id().to_owned(), path, old_name, changed })
     }
-    let path = machine.path().await?;
-    Ok(Renamed { name: wanted, id: machine.id().to_owned(), path, old_name, changed })
 }

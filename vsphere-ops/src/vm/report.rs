@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
-use vsphere_model::types::ManagedObjectReference;
+use vsphere_model::types::{ManagedObjectReference, VirtualMachinePowerState};
 
-use super::power_state_name;
 use crate::error::Result;
 use crate::find::{self, name_of};
 use crate::mo::Mo;
@@ -19,7 +18,7 @@ use crate::name;
 ///
 /// fn line(vm: &VmReport) -> String {
 ///     let done = if vm.changed { "is now" } else { "was already" };
-///     format!("{} ({}) {done} {}", vm.path, vm.id, if vm.template { "a template" } else { vm.power_state })
+///     format!("{} ({}) {done} {}", vm.path, vm.id, if vm.template { "a template" } else { "a VM" })
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,8 +32,10 @@ pub struct VmReport {
     pub path: String,
     /// Whether it is a template.
     pub template: bool,
-    /// `powered_on`, `powered_off` or `suspended`.
-    pub power_state: &'static str,
+    /// The state.
+    #[serde(serialize_with = "crate::words::power_state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub power_state: VirtualMachinePowerState,
     /// The name of the host that it is registered on.
     pub host: Option<String>,
     /// Virtual CPUs.
@@ -73,7 +74,7 @@ pub(super) async fn report(machine: &Mo<VirtualMachine>, changed: bool) -> Resul
         id: machine.id().to_owned(),
         path,
         template,
-        power_state: power_state_name(&power_state),
+        power_state,
         host: host.as_ref().and_then(known),
         cpu,
         memory_mb,

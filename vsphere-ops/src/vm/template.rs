@@ -66,62 +66,65 @@ impl Mo<VirtualMachine> {
     }
 }
 
-/// Marks the machine with this name, path or id as a template, unless it is one.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let spare = vsphere_ops::vm::to_template(&client, "web-04").await?;
-/// assert!(spare.template);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`Mo::convert_to_template`], and `not_found` or `ambiguous` where it is not exactly one machine.
-pub async fn to_template(client: &Client, what: &str) -> Result<VmReport> {
-    let machine = client.get::<VirtualMachine>(what).await?;
-    let changed = !machine.read(vm::IS_TEMPLATE).await?;
-    if changed {
-        client.retry_while_busy(BUSY, || machine.convert_to_template()).await?;
+impl Mo<VirtualMachine> {
+    /// Marks the VM as a template, unless it is one. A VM that is busy is waited for.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # use vsphere_ops::managed::VirtualMachine;
+    /// let spare = client.get::<VirtualMachine>("web-04").await?.make_template().await?;
+    /// assert!(spare.template);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`convert_to_template`](Self::convert_to_template).
+    pub async fn make_template(&self) -> Result<VmReport> {
+        let changed = !self.read(vm::IS_TEMPLATE).await?;
+        if changed {
+            self.client().retry_while_busy(BUSY, || self.convert_to_template()).await?;
+        }
+        report(self, changed).await
     }
-    report(&machine, changed).await
-}
 
-/// Makes the template with this name, path or id a machine again, unless it is one: in the pool or on the host that the
-/// placement gives, else where a clone of it would be.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::placement::Placement;
-///
-/// let placement = Placement { pool: Some("/fra1/host/prod-cluster/Resources".into()), ..Default::default() };
-/// let golden = vsphere_ops::vm::to_machine(&client, "tpl-ubuntu-24.04", &placement).await?;
-/// assert!(!golden.template);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// Those of [`Placement::find`] and of [`Mo::convert_to_vm`].
-pub async fn to_machine(client: &Client, what: &str, placement: &Placement) -> Result<VmReport> {
-    let template = client.get::<VirtualMachine>(what).await?;
-    let (is_template, host, datastores) = template.read((vm::IS_TEMPLATE, vm::HOST, vm::DATASTORE)).await?;
-    if !is_template {
-        return report(&template, false).await;
-    }
-    let datacenter = datacenter_of(client, template.reference()).await?;
-    // Its files stay where they are.
-    let datastore = datastores.first().map(ToString::to_string).or_else(|| placement.datastore.clone());
-    let placement = Placement { folder: None, datastore, ..placement.clone() };
-    let place = placement.find_near(client, Some(Near { datacenter, pool: None, host })).await?;
-    let done = client.retry_while_busy(BUSY, || template.convert_to_vm(&place.pool, place.host.as_ref()));
-    match done.await {
-        Ok(()) => report(&template, true).await,
-        Err(error) => Err(place.or_hosts(error).await?),
+    /// Makes the template a VM again, unless it is one: in the pool or on the host that the placement gives, else where a
+    /// clone of it would be.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    /// use vsphere_ops::placement::Placement;
+    ///
+    /// let placement = Placement { pool: Some("/fra1/host/prod-cluster/Resources".into()), ..Default::default() };
+    /// let golden = client.get::<VirtualMachine>("tpl-ubuntu-24.04").await?.make_vm(&placement).await?;
+    /// assert!(!golden.template);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Placement::find`] and of [`convert_to_vm`](Self::convert_to_vm).
+    pub async fn make_vm(&self, placement: &Placement) -> Result<VmReport> {
+        let client = self.client();
+        let (is_template, host, datastores) = self.read((vm::IS_TEMPLATE, vm::HOST, vm::DATASTORE)).await?;
+        if !is_template {
+            return report(self, false).await;
+        }
+        let datacenter = datacenter_of(client, self.reference()).await?;
+        // Its files stay where they are.
+        let datastore = datastores.first().map(ToString::to_string).or_else(|| placement.datastore.clone());
+        let placement = Placement { folder: None, datastore, ..placement.clone() };
+        let place = placement.find_near(client, Some(Near { datacenter, pool: None, host })).await?;
+        let done = client.retry_while_busy(BUSY, || self.convert_to_vm(&place.pool, place.host.as_ref()));
+        match done.await {
+            Ok(()) => report(self, true).await,
+            Err(error) => Err(place.or_hosts(error).await?),
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use vsphere_model::types::{GuestInfo, ToolsConfigInfo, VirtualMachinePowerState,
 use vsphere_soap::object::Property;
 
 use super::{ToolsInfo, power_state_name};
-use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::untrusted::{self, Untrusted};
@@ -33,7 +32,9 @@ pub struct ToolsStatus {
     /// Its managed object id.
     pub id: String,
     /// `powered_on`, `powered_off` or `suspended`.
-    pub power_state: &'static str,
+    #[serde(serialize_with = "crate::words::power_state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub power_state: VirtualMachinePowerState,
     /// Whether they run, and in which version.
     #[serde(flatten)]
     pub tools: ToolsInfo,
@@ -84,22 +85,55 @@ pub struct ToolsReady {
     pub status: ToolsStatus,
 }
 
-/// Reads what VMware Tools do in the machine with this name, path or id.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let status = vsphere_ops::vm::tools_status(&client, "web-01").await?;
-/// println!("{:?} {:?}", status.tools.running_status, status.tools.version);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` where it is not exactly one, and those of the server.
-pub async fn tools_status(client: &Client, what: &str) -> Result<ToolsStatus> {
-    read(&client.get::<VirtualMachine>(what).await?).await
+impl Mo<VirtualMachine> {
+    /// Reads what VMware Tools do in the VM.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # use vsphere_ops::managed::VirtualMachine;
+    /// let status = client.get::<VirtualMachine>("web-01").await?.tools_status().await?;
+    /// println!("{:?} {:?}", status.tools.running_status, status.tools.version);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` where it is gone, and those of the server.
+    pub async fn tools_status(&self) -> Result<ToolsStatus> {
+        read(self).await
+    }
+
+    /// Waits until VMware Tools run in the VM. The server tells of each change: nothing is polled.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use std::time::Duration;
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let ready = client.get::<VirtualMachine>("web-01").await?.wait_for_tools(Duration::from_secs(120)).await?;
+    /// println!("up after {} s", ready.waited_seconds);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `invalid_state` where the VM does not run, at the start or later; `timeout`, with what was seen last; `not_found`
+    /// where it is gone; and those of the server.
+    pub async fn wait_for_tools(&self, limit: Duration) -> Result<ToolsReady> {
+        let started = Instant::now();
+        let mut seen = Seen::default();
+        let ended = match timeout(limit, seen.until_running(self)).await {
+            Ok(ended) => ended,
+            Err(_) => Err(failed(ErrorKind::TimedOut(format!("after {} s {}", limit.as_secs(), seen.in_words())))),
+        };
+        ended.map_err(|error| error.in_operation(WAIT).on(self.label()))?;
+        let waited = started.elapsed().as_secs_f64();
+        Ok(ToolsReady { waited_seconds: (waited * 10.0).round() / 10.0, status: read(self).await? })
+    }
 }
 
 async fn read(machine: &Mo<VirtualMachine>) -> Result<ToolsStatus> {
@@ -110,7 +144,7 @@ async fn read(machine: &Mo<VirtualMachine>) -> Result<ToolsStatus> {
     Ok(ToolsStatus {
         name: machine.label().to_owned(),
         id: machine.id().to_owned(),
-        power_state: power_state_name(&runtime.power_state),
+        power_state: runtime.power_state,
         tools: ToolsInfo {
             running_status: guest.tools_running_status,
             version_status: guest.tools_version_status2,
@@ -126,37 +160,6 @@ async fn read(machine: &Mo<VirtualMachine>) -> Result<ToolsStatus> {
         guest_host_name: guest.host_name.map(Untrusted::from),
         ip: guest.ip_address.and_then(untrusted::address),
     })
-}
-
-/// Waits until VMware Tools run in the machine with this name, path or id. The server tells of each change: nothing is
-/// polled.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use std::time::Duration;
-///
-/// let ready = vsphere_ops::vm::wait_for_tools(&client, "web-01", Duration::from_secs(120)).await?;
-/// println!("up after {} s", ready.waited_seconds);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `invalid_state` where the machine does not run, at the start or later; `timeout`, with what was seen last;
-/// `not_found` or `ambiguous` where it is not exactly one; and those of the server.
-pub async fn wait_for_tools(client: &Client, what: &str, limit: Duration) -> Result<ToolsReady> {
-    let machine = client.get::<VirtualMachine>(what).await?;
-    let started = Instant::now();
-    let mut seen = Seen::default();
-    let ended = match timeout(limit, seen.until_running(&machine)).await {
-        Ok(ended) => ended,
-        Err(_) => Err(failed(ErrorKind::TimedOut(format!("after {} s {}", limit.as_secs(), seen.in_words())))),
-    };
-    ended.map_err(|error| error.in_operation(WAIT).on(machine.label()))?;
-    let waited = started.elapsed().as_secs_f64();
-    Ok(ToolsReady { waited_seconds: (waited * 10.0).round() / 10.0, status: read(&machine).await? })
 }
 
 const WAIT: &str = "wait for VMware Tools";

@@ -1,5 +1,6 @@
 //! What reports and pages say of what they do not know.
 
+use vsphere_ops::managed::VirtualMachine;
 use vsphere_ops::vm::{self, VmQuery};
 
 use crate::server::{Reply, Server, object};
@@ -79,7 +80,8 @@ async fn one(more: String) -> Server {
 async fn a_preview_of_a_deletion_that_could_not_look_for_linked_clones_says_so() {
     for property in ["config", "snapshot", "datastore"] {
         let server = one(refused(property, "System.Read")).await;
-        let lost = vm::deletion(&server.client().await, "VirtualMachine:vm-1").await.unwrap();
+        let lost =
+            server.client().await.get::<VirtualMachine>("VirtualMachine:vm-1").await.unwrap().deletion().await.unwrap();
         assert!(lost.linked_clones.is_empty());
         let part = lost.gaps.missing.iter().find(|part| part.what == "the linked clones").unwrap();
         assert!(part.why.contains(property), "{part:?}");
@@ -90,7 +92,7 @@ async fn a_preview_of_a_deletion_that_could_not_look_for_linked_clones_says_so()
 #[tokio::test]
 async fn details_say_what_could_not_be_read() {
     let server = one(refused("config", "System.Read") + &refused("guest", "System.View")).await;
-    let info = vm::info(&server.client().await, "VirtualMachine:vm-1").await.unwrap();
+    let info = server.client().await.get::<VirtualMachine>("VirtualMachine:vm-1").await.unwrap().info().await.unwrap();
     assert_eq!((info.cpu, info.ip.as_deref()), (None, None));
     let hidden: Vec<&str> = info.gaps.unreadable.iter().map(|hidden| hidden.property.as_str()).collect();
     assert_eq!(hidden, ["config", "guest"]);

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use vsphere_ops::managed::VirtualMachine;
+use vsphere_ops::power::PowerOperation;
 use vsphere_ops::types::{
     InvalidArgument, InvalidPowerState, ManagedObjectReference, NoPermission, VirtualMachinePowerState as PowerState,
 };
-use vsphere_ops::{Client, ErrorKind, Mo, Scope, Sent, Task, TaskEvent, power, wait_all};
+use vsphere_ops::{Client, ErrorKind, Mo, Scope, Sent, Task, TaskEvent, wait_all};
 
 use crate::server::{Reply, Server, machine, object};
 
@@ -267,7 +268,7 @@ async fn a_collector_that_is_lost_with_its_session_is_made_anew_and_not_for_ever
     let error = task::<()>(&client, "task-2").await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Unfinished { cause: Some(_), .. }), "{error}");
     // The task may well be carried out: whoever repeats it must know.
-    assert_eq!(error.sent(), vsphere_soap::Sent::Yes);
+    assert_eq!(error.sent(), Sent::Yes);
 }
 
 #[tokio::test]
@@ -286,12 +287,11 @@ async fn pitfall_27_a_machine_that_runs_already_is_a_success() {
     })
     .await;
     let client = server.client().await;
-    let report = power::on(&client, &["web-1".to_owned()], &|_| ()).await.pop().unwrap();
-    let change = report.outcome.unwrap();
-    assert_eq!((change.power_state, change.changed), ("powered_on", false));
+    let web: Mo<VirtualMachine> = client.get("web-1").await.unwrap();
+    let change = web.power(PowerOperation::On).await.unwrap();
+    assert_eq!((change.power_state, change.changed), (PowerState::PoweredOn, false));
     // Another state is not the one that was asked for.
-    let report = power::off(&client, &["web-1".to_owned()], &|_| ()).await.pop().unwrap();
-    let error = report.outcome.unwrap_err();
+    let error = web.power(PowerOperation::Off).await.unwrap_err();
     assert_eq!(error.code(), "fault");
     assert!(error.fault::<InvalidPowerState>().is_some_and(|fault| fault.existing_state == PowerState::Suspended));
 }
@@ -324,8 +324,8 @@ async fn pitfall_28_a_busy_machine_is_tried_again_after_the_task_in_its_way() {
     })
     .await;
     let client = server.client().await;
-    let report = power::on(&client, &["web-1".to_owned()], &|_| ()).await.pop().unwrap();
-    assert!(report.outcome.unwrap().changed);
+    let web: Mo<VirtualMachine> = client.get("web-1").await.unwrap();
+    assert!(web.power(PowerOperation::On).await.unwrap().changed);
     assert!(server.bodies("CreateFilter")[0].contains(">task-9<"));
 }
 
@@ -359,7 +359,8 @@ async fn what_an_operation_waits_for_is_told_by_its_scope() {
         log.lock().unwrap().push(format!("{} {}{}", step.operation, step.target, waits.unwrap_or_default()));
     });
     let client = server.client().await.in_scope(&scope);
-    power::on(&client, &["web-1".to_owned()], &|_| ()).await.pop().unwrap().outcome.unwrap();
+    let web: Mo<VirtualMachine> = client.get("web-1").await.unwrap();
+    web.power(PowerOperation::On).await.unwrap();
     let seen = seen.lock().unwrap();
     let other = "power on web-1 waits for VirtualMachine.reconfigure of web/1 (task-9)";
     assert_eq!(seen[0], other);
