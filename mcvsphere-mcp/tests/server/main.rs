@@ -29,6 +29,7 @@ mod snapshots;
 mod tasks;
 mod tokens;
 mod vm_snapshots;
+mod windows;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings};
 use rmcp::{RoleClient, ServiceExt, service::RunningService};
