@@ -1,4 +1,4 @@
-//! The devices of a virtual machine: read once, chosen by label or key, changed by one task.
+//! The devices of a VM: read once, chosen by label or key, changed by one task.
 //!
 //! A label is in the language of the server and may be chosen freely, so that nothing here knows one by heart: what a
 //! device is, its type says. A bare number is a key and never the number in a label, which some count from nought.
@@ -29,10 +29,10 @@ const SCSI_OWN_UNIT: i32 = 7;
 pub(crate) const NEW_CONTROLLER: i32 = -101;
 pub(crate) const NEW_DEVICE: i32 = -102;
 
-/// How many controllers of a kind a machine may have.
+/// How many controllers of a kind a VM may have.
 const MOST_CONTROLLERS: i32 = 4;
 
-/// A machine's devices as they were at one moment, and what else decides how they may be changed.
+/// A VM's devices as they were at one moment, and what else decides how they may be changed.
 #[derive(Debug, Clone)]
 pub(crate) struct Devices {
     pub(crate) config: Box<VirtualMachineConfigInfo>,
@@ -44,7 +44,7 @@ impl Devices {
     /// Reads them in one request.
     ///
     /// # Errors
-    /// `permission` where the configuration can't be read, as on a host that is disconnected, and those of the server.
+    /// `permission` if the configuration can't be read, as on a host that is disconnected, and server errors.
     pub(crate) async fn read(machine: &Mo<VirtualMachine>) -> Result<Self> {
         let (config, power_state, snapshot) = machine.read((vm::CONFIG, vm::POWER_STATE, vm::SNAPSHOT)).await?;
         let config = config.ok_or_else(|| {
@@ -73,7 +73,7 @@ impl Devices {
     /// called in messages, such as `disk`.
     ///
     /// # Errors
-    /// `not_found` with what there is, or `ambiguous` where two have one label.
+    /// `not_found` with what there is, or `ambiguous` if two have one label.
     pub(crate) fn choose<T: DataType>(&self, noun: &str, what: &str) -> Result<(&Poly<VirtualDevice>, &T)> {
         self.choose_where(noun, what, |_| true)
     }
@@ -143,7 +143,7 @@ impl Devices {
         Some(VirtualController { base, bus_number, device: Vec::new() })
     }
 
-    /// Whether the machine runs: some devices do not come or go then.
+    /// Whether the VM runs: some devices do not come or go then.
     pub(crate) fn is_running(&self) -> bool {
         self.power_state == VirtualMachinePowerState::PoweredOn
     }
@@ -252,7 +252,7 @@ pub(crate) mod tests {
         device
     }
 
-    /// The devices of a machine that is off.
+    /// The devices of a VM that is off.
     pub(crate) fn devices(version: &str, device: Vec<Poly<VirtualDevice>>) -> Devices {
         let hardware = VirtualHardware { device, ..Default::default() };
         let config = VirtualMachineConfigInfo { hardware, version: version.to_owned(), ..Default::default() };

@@ -1,4 +1,4 @@
-//! The virtual disks of a machine.
+//! The virtual disks of a VM.
 //!
 //! ```
 //! use vsphere_ops::disk::{Files, NewDisk};
@@ -124,11 +124,11 @@ impl Disk {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DiskInfo {
-    /// The machine's name.
+    /// The VM's name.
     pub vm: String,
-    /// The machine's id.
+    /// The VM's id.
     pub id: String,
-    /// The machine's state: `powered_on`, `powered_off` or `suspended`.
+    /// The VM's state: `powered_on`, `powered_off` or `suspended`.
     #[serde(serialize_with = "crate::words::power_state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
@@ -150,7 +150,7 @@ pub struct DiskInfo {
     /// The disk's own UUID, which the guest may see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
-    /// Whether machines may write to it at a time: `sharingNone` or `sharingMultiWriter`.
+    /// Whether VMs may write to it at a time: `sharingNone` or `sharingMultiWriter`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sharing: Option<String>,
     /// The files that it keeps the differences to, nearest first: those of snapshots, or of a linked clone's origin.
@@ -174,11 +174,11 @@ pub struct DiskInfo {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DiskChange {
-    /// The machine's name.
+    /// The VM's name.
     pub vm: String,
-    /// The machine's id.
+    /// The VM's id.
     pub id: String,
-    /// The machine's state: `powered_on`, `powered_off` or `suspended`.
+    /// The VM's state: `powered_on`, `powered_off` or `suspended`.
     #[serde(serialize_with = "crate::words::power_state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
@@ -258,7 +258,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `permission` where the configuration can't be read, and those of the server.
+    /// `permission` if the configuration can't be read, and server errors.
     pub async fn list_disks(&self, query: &DiskQuery) -> Result<Page<Disk>> {
         let devices = Devices::read(self).await?;
         let glob = query.filter.as_deref().map(Glob::new);
@@ -282,7 +282,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` with the labels and keys that there are, `ambiguous`, and those of [`list_disks`](Self::list_disks).
+    /// `not_found` with the labels and keys that there are, `ambiguous`, and the errors of [`list_disks`](Self::list_disks).
     pub async fn disk(&self, what: &str) -> Result<Device<Disk>> {
         let named = |error: Error| error.in_operation("find the disk of").on(self.label());
         let seen = Seen::now(self).await?;
@@ -308,7 +308,7 @@ impl Device<Disk> {
     /// ```
     ///
     /// # Errors
-    /// Those of the server.
+    /// Server errors.
     pub async fn info(&self) -> Result<DiskInfo> {
         let (machine, devices) = (self.vm(), self.seen().devices());
         let layout = layout(machine).await?;
@@ -332,7 +332,7 @@ impl Device<Disk> {
     }
 }
 
-/// The machine's files.
+/// The VM's files.
 async fn layout(machine: &Mo<VirtualMachine>) -> Result<VirtualMachineFileLayoutEx> {
     Ok(machine.read(vm::LAYOUT_EX).await?.unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! ISO images in the CD drives of machines.
+//! ISO images in the CD drives of VMs.
 //!
 //! ```
 //! use vsphere_ops::managed::VirtualMachine;
@@ -46,9 +46,9 @@ const DETACH: &str = "detach the ISO image of";
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DriveChange {
-    /// The machine's name.
+    /// The VM's name.
     pub vm: String,
-    /// The machine's id.
+    /// The VM's id.
     pub id: String,
     /// The VM's state.
     #[serde(serialize_with = "crate::words::power_state")]
@@ -56,13 +56,13 @@ pub struct DriveChange {
     pub power_state: VirtualMachinePowerState,
     /// Whether anything had to be changed.
     pub changed: bool,
-    /// The label of the drive; a machine without one has nothing to detach.
+    /// The label of the drive; a VM without one has nothing to detach.
     pub drive: Option<String>,
     /// The key of the drive.
     pub key: Option<i32>,
     /// The image that is in it, as a datastore path.
     pub iso: Option<String>,
-    /// Whether the guest sees it now; while the machine is off, it will at power-on.
+    /// Whether the guest sees it now; while the VM is off, it will at power-on.
     pub connected: bool,
     /// The image that was in it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,8 +122,8 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where there is no such drive, datastore on the VM's host, or image, with what there is instead;
-    /// `ambiguous` where each of several drives has an image; `unsupported` where there is no room for a drive; and the
+    /// `not_found` if there is no such drive, datastore on the VM's host, or image, with what there is instead;
+    /// `ambiguous` if each of several drives has an image; `unsupported` if there is no room for a drive; and the
     /// faults of the server.
     pub async fn iso_insertion(&self, iso: &DatastorePath, drive: Option<&str>) -> Result<DrivePlan> {
         let named = |error: Error| error.in_operation(ATTACH).on(self.label());
@@ -165,7 +165,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where there is no such drive, `ambiguous` where several drives have an image, and the faults of the
+    /// `not_found` if there is no such drive, `ambiguous` if several drives have an image, and the faults of the
     /// server.
     pub async fn iso_ejection(&self, drive: Option<&str>) -> Result<DrivePlan> {
         let named = |error: Error| error.in_operation(DETACH).on(self.label());
@@ -206,7 +206,7 @@ impl DrivePlan {
     /// overridden.
     ///
     /// # Errors
-    /// `changed` where the VM's configuration is no longer the one that this was planned from, and the faults of the
+    /// `changed` if the VM's configuration is no longer the one that this was planned from, and the faults of the
     /// server.
     pub async fn carry_out(self) -> Result<DriveChange> {
         let Self { key, change, .. } = self;
@@ -305,12 +305,12 @@ fn unplugged() -> VirtualDeviceConnectInfo {
     VirtualDeviceConnectInfo { allow_guest_control: true, ..Default::default() }
 }
 
-/// A drive for a machine that has none, with the controller that it may need.
+/// A drive for a VM that has none, with the controller that it may need.
 fn new_drive(devices: &Devices, backing: Poly<VirtualDeviceBackingInfo>) -> Result<Vec<VirtualDeviceConfigSpec>> {
     let room = |controller: &&Poly<VirtualDevice>| devices.free_unit(controller).is_some();
     let mut sata = devices.of::<VirtualSATAController>().map(|(controller, _)| controller);
     let mut ide = devices.of::<VirtualIDEController>().map(|(controller, _)| controller);
-    // Nothing comes to an IDE controller while the machine runs.
+    // Nothing comes to an IDE controller while the VM runs.
     let free = sata.find(room).or_else(|| ide.find(room).filter(|_| !devices.is_running()));
     let mut changes = Vec::new();
     let (controller, unit) = match free {

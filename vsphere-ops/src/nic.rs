@@ -1,4 +1,4 @@
-//! Network adapters of virtual machines: what they are plugged into, and changes of that.
+//! Network adapters of VMs: what they are plugged into, and changes of that.
 //!
 //! ```
 //! use vsphere_ops::managed::VirtualMachine;
@@ -75,7 +75,7 @@ pub struct Nic {
     pub mac: Option<String>,
     /// Who chose it: `manual` for a person, `assigned` for vCenter, `generated` for the host.
     pub mac_type: Option<String>,
-    /// Whether it has a link; not in a machine that is off.
+    /// Whether it has a link; not in a VM that is off.
     pub connected: Option<bool>,
     /// Whether it has one from power on.
     pub start_connected: Option<bool>,
@@ -104,7 +104,7 @@ pub struct Nic {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NicInfo {
-    /// The machine's name.
+    /// The VM's name.
     pub vm: String,
     /// Its managed object id.
     pub id: String,
@@ -123,7 +123,7 @@ pub struct NicInfo {
     pub switch_uuid: Option<String>,
     /// Whether the guest may connect and disconnect it.
     pub allow_guest_control: Option<bool>,
-    /// Whether a packet may wake the machine.
+    /// Whether a packet may wake the VM.
     pub wake_on_lan: Option<bool>,
     /// What it gets of a full network, relative to others.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,7 +149,7 @@ pub struct NicInfo {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NicReport {
-    /// The machine's name.
+    /// The VM's name.
     pub vm: String,
     /// Its managed object id.
     pub id: String,
@@ -182,7 +182,7 @@ pub enum NicType {
     Vmxnet2,
     /// An AMD PCnet, for guests that know nothing else.
     Pcnet32,
-    /// A virtual function of an adapter of the host, for which all memory of the machine has to be reserved.
+    /// A virtual function of an adapter of the host, for which all memory of the VM has to be reserved.
     Sriov,
 }
 
@@ -285,7 +285,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `permission` where the configuration can't be read, and those of the server.
+    /// `permission` if the configuration can't be read, and server errors.
     pub async fn list_nics(&self, query: &NicQuery) -> Result<Page<Nic>> {
         let named = |error: Error| error.in_operation("list the network adapters of").on(self.label());
         let devices = Devices::read(self).await.map_err(named)?;
@@ -311,7 +311,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` with the adapters that there are, `ambiguous` where two have the label, and those of
+    /// `not_found` with the existing adapters, `ambiguous` if two have the label, and those of
     /// [`list_nics`](Self::list_nics).
     pub async fn nic(&self, what: &str) -> Result<Device<Nic>> {
         let named = |error: Error| error.in_operation("get the network adapter").on(self.label());
@@ -337,8 +337,8 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` with the networks of the host, `ambiguous` where several of them have the name, `invalid_argument` for
-    /// one that the host does not have, and those of the server.
+    /// `not_found` with the networks of the host, `ambiguous` if several of them have the name, `invalid_argument` for
+    /// one that the host does not have, and server errors.
     pub async fn network(&self, what: &str) -> Result<Mo<Network>> {
         network::seen(self, what.trim()).await.map_err(|error| error.in_operation("find network").on(what))
     }
@@ -360,8 +360,8 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `invalid_argument` where the network holds the uplinks of a switch; the fault `TooManyDevices` where the VM has ten
-    /// adapters, and those of the server.
+    /// `invalid_argument` if the network holds the uplinks of a switch; the fault `TooManyDevices` if the VM has ten
+    /// adapters, and server errors.
     pub async fn add_nic(&self, new: &NewNic) -> Result<NicReport> {
         const ADD: &str = "add a network adapter to";
         let outlet = Outlet::of(&new.network).await?;
@@ -386,7 +386,7 @@ impl Mo<VirtualMachine> {
     }
 }
 
-/// What is known of a machine's adapters beside the adapters themselves.
+/// What is known of a VM's adapters beside the adapters themselves.
 struct Look {
     guest: Vec<GuestNicInfo>,
     known: Known,

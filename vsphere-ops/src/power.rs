@@ -1,4 +1,4 @@
-//! Power states of virtual machines.
+//! Power states of VMs.
 //!
 //! ```
 //! use vsphere_ops::managed::VirtualMachine;
@@ -41,7 +41,7 @@ pub use running::Running;
 pub(crate) use running::tools_run;
 
 impl Mo<VirtualMachine> {
-    /// Powers the machine on, or resumes it where it is suspended.
+    /// Powers the VM on, or resumes it where it is suspended.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -57,37 +57,51 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// The fault `InvalidPowerState` where it runs already, and those of the server.
+    /// The fault `InvalidPowerState` if it runs already, and server errors.
     pub async fn power_on(&self) -> Result<Task<()>> {
         task::start(self, "power on", self.power_on_vm_task(None)).await
     }
 
-    /// Powers the machine off at once, like pulling the plug.
+    /// Powers the VM off at once, like pulling the plug.
     ///
     /// # Errors
-    /// The fault `InvalidPowerState` where it is off already, and those of the server.
+    /// The fault `InvalidPowerState` if it is off already, and server errors.
     pub async fn power_off(&self) -> Result<Task<()>> {
         task::start(self, "power off", self.power_off_vm_task()).await
     }
 
-    /// Suspends the machine: its memory goes to a file, from which [`power_on`](Self::power_on) resumes it.
+    /// Suspends the VM: its memory goes to a file, from which [`power_on`](Self::power_on) resumes it.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let vm = client.get::<VirtualMachine>("web-01").await?;
+    /// vm.reset().await?.await?;
+    /// vm.suspend().await?.await?;
+    /// vm.power_on().await?.await?;
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
     ///
     /// # Errors
-    /// The fault `InvalidPowerState` where it does not run, and those of the server.
+    /// The fault `InvalidPowerState` if it does not run, and server errors.
     pub async fn suspend(&self) -> Result<Task<()>> {
         task::start(self, "suspend", self.suspend_vm_task()).await
     }
 
-    /// Resets the machine at once, like the button on a case.
+    /// Resets the VM at once, like the button on a case.
     ///
     /// # Errors
-    /// The fault `InvalidPowerState` where it does not run, and those of the server.
+    /// The fault `InvalidPowerState` if it does not run, and server errors.
     pub async fn reset(&self) -> Result<Task<()>> {
         task::start(self, "reset", self.reset_vm_task()).await
     }
 }
 
-/// What a power operation did to a machine.
+/// What a power operation did to a VM.
 ///
 /// ```
 /// use vsphere_ops::power::PowerChange;
@@ -107,14 +121,14 @@ pub struct PowerChange {
     #[serde(serialize_with = "crate::words::power_state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
-    /// Whether the operation changed something; it did not where the machine was in that state already.
+    /// Whether the operation changed something; it did not where the VM was in that state already.
     pub changed: bool,
     /// Whether the guest has accepted to do it, and was not seen to have done it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pending: bool,
 }
 
-/// How a power operation ended for one machine.
+/// How a power operation ended for one VM.
 ///
 /// ```
 /// use vsphere_ops::power::PowerReport;
@@ -194,7 +208,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// The fault `InvalidPowerState` where the operation is not possible in the state that it has, and those of the server.
+    /// The fault `InvalidPowerState` if the operation is not possible in the state that it has, and server errors.
     pub async fn power(&self, operation: PowerOperation) -> Result<PowerChange> {
         let done = self.client().retry_while_busy(BUSY, || async move { operation.start(self).await?.await });
         let power_state = operation.state();

@@ -1,4 +1,4 @@
-//! Serial ports of virtual machines that are reached over the network: the console of guests without a screen.
+//! Serial ports of VMs that are reached over the network: the console of guests without a screen.
 //!
 //! ```
 //! use vsphere_ops::managed::VirtualMachine;
@@ -16,10 +16,10 @@
 //! # sim::documented(run);
 //! ```
 //!
-//! A port that is a server listens on the machine's host while the machine runs: where it moves to another host, its
+//! A port that is a server listens on the VM's host while the VM runs: where it moves to another host, its
 //! address does, too. The firewall of the host has to let it through.
 //!
-//! Where a machine has several ports, the one that is meant is named by its label or key; the only one, or the only one on
+//! Where a VM has several ports, the one that is meant is named by its label or key; the only one, or the only one on
 //! the network, needs no name.
 
 mod place;
@@ -87,13 +87,13 @@ pub struct SerialPort {
     pub proxy_uri: Option<String>,
     /// Whether the guest gives up the processor while it polls the port.
     pub yield_on_poll: bool,
-    /// Whether it has a line; not in a machine that is off.
+    /// Whether it has a line; not in a VM that is off.
     pub connected: Option<bool>,
     /// Whether it has one from power on.
     pub start_connected: Option<bool>,
 }
 
-/// The serial ports of a machine.
+/// The serial ports of a VM.
 ///
 /// ```
 /// use vsphere_ops::serial::SerialPorts;
@@ -105,7 +105,7 @@ pub struct SerialPort {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SerialPorts {
-    /// The machine's name.
+    /// The VM's name.
     pub vm: String,
     /// Its managed object id.
     pub id: String,
@@ -135,7 +135,7 @@ pub struct SerialPorts {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SerialReport {
-    /// The machine's name.
+    /// The VM's name.
     pub vm: String,
     /// Its managed object id.
     pub id: String,
@@ -258,7 +258,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `permission` where the configuration can't be read, and those of the server.
+    /// `permission` if the configuration can't be read, and server errors.
     pub async fn serial_ports(&self) -> Result<SerialPorts> {
         let devices = Devices::read(self).await;
         let devices = devices.map_err(|error| error.in_operation("get the serial ports of").on(self.label()))?;
@@ -283,7 +283,7 @@ fn all(machine: &Mo<VirtualMachine>, devices: &Devices, place: &Place) -> Serial
 
 const SET_UP: &str = "set up a serial port of";
 
-/// A serial port as the machine has it.
+/// A serial port as the VM has it.
 type Found<'a> = (&'a Poly<VirtualDevice>, &'a VirtualSerialPort);
 
 /// The port that is meant: by its name, or as the only one.

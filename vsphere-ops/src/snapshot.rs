@@ -1,4 +1,4 @@
-//! Snapshots of virtual machines: found, listed with what they take, taken on several machines at once, gone back to,
+//! Snapshots of VMs: found, listed with what they take, taken on several VMs at once, gone back to,
 //! deleted.
 //!
 //! ```
@@ -27,7 +27,7 @@
 //! ```
 //!
 //! Names of snapshots need not be unique, not even among the children of one. What fits several is an error that lists
-//! them. Names and descriptions are what people wrote: whoever shows them to a program or a language model should not
+//! them. Names and descriptions are what people wrote: do not pass them to a program or a language model that would
 //! trust them.
 
 mod change;
@@ -56,7 +56,7 @@ use crate::name::{self, Glob};
 use crate::page::{Page, Window};
 use crate::untrusted::Untrusted;
 
-/// A snapshot of a virtual machine.
+/// A snapshot of a VM.
 ///
 /// ```
 /// use vsphere_ops::snapshot::SnapshotInfo;
@@ -85,20 +85,20 @@ pub struct SnapshotInfo {
     pub state: VirtualMachinePowerState,
     /// Whether VMware Tools had brought the file systems to rest.
     pub quiesced: bool,
-    /// Whether the machine's present state comes from it.
+    /// Whether the VM's present state comes from it.
     pub is_current: bool,
-    /// What it takes besides the machine's own disks: state, memory, and the changes that are kept apart because of it. As
+    /// What it takes besides the VM's own disks: state, memory, and the changes that are kept apart because of it. As
     /// the server last measured, where it says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<i64>,
     #[serde(skip)]
     taken: DateTime,
-    /// How many snapshots it stands upon.
+    /// How many ancestors it has.
     #[serde(skip)]
     depth: usize,
 }
 
-/// Which snapshots of a machine to list.
+/// Which snapshots of a VM to list.
 ///
 /// ```
 /// use vsphere_ops::snapshot::SnapshotQuery;
@@ -116,7 +116,7 @@ pub struct SnapshotQuery {
 }
 
 impl Mo<VirtualMachine> {
-    /// Lists the snapshots of the VM, the oldest first, so that each comes after those that it stands upon.
+    /// Lists the snapshots of the VM, the oldest first, so that each comes after its ancestors.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -134,7 +134,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where the VM is gone, and those of the server.
+    /// `not_found` if the VM no longer exists, and server errors.
     pub async fn list_snapshots(&self, query: &SnapshotQuery) -> Result<Page<SnapshotInfo>> {
         let (tree, gaps) = Tree::measured_with_gaps(self).await?;
         let glob = query.filter.as_deref().map(Glob::new);
@@ -146,7 +146,7 @@ impl Mo<VirtualMachine> {
     }
 }
 
-/// The snapshots of a machine.
+/// The snapshots of a VM.
 #[derive(Debug, Default)]
 struct Tree {
     /// Each before its children.

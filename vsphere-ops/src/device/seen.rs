@@ -25,7 +25,7 @@ impl Seen {
     /// Reads the VM.
     ///
     /// # Errors
-    /// Those of [`Devices::read`].
+    /// The errors of [`Devices::read`].
     pub(crate) async fn now(machine: &Mo<VirtualMachine>) -> Result<Self> {
         Ok(Self::new(machine, Devices::read(machine).await?))
     }
@@ -51,7 +51,7 @@ impl Seen {
     /// change version. A VM that is busy is waited for, and the same specification is sent again with the same version.
     ///
     /// # Errors
-    /// `changed` where the VM is no longer as it was seen, and the faults of the server with what helps against them.
+    /// `changed` if the VM is no longer as it was seen, and the faults of the server with what helps against them.
     pub(crate) async fn reconfigure(&self, operation: &str, spec: VirtualMachineConfigSpec) -> Result<()> {
         let change_version = Some(self.change_version()).filter(|version| !version.is_empty()).map(str::to_owned);
         let spec = &VirtualMachineConfigSpec { change_version, ..spec };
@@ -84,7 +84,7 @@ impl Seen {
     /// Looks whether the VM is still as it was seen.
     ///
     /// # Errors
-    /// Those of [`Contents::must_be_so`].
+    /// The errors of [`Contents::must_be_so`].
     pub(crate) async fn must_be_so(&self, operation: &str) -> Result<()> {
         let Devices { config, snapshot, .. } = &*self.devices;
         Contents::of(Some(config), snapshot.as_ref()).must_be_so(&self.machine, operation).await
@@ -130,7 +130,7 @@ impl Contents {
     /// answer and the operation, the API gives no means to refuse.
     ///
     /// # Errors
-    /// `changed` where it is not, and those of the server.
+    /// `changed` if it is not, and server errors.
     pub(crate) async fn must_be_so(&self, machine: &Mo<VirtualMachine>, operation: &str) -> Result<()> {
         match *self == Self::now(machine).await? {
             true => Ok(()),
@@ -182,7 +182,7 @@ impl DeviceChange {
     /// Makes the change by one task, and reads the VM again. Where everything is as wanted, nothing is sent.
     ///
     /// # Errors
-    /// Those of [`Seen::reconfigure`].
+    /// The errors of [`Seen::reconfigure`].
     pub(crate) async fn carry_out(self) -> Result<Reconfigured> {
         let Self { seen, operation, changes } = self;
         let before = seen.devices().clone();

@@ -126,8 +126,8 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` or `ambiguous` where it is not exactly one controller; `invalid_argument` for a size that no disk has;
-    /// `unsupported` where there is no room for one more, or an IDE controller of a VM that runs is asked for; and the
+    /// `not_found` or `ambiguous` if not exactly one controller matches; `invalid_argument` for a size that no disk has;
+    /// `unsupported` if there is no room for one more, or an IDE controller of a VM that runs is asked for; and the
     /// faults of the server, such as `NoDiskSpace`.
     pub async fn add_disk(&self, new: &NewDisk) -> Result<DiskChange> {
         let named = |error: Error| error.in_operation(OPERATION).on(self.label());
@@ -276,7 +276,7 @@ fn named<'a>(devices: &'a Devices, asked: &str) -> Result<&'a Poly<VirtualDevice
     devices.choose_where::<VirtualController>("controller", asked, takes_disks).map(|(device, _)| device)
 }
 
-/// What hangs on an IDE controller comes and goes only while the machine is off.
+/// What hangs on an IDE controller comes and goes only while the VM is off.
 fn cold_only(devices: &Devices, controller: &Poly<VirtualDevice>) -> Result<()> {
     if devices.is_running() && controller.is::<VirtualIDEController>() {
         let text = "nothing can be plugged into an IDE controller while the machine runs: power it off first, or choose \
@@ -293,7 +293,7 @@ fn controllers(devices: &Devices, kind: Kind) -> impl Iterator<Item = &Poly<Virt
     all.into_iter().map(|(device, _)| device)
 }
 
-/// Whether the bus is shared with other machines: what belongs there, only its user knows.
+/// Whether the bus is shared with other VMs: what belongs there, only its user knows.
 fn is_shared(controller: &Poly<VirtualDevice>) -> bool {
     let scsi = controller.downcast_ref::<VirtualSCSIController>();
     let nvme = controller.downcast_ref::<VirtualNVMEController>().and_then(|nvme| nvme.shared_bus.as_deref());

@@ -72,7 +72,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` with those that there are, `unsupported` where it is not accessible, and those of the server.
+    /// `not_found` with the existing ones, `unsupported` if it is not accessible, and server errors.
     pub async fn datastore(&self, what: &str) -> Result<Mo<Datastore>> {
         let found =
             mounted::find(self, what).await.map_err(|error| error.in_operation("find a datastore of").on(self.label()));
@@ -101,7 +101,7 @@ impl Device<Disk> {
     /// ```
     ///
     /// # Errors
-    /// `unsupported` where the server is no vCenter, and those of the server.
+    /// `unsupported` if the server is no vCenter, and server errors.
     pub async fn relocation(&self, datastore: &Mo<Datastore>) -> Result<Relocation> {
         self.vm().client().require_vcenter(OPERATION)?;
         let named = self.named(OPERATION);
@@ -137,7 +137,7 @@ impl Relocation {
     /// afterwards, and such a move is an error. Nothing is lost by it.
     ///
     /// # Errors
-    /// `changed` where the VM is no longer as it was when this was planned, and the faults of the server, such as
+    /// `changed` if the VM is no longer as it was when this was planned, and the faults of the server, such as
     /// `NoDiskSpace`.
     pub async fn carry_out(self) -> Result<DiskChange> {
         let (seen, machine) = (&self.seen, self.seen.machine());

@@ -87,7 +87,7 @@ impl Device<Disk> {
     /// ```
     ///
     /// # Errors
-    /// `unsupported` where snapshots use the disk, or where it hangs on an IDE controller of a VM that runs; and those of
+    /// `unsupported` if snapshots use the disk, or where it hangs on an IDE controller of a VM that runs; and those of
     /// the server.
     pub async fn removal(&self, files: Files) -> Result<Removal> {
         let named = self.named(OPERATION);
@@ -119,7 +119,7 @@ impl Removal {
     /// Takes the disk out, and waits until it is out.
     ///
     /// # Errors
-    /// `changed` where the VM's configuration is no longer the one that this was planned from, and the faults of the
+    /// `changed` if the VM's configuration is no longer the one that this was planned from, and the faults of the
     /// server.
     pub async fn carry_out(self) -> Result<DiskChange> {
         let machine = self.change.seen.machine().clone();

@@ -53,8 +53,8 @@ impl Device<Disk> {
     /// ```
     ///
     /// # Errors
-    /// `invalid_argument` for a smaller size, or one that no disk has; `unsupported` where snapshots use the disk, where it
-    /// is a linked clone's, or hangs on an IDE controller of a VM that runs; and those of the server.
+    /// `invalid_argument` for a smaller size, or one that no disk has; `unsupported` if snapshots use the disk, where it
+    /// is a linked clone's, or hangs on an IDE controller of a VM that runs, and server errors.
     pub async fn resizing(&self, bytes: i64) -> Result<Resizing> {
         let named = self.named(OPERATION);
         let wanted = checked_size(bytes).map_err(&named)?;
@@ -88,7 +88,7 @@ impl Resizing {
     /// Makes the disk larger, and waits until it is.
     ///
     /// # Errors
-    /// `changed` where the VM's configuration is no longer the one that this was planned from, and the faults of the
+    /// `changed` if the VM's configuration is no longer the one that this was planned from, and the faults of the
     /// server, such as `NoDiskSpace`.
     pub async fn carry_out(self) -> Result<DiskChange> {
         let machine = self.change.seen.machine().clone();

@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::device::{self, Device, DeviceChange, Devices, label};
 use crate::error::{Error, ErrorKind, Result, invalid};
 
-/// How many machines are read at a time while it is looked for an address.
+/// How many VMs are read at a time while it is looked for an address.
 const PAGE: usize = 100;
 
 /// A MAC address that an adapter can be given: six bytes, not of a group, and not zero.
@@ -137,7 +137,7 @@ impl Device<Nic> {
     /// ```
     ///
     /// # Errors
-    /// `unsupported` where the VM is not off, and those of the server.
+    /// `unsupported` if the VM is not off, and server errors.
     pub async fn mac_change(&self, mac: MacAddress) -> Result<MacChange> {
         let named = self.named(SET_MAC);
         let (device, card) = self.found::<VirtualEthernetCard>(SET_MAC)?;
@@ -175,7 +175,7 @@ impl MacChange {
     /// Gives the adapter the address, and waits until it has it.
     ///
     /// # Errors
-    /// `changed` where the VM's configuration is no longer the one that this was planned from, and the faults of the
+    /// `changed` if the VM's configuration is no longer the one that this was planned from, and the faults of the
     /// server.
     pub async fn carry_out(self) -> Result<NicReport> {
         let machine = self.change.seen.machine().clone();
@@ -211,8 +211,8 @@ async fn mac_warnings(client: &Client, mac: MacAddress, own: &str) -> Result<Vec
     Ok(warnings)
 }
 
-/// The adapters of other machines that have this address, as `label of machine`. All machines are looked at, because no
-/// index of the server knows addresses of machines that are off.
+/// The adapters of other VMs that have this address, as `label of VM`. All VMs are looked at, because no
+/// index of the server knows addresses of VMs that are off.
 async fn others_with(client: &Client, mac: MacAddress, own: &str) -> Result<Vec<String>> {
     let mut pages = client.all::<VirtualMachine>().select((vm::NAME, vm::DEVICES)).stream(PAGE);
     let mut found = Vec::new();

@@ -68,7 +68,7 @@ impl Outlet {
 /// use to the VM.
 ///
 /// # Errors
-/// `not_found` with the networks of the host, `ambiguous` where several of them have the name, `invalid_argument` for one
+/// `not_found` with the networks of the host, `ambiguous` if several of them have the name, `invalid_argument` for one
 /// that the host does not have.
 pub(super) async fn seen(machine: &Mo<VirtualMachine>, what: &str) -> Result<Mo<Network>> {
     let (reference, name) = reference(machine, what).await?;
@@ -206,7 +206,7 @@ impl<'a> Plug<'a> {
     }
 }
 
-/// The networks of a machine as the server knows them, by their ids.
+/// The networks of a VM as the server knows them, by their ids.
 #[derive(Debug, Default)]
 pub(crate) struct Known(HashMap<String, Seen>);
 
@@ -234,7 +234,7 @@ impl Known {
     /// Reads what these networks are called, in one request.
     ///
     /// # Errors
-    /// Those of the server.
+    /// Server errors.
     pub(crate) async fn read(client: &Client, networks: Vec<ManagedObjectReference>) -> Result<Self> {
         let contents = find::details(client, networks, &["name", "summary"]).await?;
         let seen = contents.into_iter().map(|content| {

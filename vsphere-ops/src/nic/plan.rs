@@ -151,7 +151,7 @@ impl Device<Nic> {
     /// ```
     ///
     /// # Errors
-    /// `invalid_argument` for a network that holds the uplinks of a switch, and those of the server.
+    /// `invalid_argument` for a network that holds the uplinks of a switch, and server errors.
     pub async fn plugging(&self, network: &Mo<Network>) -> Result<NicPlan> {
         const OPERATION: &str = "change the network of";
         let outlet = Outlet::of(network).await?;
@@ -185,7 +185,7 @@ impl NicPlan {
     /// Makes the change, and waits until it is made.
     ///
     /// # Errors
-    /// `changed` where the VM's configuration is no longer the one that this was planned from, and the faults of the
+    /// `changed` if the VM's configuration is no longer the one that this was planned from, and the faults of the
     /// server.
     pub async fn carry_out(self) -> Result<NicReport> {
         let machine = self.change.seen.machine().clone();

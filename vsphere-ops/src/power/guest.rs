@@ -40,7 +40,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// The fault `ToolsUnavailable` where VMware Tools do not run in the guest, and those of the server.
+    /// The fault `ToolsUnavailable` if VMware Tools do not run in the guest, and server errors.
     pub async fn shut_down_guest(&self, limit: Duration) -> Result<PowerChange> {
         let wanted = VirtualMachinePowerState::PoweredOff;
         let asked = ask(self, "shut down the guest of", |vm| vm.shutdown_guest()).await;
@@ -65,7 +65,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`shut_down_guest`](Self::shut_down_guest), and the fault `InvalidPowerState` where it does not run.
+    /// The errors of [`shut_down_guest`](Self::shut_down_guest), and the fault `InvalidPowerState` if it does not run.
     pub async fn restart_guest(&self) -> Result<PowerChange> {
         ask(self, "reboot the guest of", |vm| vm.reboot_guest()).await?;
         Ok(PowerChange { power_state: VirtualMachinePowerState::PoweredOn, changed: true, pending: true })
@@ -85,7 +85,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`restart_guest`](Self::restart_guest).
+    /// The errors of [`restart_guest`](Self::restart_guest).
     pub async fn put_guest_to_sleep(&self) -> Result<PowerChange> {
         let wanted = VirtualMachinePowerState::Suspended;
         let asked = ask(self, "put to sleep the guest of", |vm| vm.standby_guest()).await;
@@ -105,7 +105,7 @@ async fn ask(
     asked.await.map_err(|error| error.in_operation(operation).on(machine.label()))
 }
 
-/// The machine's state once it is the wanted one, or when the time is up.
+/// The VM's state once it is the wanted one, or when the time is up.
 async fn state_within(
     machine: &Mo<VirtualMachine>,
     wanted: &VirtualMachinePowerState,

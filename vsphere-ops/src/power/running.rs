@@ -1,4 +1,4 @@
-//! What a machine that runs would lose by being powered off.
+//! What a VM that runs would lose by being powered off.
 
 use serde::Serialize;
 use vsphere_model::managed::virtual_machine as vm;
@@ -14,7 +14,7 @@ use crate::several::Vms;
 use crate::untrusted::{self, Untrusted};
 use crate::vm::optional;
 
-/// A machine that is not off, as far as that matters to whoever is about to power it off.
+/// A VM that is not off, as far as that matters to a user who is about to power it off.
 ///
 /// ```
 /// use vsphere_ops::power::Running;
@@ -81,7 +81,7 @@ impl Vms {
     /// ```
     ///
     /// # Errors
-    /// Those of the server.
+    /// Server errors.
     pub async fn running(&self) -> Result<Vec<Running>> {
         let Some(first) = self.found().next() else { return Ok(Vec::new()) };
         let references = self.found().map(|vm| vm.reference().clone());

@@ -72,9 +72,9 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `invalid_argument` for a network port that another VM of the host has, `unsupported` where something has to be
-    /// changed and the VM is not off, `ambiguous` where it has several ports on the network and none is named, `not_found`
-    /// where there is none of that name, and those of the server.
+    /// `invalid_argument` for a network port that another VM of the host has, `unsupported` if something has to be
+    /// changed and the VM is not off, `ambiguous` if it has several ports on the network and none is named, `not_found`
+    /// where there is none of that name, and server errors.
     pub async fn serial_setup(&self, which: Option<&str>, new: &NewSerialPort) -> Result<SerialPlan> {
         new.check()?;
         let (seen, place) = self.with_place(SET_UP).await?;
@@ -103,7 +103,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `unsupported` where the VM is not off, and those of [`serial_connection`](Self::serial_connection).
+    /// `unsupported` if the VM is not off, and the errors of [`serial_connection`](Self::serial_connection).
     pub async fn serial_removal(&self, which: Option<&str>) -> Result<SerialPlan> {
         let (seen, place) = self.with_place(REMOVE).await?;
         let named = |error: Error| seen.named(REMOVE, error);
@@ -132,7 +132,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where the VM has no such port, `ambiguous` where it has several and none is named, and those of the
+    /// `not_found` if the VM has no such port, `ambiguous` if it has several and none is named, and the errors of the
     /// server.
     pub async fn serial_connection(&self, which: Option<&str>) -> Result<SerialPlan> {
         self.linking("connect a serial port of", which, Link::Up).await
@@ -155,7 +155,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`serial_connection`](Self::serial_connection).
+    /// The errors of [`serial_connection`](Self::serial_connection).
     pub async fn serial_disconnection(&self, which: Option<&str>) -> Result<SerialPlan> {
         self.linking("disconnect a serial port of", which, Link::Down).await
     }
@@ -167,7 +167,7 @@ impl Mo<VirtualMachine> {
         Ok(plan(&seen, &place, Some(found), Act::Link(wanted), operation, changes))
     }
 
-    /// Plans to disconnect a serial port and to connect it again, so that whoever holds the line is thrown out. Nobody holds
+    /// Plans to disconnect a serial port and to connect it again, which cuts off the present user of the line. Nobody holds
     /// the line of a VM that is off.
     ///
     /// ```
@@ -186,7 +186,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`serial_connection`](Self::serial_connection).
+    /// The errors of [`serial_connection`](Self::serial_connection).
     pub async fn serial_clearing(&self, which: Option<&str>) -> Result<SerialPlan> {
         let (seen, place) = self.with_place(CLEAR).await?;
         let found = choose(seen.devices(), which).map_err(|error| seen.named(CLEAR, error))?;
@@ -261,7 +261,7 @@ impl SerialPlan {
     /// Makes the change, and waits until it is made.
     ///
     /// # Errors
-    /// `changed` where the VM's configuration is no longer the one that this was planned from, and the faults of the
+    /// `changed` if the VM's configuration is no longer the one that this was planned from, and the faults of the
     /// server.
     pub async fn carry_out(self) -> Result<SerialReport> {
         let Self { serial_port: was, act, change, .. } = self;

@@ -40,14 +40,14 @@ impl NewSnapshot {
         self
     }
 
-    /// Keeps the memory of a machine that runs, so that it runs on from there when one goes back. It takes as much room
-    /// as the machine has memory.
+    /// Keeps the memory of a VM that runs, so that it runs on from there when one goes back. It takes as much room
+    /// as the VM has memory.
     pub fn with_memory(mut self) -> Self {
         self.memory = true;
         self
     }
 
-    /// Has VMware Tools bring the file systems of a machine that runs to rest before.
+    /// Has VMware Tools bring the file systems of a VM that runs to rest before.
     pub fn quiesced(mut self) -> Self {
         self.quiesce = true;
         self
@@ -64,8 +64,9 @@ impl Mo<VirtualMachine> {
     ///
     /// let web = client.get::<VirtualMachine>("web-01").await?;
     /// let snapshot = web.create_snapshot(&NewSnapshot::new("before the update").quiesced()).await?.await?;
-    /// // … and where the update has failed:
+    /// // … and if the update has failed:
     /// snapshot.revert().await?.await?;
+    /// snapshot.delete().await?.await?;
     /// # Ok(())
     /// # }
     /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
@@ -73,8 +74,8 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `unsupported` where the guest can't be quiesced because VMware Tools do not run in it, which a server may pass over
-    /// in silence; and the server's faults, such as `SnapshotFault` and those that extend it.
+    /// `unsupported` if the guest can't be quiesced because VMware Tools do not run in it, which a server may pass over
+    /// silently; and the server's faults, such as `SnapshotFault` and faults that extend it.
     pub async fn create_snapshot(&self, new: &NewSnapshot) -> Result<Task<Mo<VirtualMachineSnapshot>>> {
         const OPERATION: &str = "take a snapshot of";
         if new.name.trim().is_empty() {
@@ -94,24 +95,24 @@ impl Mo<VirtualMachine> {
 }
 
 impl Mo<VirtualMachineSnapshot> {
-    /// Takes the machine back to this snapshot. What has changed since is lost, unless another snapshot keeps it. The
-    /// machine runs afterwards where the snapshot holds memory, and is off otherwise.
+    /// Takes the VM back to this snapshot. What has changed since is lost, unless another snapshot keeps it. The
+    /// VM runs afterwards where the snapshot holds memory, and is off otherwise.
     ///
     /// # Errors
-    /// `not_found` where the snapshot is gone, and the server's faults.
+    /// `not_found` if the snapshot no longer exists, and the server's faults.
     pub async fn revert(&self) -> Result<Task<()>> {
         task::start(self, "revert to", self.revert_to_snapshot_task(None, None)).await
     }
 
-    /// Deletes this snapshot. The machine stays as it is; snapshots that stand upon this one then stand upon the one below.
+    /// Deletes this snapshot. The VM stays as it is; its child snapshots then depend on its parent.
     ///
     /// # Errors
-    /// `not_found` where the snapshot is gone, and the server's faults.
+    /// `not_found` if the snapshot no longer exists, and the server's faults.
     pub async fn delete(&self) -> Result<Task<()>> {
         task::start(self, "delete snapshot", self.remove_snapshot_task(false, Some(true))).await
     }
 
-    /// Deletes this snapshot and all that stand upon it. The machine stays as it is.
+    /// Deletes this snapshot and its descendants. The VM stays as it is.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -125,7 +126,7 @@ impl Mo<VirtualMachineSnapshot> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where the snapshot is gone, and the server's faults.
+    /// `not_found` if the snapshot no longer exists, and the server's faults.
     pub async fn delete_with_children(&self) -> Result<Task<()>> {
         task::start(self, "delete snapshots", self.remove_snapshot_task(true, Some(true))).await
     }
@@ -167,7 +168,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`create_snapshot`](Self::create_snapshot).
+    /// The errors of [`create_snapshot`](Self::create_snapshot).
     pub async fn take_snapshot(&self, new: &NewSnapshot) -> Result<SnapshotChange> {
         let taken = self.client().retry_while_busy(BUSY, || async { self.create_snapshot(new).await?.await });
         let taken = taken.await?;
@@ -192,8 +193,8 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `invalid_argument` where neither is given, `not_found` where there is no such snapshot, `ambiguous` where several
-    /// have the name, and those of the server.
+    /// `invalid_argument` if neither is given, `not_found` if there is no such snapshot, `ambiguous` if several
+    /// have the name, and server errors.
     pub async fn snapshot_renaming(
         &self,
         snapshot: &str,
@@ -237,7 +238,7 @@ impl SnapshotRenaming {
     /// Renames the snapshot, which is known by its id whatever it is called now.
     ///
     /// # Errors
-    /// `not_found` where it is gone, and those of the server.
+    /// `not_found` if it is gone, and server errors.
     pub async fn carry_out(self) -> Result<SnapshotChange> {
         let Self { snapshot: before, name, description, machine } = self;
         let (name, description) = (name.as_deref(), description.as_deref());

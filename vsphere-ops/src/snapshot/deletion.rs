@@ -22,7 +22,7 @@ const OPERATION: &str = "delete snapshots of";
 pub enum Doomed<'a> {
     /// The one of this name, path or id.
     One(&'a str),
-    /// This one, and all that stand upon it.
+    /// This one, and its descendants.
     WithChildren(&'a str),
     /// All of the VM's.
     All,
@@ -105,7 +105,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where there is no such snapshot, `ambiguous` where several have the name, and those of the server.
+    /// `not_found` if there is no such snapshot, `ambiguous` if several have the name, and server errors.
     pub async fn snapshot_deletion(&self, doomed: Doomed<'_>) -> Result<SnapshotDeletion> {
         let (config, info, layout) = self.read((vm::CONFIG, vm::SNAPSHOT, vm::LAYOUT_EX)).await?;
         let mut tree = Tree::new(info.as_ref());
@@ -138,7 +138,7 @@ impl SnapshotDeletion {
     /// look and the call goes with them.
     ///
     /// # Errors
-    /// `changed` where the VM is no longer as it was when this was planned, and those of the server.
+    /// `changed` if the VM is no longer as it was when this was planned, and server errors.
     pub async fn carry_out(self) -> Result<Deleted> {
         let Self { vm, snapshots, extent, machine, contents } = &self;
         if let Some(first) = snapshots.first() {

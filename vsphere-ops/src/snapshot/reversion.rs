@@ -108,7 +108,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where there is no such snapshot, `ambiguous` where several have the name, and those of the server.
+    /// `not_found` if there is no such snapshot, `ambiguous` if several have the name, and server errors.
     pub async fn reversion(&self, snapshot: Option<&str>) -> Result<Reversion> {
         let (config, info, layout, power_state, booted) =
             self.read((vm::CONFIG, vm::SNAPSHOT, vm::LAYOUT_EX, vm::POWER_STATE, vm::BOOT_TIME)).await?;
@@ -145,7 +145,7 @@ impl Reversion {
     /// and the call is given up with its present state.
     ///
     /// # Errors
-    /// `changed` where the VM is no longer as it was when this was planned, and those of the server.
+    /// `changed` if the VM is no longer as it was when this was planned, and server errors.
     pub async fn carry_out(self) -> Result<Reverted> {
         let Self { machine, contents, target, .. } = &self;
         let snapshot = &target.object(machine);

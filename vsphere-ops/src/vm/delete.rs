@@ -1,4 +1,4 @@
-//! The end of a machine, with its files; and what would be lost by it.
+//! The end of a VM, with its files; and what would be lost by it.
 
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
@@ -23,7 +23,7 @@ use crate::untrusted::Untrusted;
 const OPERATION: &str = "delete";
 
 impl Mo<VirtualMachine> {
-    /// Deletes the machine with its files. It must be off.
+    /// Deletes the VM with its files. It must be off.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -36,13 +36,13 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// The fault `InvalidPowerState` where it runs, and those of the server.
+    /// The fault `InvalidPowerState` if it runs, and server errors.
     pub async fn delete(&self) -> Result<Task<()>> {
         task::start(self, OPERATION, self.destroy_task()).await
     }
 }
 
-/// A machine that was deleted.
+/// A VM that was deleted.
 ///
 /// ```
 /// use vsphere_ops::vm::Deleted;
@@ -111,7 +111,7 @@ pub struct Deletion {
     pub nics: Vec<LostNic>,
     /// The snapshots, each before its children.
     pub snapshots: Vec<LostSnapshot>,
-    /// The names of other machines whose disks stand on its own: linked clones, which would be broken.
+    /// The names of other VMs whose disks stand on its own: linked clones, which would be broken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub linked_clones: Vec<String>,
     /// What could not be measured, and why: what is not known may be lost all the same.
@@ -123,7 +123,7 @@ pub struct Deletion {
     contents: Contents,
 }
 
-/// A network adapter that goes with its machine.
+/// A network adapter that goes with its VM.
 ///
 /// ```
 /// use vsphere_ops::vm::LostNic;
@@ -136,12 +136,12 @@ pub struct Deletion {
 pub struct LostNic {
     /// The label (`Network adapter 1`).
     pub label: String,
-    /// The MAC address, by which others may know the machine.
+    /// The MAC address, by which others may know the VM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
 }
 
-/// A snapshot that goes with its machine.
+/// A snapshot that goes with its VM.
 ///
 /// ```
 /// use vsphere_ops::vm::LostSnapshot;
@@ -180,7 +180,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where it is gone, and those of the server.
+    /// `not_found` if it is gone, and server errors.
     pub async fn deletion(&self) -> Result<Deletion> {
         let ((name, runtime, config, snapshot, storage, stats, datastores), mut gaps) = self
             .read_known((
@@ -255,7 +255,7 @@ impl Deletion {
     /// behind its disks, and its snapshots. What is attached to it between that look and the call is deleted with it.
     ///
     /// # Errors
-    /// `changed` where the VM is no longer as it was when this was planned, and those of the server, such as
+    /// `changed` if the VM is no longer as it was when this was planned, and those of the server, such as
     /// `InvalidPowerState` where it was powered on meanwhile.
     pub async fn carry_out(self) -> Result<Deleted> {
         let Self { machine, contents, .. } = &self;
@@ -296,7 +296,7 @@ fn list(trees: &[VirtualMachineSnapshotTree], into: &mut Vec<LostSnapshot>) {
     }
 }
 
-/// The folders of a machine's disks, as datastore paths.
+/// The folders of a VM's disks, as datastore paths.
 fn folders(devices: &[Poly<VirtualDevice>]) -> Vec<String> {
     let backings = devices.iter().filter_map(|device| device.downcast_ref::<VirtualDisk>()?.backing.as_ref());
     let files = backings.filter_map(|backing| backing.downcast_ref::<VirtualDeviceFileBackingInfo>());
@@ -306,7 +306,7 @@ fn folders(devices: &[Poly<VirtualDevice>]) -> Vec<String> {
 /// What a deletion may break, as it is called where it is not known.
 const CLONES: &str = "the linked clones";
 
-/// The names of other machines on these datastores that use a disk in one of these folders; and why there may be more.
+/// The names of other VMs on these datastores that use a disk in one of these folders; and why there may be more.
 async fn others_on(
     machine: &Mo<VirtualMachine>,
     datastores: &[ManagedObjectReference],

@@ -1,4 +1,4 @@
-//! All about one virtual machine.
+//! All about one VM.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::untrusted::{self, Untrusted};
 
-/// All about one virtual machine.
+/// All about one VM.
 ///
 /// ```
 /// use vsphere_ops::vm::VmInfo;
@@ -76,7 +76,7 @@ pub struct VmInfo {
     pub uuid: Option<String>,
     /// The instance UUID, unique within the vCenter.
     pub instance_uuid: Option<String>,
-    /// The note on the machine. People write it: not to be trusted.
+    /// The note on the VM. People write it: not to be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotation: Option<Untrusted>,
     /// The names of its datastores.
@@ -195,7 +195,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where it is gone, and those of the server.
+    /// `not_found` if it is gone, and server errors.
     pub async fn info(&self) -> Result<VmInfo> {
         let client = self.client();
         let ((name, runtime, config, guest, datastores, snapshot, storage), mut gaps) = self

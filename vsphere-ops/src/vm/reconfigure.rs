@@ -1,4 +1,4 @@
-//! Changes of a machine's size and options.
+//! Changes of a VM's size and options.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::untrusted::Untrusted;
 
 const OPERATION: &str = "reconfigure";
 
-/// What to change of a machine; what is not given stays.
+/// What to change of a VM; what is not given stays.
 ///
 /// ```
 /// use vsphere_ops::vm::Changes;
@@ -28,7 +28,7 @@ pub struct Changes {
     pub cores_per_socket: Option<i32>,
     /// Memory in MiB.
     pub memory_mb: Option<i64>,
-    /// The note on the machine; an empty one takes it away.
+    /// The note on the VM; an empty one takes it away.
     pub annotation: Option<String>,
     /// Whether CPUs can be added while it runs.
     pub cpu_hot_add: Option<bool>,
@@ -36,7 +36,7 @@ pub struct Changes {
     pub memory_hot_add: Option<bool>,
 }
 
-/// What became of a machine that was to be changed.
+/// What became of a VM that was to be changed.
 ///
 /// ```
 /// use vsphere_ops::vm::Reconfigured;
@@ -135,7 +135,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `invalid_argument` where nothing is given, `permission` where the configuration can't be read, and those of the
+    /// `invalid_argument` if nothing is given, `permission` if the configuration can't be read, and the errors of the
     /// server.
     pub async fn reconfiguration(&self, changes: &Changes) -> Result<Reconfiguration> {
         if *changes == Changes::default() {
@@ -157,7 +157,7 @@ impl Reconfiguration {
     /// nothing.
     ///
     /// # Errors
-    /// `changed` where the configuration is no longer the one that this was planned from; `invalid_argument` for a size
+    /// `changed` if the configuration is no longer the one that this was planned from; `invalid_argument` for a size
     /// that the server does not take; the faults `CpuHotPlugNotSupported`, `MemoryHotPlugNotSupported` and
     /// `InvalidPowerState` where it would have to be off.
     pub async fn carry_out(self) -> Result<Reconfigured> {

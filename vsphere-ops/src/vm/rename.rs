@@ -1,4 +1,4 @@
-//! Another name for a machine.
+//! Another name for a VM.
 
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
@@ -12,7 +12,7 @@ use crate::task::{self, BUSY, Task};
 const OPERATION: &str = "rename";
 
 impl Mo<VirtualMachine> {
-    /// Gives the machine another name. Its files keep the old one until it is moved to another datastore.
+    /// Gives the VM another name. Its files keep the old one until it is moved to another datastore.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -33,7 +33,7 @@ impl Mo<VirtualMachine> {
     }
 }
 
-/// A machine that was given a name.
+/// A VM that was given a name.
 ///
 /// ```
 /// use vsphere_ops::vm::Renamed;
@@ -73,7 +73,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`rename`](Self::rename).
+    /// The errors of [`rename`](Self::rename).
     pub async fn rename_to(&self, new_name: &str) -> Result<Renamed> {
         let old_name = name::decode(&self.read(vm::NAME).await?);
         let wanted = name::decode(&checked_name(OPERATION, new_name)?);

@@ -1,4 +1,4 @@
-//! Templates: machines that are there to be cloned, and never run.
+//! Templates: VMs that are there to be cloned, and never run.
 
 use serde::Serialize;
 use vsphere_model::managed::{HostSystem, ResourcePool, VirtualMachine, virtual_machine as vm};
@@ -22,7 +22,7 @@ const TO_TEMPLATE: &str = "convert to a template";
 const TO_MACHINE: &str = "convert to a virtual machine";
 
 impl Mo<VirtualMachine> {
-    /// Marks the machine as a template: it leaves its resource pool, and can't be powered on until it is a machine again.
+    /// Marks the VM as a template: it leaves its resource pool, and can't be powered on until it is a VM again.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -35,14 +35,14 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// The fault `InvalidPowerState` where it is not off, `unsupported` on an ESXi host.
+    /// The fault `InvalidPowerState` if it is not off, `unsupported` on an ESXi host.
     pub async fn convert_to_template(&self) -> Result<()> {
         self.client().require_vcenter(TO_TEMPLATE)?;
         let named = |error| Error::from(error).in_operation(TO_TEMPLATE).on(self.label());
         self.mark_as_template().await.map_err(named)
     }
 
-    /// Makes the template a machine again, which can be powered on, in this pool, and on this host where vSphere is not to
+    /// Makes the template a VM again, which can be powered on, in this pool, and on this host where vSphere is not to
     /// choose it.
     ///
     /// ```
@@ -57,7 +57,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// The fault `InvalidState` where it is no template, `InvalidDatastore` where the host does not see its files,
+    /// The fault `InvalidState` if it is no template, `InvalidDatastore` where the host does not see its files,
     /// `unsupported` on an ESXi host.
     pub async fn convert_to_vm(&self, pool: &Mo<ResourcePool>, host: Option<&Mo<HostSystem>>) -> Result<()> {
         self.client().require_vcenter(TO_MACHINE)?;
@@ -81,7 +81,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`convert_to_template`](Self::convert_to_template).
+    /// The errors of [`convert_to_template`](Self::convert_to_template).
     pub async fn make_template(&self) -> Result<VmReport> {
         let changed = !self.read(vm::IS_TEMPLATE).await?;
         if changed {
@@ -108,7 +108,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Placement::find`] and of [`convert_to_vm`](Self::convert_to_vm).
+    /// The errors of [`Placement::find`] and of [`convert_to_vm`](Self::convert_to_vm).
     pub async fn make_vm(&self, placement: &Placement) -> Result<VmReport> {
         let client = self.client();
         let (is_template, host, datastores) = self.read((vm::IS_TEMPLATE, vm::HOST, vm::DATASTORE)).await?;
@@ -193,7 +193,7 @@ const SHOWN: [&str; 5] =
 /// ```
 ///
 /// # Errors
-/// `invalid_argument` for a cursor that no page gave, and those of the server.
+/// `invalid_argument` for a cursor that no page gave, and server errors.
 pub async fn templates(client: &Client, query: &TemplateQuery) -> Result<Page<TemplateSummary>> {
     let glob = query.filter.as_deref().map(Glob::new);
     let types: [(&str, &[&str]); 1] = [("VirtualMachine", &["name", vm::IS_TEMPLATE.path()])];

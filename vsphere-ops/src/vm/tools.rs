@@ -1,4 +1,4 @@
-//! VMware Tools of a machine: their state, and waiting for them.
+//! VMware Tools of a VM: their state, and waiting for them.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::mo::Mo;
 use crate::untrusted::{self, Untrusted};
 use crate::watch::Change;
 
-/// What VMware Tools in a machine's guest do, and what they say of the guest.
+/// What VMware Tools in a VM's guest do, and what they say of the guest.
 ///
 /// ```
 /// use vsphere_ops::vm::ToolsStatus;
@@ -27,7 +27,7 @@ use crate::watch::Change;
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolsStatus {
-    /// The machine's name.
+    /// The VM's name.
     pub name: String,
     /// Its managed object id.
     pub id: String,
@@ -44,7 +44,7 @@ pub struct ToolsStatus {
     /// `manual` or `upgradeAtPowerCycle`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upgrade_policy: Option<String>,
-    /// Whether their installer's disc is in the machine's drive.
+    /// Whether their installer's disc is in the VM's drive.
     pub installer_mounted: bool,
     /// `running`, `shuttingDown`, `resetting`, `standby`, `notRunning` or `unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,7 +100,7 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where it is gone, and those of the server.
+    /// `not_found` if it is gone, and server errors.
     pub async fn tools_status(&self) -> Result<ToolsStatus> {
         read(self).await
     }
@@ -121,8 +121,8 @@ impl Mo<VirtualMachine> {
     /// ```
     ///
     /// # Errors
-    /// `invalid_state` where the VM does not run, at the start or later; `timeout`, with what was seen last; `not_found`
-    /// where it is gone; and those of the server.
+    /// `invalid_state` if the VM does not run, at the start or later; `timeout`, with what was seen last; `not_found`
+    /// where it is gone, and server errors.
     pub async fn wait_for_tools(&self, limit: Duration) -> Result<ToolsReady> {
         let started = Instant::now();
         let mut seen = Seen::default();
