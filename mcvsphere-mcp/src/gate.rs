@@ -62,7 +62,7 @@ impl Server {
         if let Some(refusal) = self.catalog().refusal(name, spec, caller) {
             return Ok(refused(record, ToolError::new(refusal.code, refusal.message), started));
         }
-        let (plan, given) = self.plan_of(name, given);
+        let (plan, given) = self.plan_of(name, spec.effect, given);
         // Without the confirmation, so that a preview is the same when the call is made again with it.
         let shown = audit::shown(&given, Some(entry));
         let arguments = match entry.meant(given) {
@@ -158,10 +158,11 @@ impl Server {
         }
     }
 
-    /// The confirmation, of which the tool knows nothing, and the other arguments.
-    fn plan_of(&self, tool: &str, mut given: JsonObject) -> (Option<String>, JsonObject) {
-        let plan = if self.asks_before(tool) { given.remove(confirm::ARGUMENT) } else { None };
-        let plan = plan.map(|plan| match plan {
+    /// The confirmation, of which the tool knows nothing, and the other arguments. A client may send one with any change; it
+    /// counts only if the user is asked before this tool acts.
+    fn plan_of(&self, tool: &str, effect: Effect, mut given: JsonObject) -> (Option<String>, JsonObject) {
+        let plan = if effect == Effect::Reads { None } else { given.remove(confirm::ARGUMENT) };
+        let plan = plan.filter(|_| self.asks_before(tool)).map(|plan| match plan {
             Value::String(plan) => plan,
             // No plan of ours, and void like one that is forged.
             other => other.to_string(),
