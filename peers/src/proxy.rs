@@ -110,9 +110,12 @@ impl CountingProxy {
         *planted = Planted { next: Some((skip, Box::pin(change))), before: None };
     }
 
-    /// The request before which the planted change has happened; `None` where it has not.
-    pub fn planted_before(&self) -> Option<String> {
-        self.log.planted.lock().unwrap_or_else(PoisonError::into_inner).before.clone()
+    /// The request before which the planted change has happened; `None` if it has not, and then it no longer will: a request
+    /// of the background could be the one that it waits for.
+    pub fn unplant(&self) -> Option<String> {
+        let mut planted = self.log.planted.lock().unwrap_or_else(PoisonError::into_inner);
+        planted.next = None;
+        planted.before.take()
     }
 
     /// The requests after the last `Login`, without the `Logout` that ends the session.

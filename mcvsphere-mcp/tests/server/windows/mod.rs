@@ -54,7 +54,7 @@ async fn in_each_window(case: Case) -> Vec<(Change, Vec<Outcome>)> {
             let seen = scene.plant(skip, *change);
             let answer = scene.call(case.tool, arguments).await;
             let outcome = outcome(&answer);
-            let Some(before) = scene.proxy.planted_before() else {
+            let Some(before) = scene.proxy.unplant() else {
                 assert_eq!(outcome, Outcome::Done, "{}: {answer:#?}", case.tool);
                 let facts = scene.facts().await;
                 assert!((case.done)(&scene, &facts), "{}: {answer:#?} {facts:#?}", case.tool);
