@@ -7,8 +7,6 @@ mod machine_tools;
 mod scene;
 mod snapshot_tools;
 
-use std::{sync::Mutex, time::Duration};
-
 use serde_json::{Value, json};
 
 use scene::{Change, Facts, Scene, Setting};
@@ -60,7 +58,8 @@ async fn in_each_window(case: Case) -> Vec<(Change, Vec<Outcome>)> {
                 assert!((case.done)(&scene, &facts), "{}: {answer:#?} {facts:#?}", case.tool);
                 break;
             };
-            let seen = seen_then(&seen).await;
+            // A call may end while the change is still made, before a request of its aftermath.
+            let seen = seen.await.expect("the planted change was made to its end");
             let after = scene.facts().await;
             let window = format!("{}: {change:?} before request {skip}, {before}: {answer:#?}", case.tool);
             let unguarded = case.unguarded.is_some_and(|(method, which)| method == before && which.contains(change));
@@ -77,16 +76,6 @@ async fn in_each_window(case: Case) -> Vec<(Change, Vec<Outcome>)> {
         all.push((*change, outcomes));
     }
     all
-}
-
-/// What was so right after the change. A call may end while the change is still made, before a request of its aftermath.
-async fn seen_then(seen: &Mutex<Option<Facts>>) -> Facts {
-    loop {
-        if let Some(facts) = seen.lock().unwrap().take() {
-            return facts;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 fn outcome(answer: &Result<Value, Value>) -> Outcome {

@@ -3,11 +3,11 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
 };
 
 use peers::CountingProxy;
 use serde_json::Value;
+use tokio::sync::oneshot;
 use vsphere_ops::{
     Client, Config, Mo, Task,
     managed::{
@@ -98,7 +98,7 @@ impl Scene {
             }
             if setting.snapshots {
                 for name in ["a", "b", "c"] {
-                    take_snapshot(machine, name).await;
+                    take_snapshot(machine, name).await.unwrap();
                 }
             }
             if setting.template {
@@ -122,13 +122,12 @@ impl Scene {
     }
 
     /// Has somebody make this change before one of the next requests. What is so then is in the answer afterwards.
-    pub(super) fn plant(&self, skip: usize, change: Change) -> Arc<Mutex<Option<Facts>>> {
-        let seen = Arc::new(Mutex::new(None));
+    pub(super) fn plant(&self, skip: usize, change: Change) -> oneshot::Receiver<Facts> {
+        let (tell, seen) = oneshot::channel();
         let (client, machines) = (self.lab.client.clone(), [self.web.clone(), self.db.clone()]);
-        let note = Arc::clone(&seen);
         self.proxy.plant(skip, async move {
             make(&machines[0], &machines[1], change).await;
-            *note.lock().unwrap() = Some(facts(&client, &machines).await);
+            tell.send(facts(&client, &machines).await).ok();
         });
         seen
     }
@@ -275,9 +274,9 @@ async fn reconfigure(machine: &Mo<VirtualMachine>, changes: Vec<VirtualDeviceCon
     Task::new(machine.client(), task, "reconfigure", machine.label()).await
 }
 
-async fn take_snapshot(machine: &Mo<VirtualMachine>, name: &str) {
-    let task = machine.create_snapshot_task(name, None, false, false).await.unwrap();
-    let _: ManagedObjectReference = Task::new(machine.client(), task, "snapshot", name).await.unwrap();
+async fn take_snapshot(machine: &Mo<VirtualMachine>, name: &str) -> vsphere_ops::Result<ManagedObjectReference> {
+    let task = machine.create_snapshot_task(name, None, false, false).await?;
+    Task::new(machine.client(), task, "snapshot", name).await
 }
 
 async fn rename(object: &Mo<VirtualMachine>, name: &str) {
@@ -331,21 +330,21 @@ async fn make(web: &Mo<VirtualMachine>, db: &Mo<VirtualMachine>, change: Change)
         }
         Change::ReplaceSnapshot => {
             if let Some((b, _)) = find(web, "b").await {
-                let task = b.remove_snapshot_task(false, None).await.unwrap();
-                Task::<()>::new(web.client(), task, "remove", "b").await.unwrap();
+                // The call may just be deleting it.
+                if let Ok(task) = b.remove_snapshot_task(false, None).await {
+                    Task::<()>::new(web.client(), task, "remove", "b").await.ok();
+                }
             }
-            take_snapshot(web, "b").await;
+            take_snapshot(web, "b").await.ok();
         }
         Change::SwapSnapshotNames => {
             if let (Some((a, _)), Some((b, _))) = (find(web, "a").await, find(web, "b").await) {
-                a.rename_snapshot(Some("b"), None).await.unwrap();
-                b.rename_snapshot(Some("a"), None).await.unwrap();
+                a.rename_snapshot(Some("b"), None).await.ok();
+                b.rename_snapshot(Some("a"), None).await.ok();
             }
         }
         Change::TakeSnapshot => {
-            if web.read(vm::NAME).await.is_ok() {
-                take_snapshot(web, "late").await;
-            }
+            take_snapshot(web, "late").await.ok();
         }
         Change::Annotate => {
             let annotation = Some("DO NOT TOUCH".to_owned());
