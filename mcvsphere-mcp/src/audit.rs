@@ -276,7 +276,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::schema::Marks;
 
     fn temporary(name: &str) -> PathBuf {
         static LAST: AtomicU32 = AtomicU32::new(0);
@@ -373,14 +372,13 @@ mod tests {
     }
 
     fn entry() -> Entry {
-        let marks = Marks::from([("password".to_owned(), Mark::Secret), ("command".to_owned(), Mark::Cut)]);
-        let properties = json!({ "vm": {}, "vms": {}, "note": {}, "password": {}, "command": {} });
+        let (secret, cut) = (json!({ "x-mcvsphere": "secret" }), json!({ "x-mcvsphere": "cut" }));
+        let properties = json!({ "vm": {}, "vms": {}, "note": {}, "password": secret, "command": cut });
         let schema = json!({ "type": "object", "properties": properties });
         let tool = crate::Tool::reads("sample", crate::Toolset::Vm, "Sample", |_: JsonObject, _| async {
             Ok(crate::Content(Vec::new()))
         });
-        let attr = rmcp::model::Tool::new("sample", "", Arc::new(schema.as_object().cloned().unwrap()));
-        Entry { tool, attr, marks }
+        Entry::new(tool.takes(schema.as_object().cloned().unwrap()), false, false)
     }
 
     fn told(arguments: &Value) -> Value {

@@ -1,6 +1,10 @@
 //! All tools, checked once at start: what they are called, what they need, what clients see of them.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use rmcp::model::JsonObject;
 
@@ -28,25 +32,54 @@ pub(crate) struct Catalog {
 /// A tool, with what clients see of it.
 pub(crate) struct Entry {
     pub(crate) tool: Tool,
-    pub(crate) attr: rmcp::model::Tool,
-    pub(crate) marks: Marks,
+    /// Whether the user is asked before it acts.
+    asks: bool,
+    /// Whether clients see what it answers.
+    with_output: bool,
+    schemas: OnceLock<(rmcp::model::Tool, Marks)>,
 }
 
 impl Entry {
+    pub(crate) fn new(tool: Tool, asks: bool, with_output: bool) -> Self {
+        Self { tool, asks, with_output, schemas: OnceLock::new() }
+    }
+
+    /// What clients see of it, and what its schema says to us alone.
+    fn schemas(&self) -> &(rmcp::model::Tool, Marks) {
+        self.schemas.get_or_init(|| {
+            let (mut attr, marks) = self.tool.for_clients();
+            if self.with_output {
+                attr.output_schema =
+                    self.tool.output().and_then(|answer| output::schema(answer, self.asks)).map(Arc::new);
+            }
+            if self.asks {
+                let input = Arc::make_mut(&mut attr.input_schema);
+                schema::add_text(input, confirm::ARGUMENT, confirm::ARGUMENT_MEANING);
+            }
+            (attr, marks)
+        })
+    }
+
+    /// The tool as clients see it.
+    pub(crate) fn for_clients(&self) -> &rmcp::model::Tool {
+        &self.schemas().0
+    }
+
     /// The arguments as the tool's schema wants them.
     ///
     /// # Errors
     /// `invalid_argument`, with what to send instead.
     pub(crate) fn meant(&self, given: JsonObject) -> Result<JsonObject> {
-        meant::arguments(self.tool.name, given, &self.attr.input_schema, &self.marks)
-            .map_err(ToolError::invalid_argument)
+        let (attr, marks) = self.schemas();
+        meant::arguments(self.tool.name, given, &attr.input_schema, marks).map_err(ToolError::invalid_argument)
     }
 
     /// How an argument is to be treated, by its present or an older name; `None` where the tool takes none of this name.
     pub(crate) fn mark(&self, argument: &str) -> Option<Option<Mark>> {
-        let properties = self.attr.input_schema.get("properties")?.as_object()?;
+        let (attr, marks) = self.schemas();
+        let properties = attr.input_schema.get("properties")?.as_object()?;
         let name = meant::present_name(self.tool.name, argument, properties)?;
-        Some(self.marks.get(name).copied())
+        Some(marks.get(name).copied())
     }
 }
 
@@ -66,22 +99,14 @@ impl Catalog {
             if let Some(text) = tool.problem() {
                 return Err(problem(text.to_owned()).into());
             }
-            let (mut attr, marks) = tool.for_clients();
             // By the settings' own names, which may be older ones: a tool that they allow by such a name still takes a token.
             let asks = offer.asks_before(name, &tool.spec);
-            if output_schemas {
-                attr.output_schema = tool.output().and_then(|answer| output::schema(answer, asks)).map(Arc::new);
-            }
-            if asks {
-                let input = Arc::make_mut(&mut attr.input_schema);
-                schema::add_text(input, confirm::ARGUMENT, confirm::ARGUMENT_MEANING).map_err(problem)?;
-            }
             for alias in &tool.spec.aliases {
                 if let Some(other) = aliases.insert(*alias, name) {
                     return Err(problem(format!("its older name `{alias}` is also that of `{other}`")).into());
                 }
             }
-            if tools.insert(name, Entry { tool, attr, marks }).is_some() {
+            if tools.insert(name, Entry::new(tool, asks, output_schemas)).is_some() {
                 return Err(problem("there are two tools of this name".to_owned()).into());
             }
         }
@@ -131,7 +156,7 @@ impl Catalog {
     /// The tools that this caller may use, as clients see them, sorted by name.
     pub(crate) fn tools(&self, caller: &Caller) -> Vec<rmcp::model::Tool> {
         let usable = self.tools.values().filter(|entry| self.may_call(entry.tool.name, caller));
-        usable.map(|entry| entry.attr.clone()).collect()
+        usable.map(|entry| entry.for_clients().clone()).collect()
     }
 
     /// Which privileges of vSphere the tools that are offered need, by toolset, each with the tools that need it.

@@ -56,17 +56,11 @@ fn take_mark(schema: &mut Value) -> Option<Mark> {
     }
 }
 
-/// Adds an optional argument to an input schema, which is taken out of calls before the tool sees them.
-///
-/// # Errors
-/// The tool has an argument of that name.
-pub(crate) fn add_text(schema: &mut JsonObject, name: &str, meaning: &str) -> Result<(), String> {
+/// Adds an optional argument to an input schema, which is taken out of calls before the tool sees them: one of the tool's
+/// own by that name would never reach it.
+pub(crate) fn add_text(schema: &mut JsonObject, name: &str, meaning: &str) {
     let properties = schema.entry("properties").or_insert_with(|| Map::new().into());
-    let Some(properties) = properties.as_object_mut().filter(|properties| !properties.contains_key(name)) else {
-        return Err(format!("its argument `{name}` is the gate's own"));
-    };
-    properties.insert(name.to_owned(), json!({ "type": "string", "description": meaning }));
-    Ok(())
+    properties[name] = json!({ "type": "string", "description": meaning });
 }
 
 /// Takes `additionalProperties` away at every depth. One API does not know the word and refuses the whole list; that an

@@ -128,7 +128,7 @@ impl ServerHandler for Session {
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.server.catalog().get(name).map(|entry| entry.attr.clone())
+        self.server.catalog().get(name).map(|entry| entry.for_clients().clone())
     }
 
     async fn ping(&self, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {

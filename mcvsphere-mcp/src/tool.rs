@@ -42,6 +42,10 @@ use crate::{
     schema::{self, Marks},
 };
 
+/// Makes the schema of what a tool takes. It is made when somebody asks for it: all of them together would be most of the
+/// time that the server takes to start.
+type Input = Arc<dyn Fn() -> JsonObject + Send + Sync>;
+
 type Run = Arc<dyn Fn(JsonObject, Cx) -> BoxFuture<'static, Result<CallToolResponse>> + Send + Sync>;
 
 /// A tool of the server.
@@ -53,7 +57,7 @@ pub struct Tool {
     about: &'static str,
     is_destructive: bool,
     is_idempotent: bool,
-    input: JsonObject,
+    input: Input,
     output: fn() -> Option<Value>,
     run: Run,
 }
@@ -117,8 +121,6 @@ impl Tool {
         R: Answers,
         F: Future<Output = Result<R>> + Send + 'static,
     {
-        // Arguments are always an object, which is all that rmcp asks of a schema.
-        let input = schema_for_input::<A>().map(Arc::unwrap_or_clone).unwrap_or_default();
         let run: Run = Arc::new(move |given, cx| match arguments::read::<A>(given) {
             Ok(args) => {
                 let answer = run(args, cx);
@@ -133,7 +135,8 @@ impl Tool {
             about: "",
             is_destructive: false,
             is_idempotent: false,
-            input,
+            // Arguments are always an object, which is all that rmcp asks of a schema.
+            input: Arc::new(|| schema_for_input::<A>().map(Arc::unwrap_or_clone).unwrap_or_default()),
             output: R::schema,
             run,
         }
@@ -183,7 +186,7 @@ impl Tool {
     /// It takes arguments of this JSON Schema, where no Rust type says what it takes.
     #[must_use]
     pub fn takes(self, schema: JsonObject) -> Self {
-        Self { input: schema, ..self }
+        Self { input: Arc::new(move || schema.clone()), ..self }
     }
 
     /// What is wrong with it, if anything: such a tool must not be offered.
@@ -206,7 +209,7 @@ impl Tool {
 
     /// The tool as clients see it, and what its schema says to us alone.
     pub(crate) fn for_clients(&self) -> (rmcp::model::Tool, Marks) {
-        let (input, marks) = schema::for_clients(&self.input);
+        let (input, marks) = schema::for_clients(&(self.input)());
         let mut tool = rmcp::model::Tool::new(self.name, self.about, Arc::new(input));
         let mut hints = ToolAnnotations::with_title(self.title);
         let reads = self.spec.effect == Effect::Reads;
