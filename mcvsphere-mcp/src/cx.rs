@@ -18,8 +18,8 @@ use vsphere_ops::{
 };
 
 use crate::{
-    Defaults, Server, ToolError, answer::Listed, backends::Backend, caller::Visit, confirm::Claimed, error::Result,
-    mirror::Cached, progress::Reporter,
+    Defaults, Server, ToolError, answer::Listed, audit, backends::Backend, caller::Visit, confirm::Claimed,
+    error::Result, mirror::Cached, progress::Reporter,
 };
 
 /// The context of a call: how a tool reaches vSphere, asks the user, and tells how far it is.
@@ -40,8 +40,6 @@ pub(crate) struct Call {
     pub(crate) backend: Arc<Backend>,
     /// The arguments by their present names, without the confirmation.
     pub(crate) arguments: JsonObject,
-    /// The same as they may be shown: without secrets.
-    pub(crate) shown: Value,
     /// The confirmation token that came with the call.
     pub(crate) plan: Option<String>,
     /// What the client answered to the questions of the round before, and the state that it was given with them.
@@ -94,6 +92,11 @@ impl Call {
 }
 
 impl Cx {
+    /// The arguments as they may be shown: without secrets.
+    pub(crate) fn arguments_shown(&self) -> Value {
+        audit::shown(&self.call.arguments, self.server.catalog().get(self.call.tool))
+    }
+
     /// The request in MCP's own terms.
     pub fn request(&self) -> &RequestContext<RoleServer> {
         &self.request

@@ -63,8 +63,6 @@ impl Server {
             return Ok(refused(record, ToolError::new(refusal.code, refusal.message), started));
         }
         let (plan, given) = self.plan_of(name, spec.effect, given);
-        // Without the confirmation, so that a preview is the same when the call is made again with it.
-        let shown = audit::shown(&given, Some(entry));
         let arguments = match entry.meant(given) {
             Ok(arguments) => arguments,
             Err(error) => return Ok(refused(record, error.in_tool(name), started)),
@@ -83,7 +81,6 @@ impl Server {
             backend: self.backends().of(caller),
             plan,
             arguments,
-            shown,
             answers: request.input_responses,
             state: request.request_state,
             scope: Scope::new().on_progress(move |step| told.step(step)),

@@ -373,7 +373,7 @@ async fn source_preview(cx: &Cx, change: &str, source: &str) -> Result<(Mo<Virtu
 
 /// What is made where nothing was, so that nothing is lost.
 fn new_preview(cx: &Cx, question: String) -> Result<Preview> {
-    Ok(Preview::new(question).object(&cx.call.shown)?.harmless())
+    Ok(Preview::new(question).object(cx.arguments_shown())?.harmless())
 }
 
 /// What a reconfiguration replaces. A note that is lost is asked about.

@@ -47,7 +47,7 @@ async fn setup_serial_port(args: SetupSerialPort, cx: Cx) -> Result<Object<Seria
             }
             Way::Client => preview.note("The machine then calls out to that address."),
         };
-        let preview = preview.note(format!("It is called with {}", cx.call.shown));
+        let preview = preview.note(format!("It is called with {}", cx.arguments_shown()));
         let preview = preview.object(&plan)?.bind(plan.change_version())?;
         Ok((plan, preview))
     });

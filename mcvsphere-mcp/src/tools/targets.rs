@@ -71,7 +71,7 @@ impl Cx {
             [only] => format!("{change} {}?", only["path"]),
             several => format!("{change} {} virtual machines?", several.len()),
         };
-        let preview = Preview::new(question).note(format!("It is called with {}", self.call.shown));
+        let preview = Preview::new(question).note(format!("It is called with {}", self.arguments_shown()));
         shown.into_iter().try_fold(preview, Preview::object)
     }
 }
