@@ -39,9 +39,18 @@ pub(crate) struct Args {
     /// Measure this program in place of the one that is built for release.
     #[arg(long)]
     program: Option<PathBuf>,
+    /// Measure this program in turn with the other, such as that of the commit before, and say the ratios.
+    #[arg(long)]
+    against: Option<PathBuf>,
 }
 
 pub(super) const ADMINISTRATOR: [&str; 2] = ["administrator@vsphere.local", "VMware1!"];
+
+/// A program that is measured, and the prefix of what is said of it.
+struct Program {
+    prefix: &'static str,
+    path: PathBuf,
+}
 
 /// Measures the server.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
@@ -49,15 +58,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Some(path) => path.clone(),
         None => program("mcvsphere-mcp", "mcvsphere")?,
     };
-    start(&mcvsphere, args.runs)?;
+    let mut command = Command::new(&mcvsphere);
+    let mut programs = vec![Program { prefix: "", path: mcvsphere }];
+    programs.extend(args.against.iter().map(|path| Program { prefix: "base_", path: path.clone() }));
+    start(&programs, args.runs)?;
 
     let runtime = Runtime::new()?;
-    let mut command = Command::new(&mcvsphere);
     command.args(["sim", "--plain", "--listen", "127.0.0.1:0", "--hosts", "16", "--datastores", "4", "--pace", "1"]);
     command.args(["--vms", &args.vms.to_string(), "--latency", &args.latency.to_string()]);
     let sim = Server::start(command, "VCENTER_HOST=")?;
-    lists(&mcvsphere, &runtime, &sim, ADMINISTRATOR, "sim", args)?;
-    snapshots(&mcvsphere, &sim, args)?;
+    lists(&programs, &runtime, &sim, ADMINISTRATOR, "sim", args)?;
+    snapshots(&programs, &sim, args)?;
     drop(sim);
 
     if !args.alone {
@@ -66,114 +77,150 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         command.args(["-l", "127.0.0.1:0", "-tls=false", "-stdinexit", "-cluster", "1", "-standalone-host", "0"]);
         command.args(["-vm", &args.vms.to_string()]).env("TMPDIR", scratch.path());
         let vcsim = Server::start(command, "GOVC_URL=")?;
-        lists(&mcvsphere, &runtime, &vcsim, ["user", "pass"], "vcsim", args)?;
+        lists(&programs, &runtime, &vcsim, ["user", "pass"], "vcsim", args)?;
+    }
+    Ok(())
+}
+
+/// Takes times of each program in turn, so that a machine that slows down slows down for both, and says them.
+fn in_turn<P>(
+    programs: &mut [(&Program, P)],
+    name: &str,
+    bar: &str,
+    runs: usize,
+    mut measure: impl FnMut(&mut P) -> anyhow::Result<Duration>,
+) -> anyhow::Result<()> {
+    let mut times = vec![Vec::new(); programs.len()];
+    for _ in 0..runs.max(1) {
+        for ((_, with), times) in programs.iter_mut().zip(&mut times) {
+            times.push(measure(with)?);
+        }
+    }
+    for ((program, _), times) in programs.iter().zip(&mut times) {
+        say(&format!("{}{name}: {} ({bar})", program.prefix, best_and_median(times)));
+    }
+    if let [new, base] = times.as_slice() {
+        let ratio = |at: usize| new[at].as_secs_f64() / base[at].as_secs_f64();
+        say(&format!("{name}_ratio: {:.2} best, {:.2} median (bar: at most 1.05)", ratio(0), ratio(new.len() / 2)));
     }
     Ok(())
 }
 
 /// From the start of the process to its first answer, in both lifecycles. It connects to no vCenter before it is asked to.
-fn start(mcvsphere: &Path, runs: usize) -> anyhow::Result<()> {
+fn start(programs: &[Program], runs: usize) -> anyhow::Result<()> {
     let about = json!({ "name": "bench", "version": "1" });
     let discover = json!({ "_meta": {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": about,
         "io.modelcontextprotocol/clientCapabilities": {},
     } });
+    let mut each: Vec<_> = programs.iter().map(|program| (program, &program.path)).collect();
     for (method, params) in [("initialize", introduction()), ("server/discover", discover)] {
-        let mut times = Vec::new();
-        for _ in 0..runs.max(1) {
+        let name = format!("start_until_{}_ms", method.rsplit('/').next().unwrap_or(method));
+        in_turn(&mut each, &name, "bar: less than 50", runs, |path| {
             let started = Instant::now();
-            let mut session = Session::spawn(mcvsphere, "vcenter.invalid", ["user", "pass"])?;
+            let mut session = Session::spawn(path, "vcenter.invalid", ["user", "pass"])?;
             session.ask(method, &params)?;
-            times.push(started.elapsed());
-        }
-        let name = method.rsplit('/').next().unwrap_or(method);
-        say(&format!("start_until_{name}_ms: {} (bar: less than 50)", best_and_median(&mut times)));
+            Ok(started.elapsed())
+        })?;
     }
     Ok(())
 }
 
 /// The list of machines: the first page of a session, then from memory.
 fn lists(
-    mcvsphere: &Path,
+    programs: &[Program],
     runtime: &Runtime,
     server: &Server,
     credentials: [&str; 2],
     name: &str,
     args: &Args,
 ) -> anyhow::Result<()> {
-    let proxy = runtime.block_on(CountingProxy::start(server.address.parse()?))?;
-    // The proxy reads all that it passes on, and would be in the time.
+    // A proxy reads all that it passes on, and would be in the time.
     let direct = format!("http://{}/sdk", server.address);
-    let mut times = Vec::new();
-    for _ in 0..args.runs.clamp(1, 5) {
-        let mut session = Session::open(mcvsphere, &direct, credentials)?;
+    let mut each: Vec<_> = programs.iter().map(|program| (program, &program.path)).collect();
+    let runs = args.runs.min(5);
+    in_turn(&mut each, &format!("{name}_list_vms_cold_ms"), "bar: less than 100", runs, |path| {
+        let mut session = Session::open(path, &direct, credentials)?;
         // The session with vSphere is there before the list: it is the list that is measured.
         session.call("get_vcenter_info", &json!({}))?;
-        times.push(session.timed("list_vms", &json!({}))?.0);
-    }
-    let mut session = Session::open(mcvsphere, &proxy.url(), credentials)?;
-    session.call("get_vcenter_info", &json!({}))?;
-    let before = proxy.requests().len();
-    let (_, page, bytes) = session.timed("list_vms", &json!({}))?;
-    ensure!(page["total"] == args.vms, "{name} has {} machines", page["total"]);
-    // The mirror begins when the list is read, so that what came before the last read was the list's.
-    let requests = proxy.requests().split_off(before);
-    let reads = ["RetrieveProperties", "RetrievePropertiesEx", "ContinueRetrievePropertiesEx"];
-    let requests = requests.iter().rposition(|request| reads.contains(&request.as_str())).map_or(0, |last| last + 1);
-    say(&format!("{name}_list_vms_cold_ms: {} (bar: less than 100)", best_and_median(&mut times)));
-    say(&format!("{name}_list_vms_cold_requests: {requests} (bar: at most 2)"));
-    say(&format!("{name}_list_vms_answer_bytes: {bytes} (50 of {} machines)", args.vms));
+        Ok(session.timed("list_vms", &json!({}))?.0)
+    })?;
 
+    let mut warm = Vec::new();
+    for program in programs {
+        let proxy = runtime.block_on(CountingProxy::start(server.address.parse()?))?;
+        let mut session = Session::open(&program.path, &proxy.url(), credentials)?;
+        session.call("get_vcenter_info", &json!({}))?;
+        let before = proxy.requests().len();
+        let (_, page, bytes) = session.timed("list_vms", &json!({}))?;
+        ensure!(page["total"] == args.vms, "{name} has {} machines", page["total"]);
+        // The mirror begins when the list is read, so that what came before the last read was the list's.
+        let requests = proxy.requests().split_off(before);
+        let requests = requests.iter().rposition(|request| is_read(request)).map_or(0, |last| last + 1);
+        let prefix = program.prefix;
+        say(&format!("{prefix}{name}_list_vms_cold_requests: {requests} (bar: at most 4)"));
+        say(&format!("{prefix}{name}_list_vms_answer_bytes: {bytes} (50 of {} machines)", args.vms));
+        warm_up(&mut session, &proxy)?;
+        warm.push((program, (session, proxy)));
+    }
+    // Nothing else is asked in the background by now, and each request counts.
+    let before: Vec<usize> = warm.iter().map(|(_, (_, proxy))| proxy.requests().len()).collect();
+    in_turn(&mut warm, &format!("{name}_list_vms_warm_ms"), "bar: less than 5", args.runs, |(session, _)| {
+        Ok(session.timed("list_vms", &json!({}))?.0)
+    })?;
+    for ((program, (_, proxy)), before) in warm.iter().zip(before) {
+        let requests = proxy.requests().len() - before;
+        let prefix = program.prefix;
+        say(&format!("{prefix}{name}_list_vms_warm_requests: {requests} for {} pages (bar: 0)", args.runs.max(1)));
+    }
+    Ok(())
+}
+
+fn is_read(request: &str) -> bool {
+    request.contains("RetrieveProperties")
+}
+
+/// Asks for small pages until one costs no read.
+fn warm_up(session: &mut Session, proxy: &CountingProxy) -> anyhow::Result<()> {
     let reads = |requests: Vec<String>| {
-        requests.iter().filter(|it| it.contains("RetrieveProperties") || *it == "CreateContainerView").count()
+        requests.iter().filter(|request| is_read(request) || *request == "CreateContainerView").count()
     };
     let started = Instant::now();
     loop {
         let before = reads(proxy.requests());
         session.call("list_vms", &json!({ "limit": 1 }))?;
         if reads(proxy.requests()) == before {
-            break;
+            return Ok(());
         }
         ensure!(started.elapsed() < Duration::from_secs(60), "the mirror does not become warm");
         std::thread::sleep(Duration::from_millis(50));
     }
-    // Nothing else is asked in the background by now, and each request counts.
-    let before = proxy.requests().len();
-    let mut times = Vec::new();
-    for _ in 0..args.runs.max(1) {
-        times.push(session.timed("list_vms", &json!({}))?.0);
-    }
-    say(&format!("{name}_list_vms_warm_ms: {} (bar: less than 5)", best_and_median(&mut times)));
-    let requests = proxy.requests().len() - before;
-    say(&format!("{name}_list_vms_warm_requests: {requests} for {} pages (bar: 0)", times.len()));
-    Ok(())
 }
 
 /// A snapshot of many machines in one call, and of as many others in a call each.
-fn snapshots(mcvsphere: &Path, server: &Server, args: &Args) -> anyhow::Result<()> {
-    let mut session = Session::open(mcvsphere, &format!("http://{}/sdk", server.address), ADMINISTRATOR)?;
-    let tools = session.ask("tools/list", &json!({}))?;
-    let offered = tools["tools"].as_array().is_some_and(|tools| tools.iter().any(|it| it["name"] == "create_snapshot"));
-    if !offered {
-        say("snapshots: this build has no create_snapshot");
-        return Ok(());
+fn snapshots(programs: &[Program], server: &Server, args: &Args) -> anyhow::Result<()> {
+    let direct = format!("http://{}/sdk", server.address);
+    let mut each = Vec::new();
+    for program in programs {
+        each.push((program, Session::open(&program.path, &direct, ADMINISTRATOR)?));
     }
+    let Some((_, session)) = each.first_mut() else { return Ok(()) };
     let page = session.call("list_vms", &json!({ "limit": args.machines * 2, "fields": ["id"] }))?;
     let ids: Vec<&Value> = page["items"].as_array().into_iter().flatten().map(|item| &item["id"]).collect();
     let (together, one_by_one) = ids.split_at_checked(args.machines).context("there are too few machines")?;
     let arguments = |vms: &[&Value]| json!({ "vms": vms, "snapshot_name": "bench", "memory": false });
-    let (at_once, report, _) = session.timed("create_snapshot", &arguments(together))?;
-    ensure!(report["failed"] == 0, "{report:#}");
     let started = Instant::now();
     for vm in one_by_one {
         session.call("create_snapshot", &arguments(std::slice::from_ref(vm)))?;
     }
-    let (at_once, one_by_one) = (at_once.as_secs_f64(), started.elapsed().as_secs_f64());
-    say(&format!("snapshots_of_{}_at_once_s: {at_once:.2}", args.machines));
-    say(&format!("snapshots_of_{}_one_by_one_s: {one_by_one:.2}", args.machines));
-    say(&format!("snapshots_at_once_times_faster: {:.1} (bar: more than 1)", one_by_one / at_once));
-    Ok(())
+    say(&format!("snapshots_of_{}_one_by_one_s: {:.2}", args.machines, started.elapsed().as_secs_f64()));
+    let name = format!("snapshots_of_{}_at_once_ms", args.machines);
+    in_turn(&mut each, &name, "bar: less than one by one", args.runs.min(5), |session| {
+        let (took, report, _) = session.timed("create_snapshot", &arguments(together))?;
+        ensure!(report["failed"] == 0, "{report:#}");
+        Ok(took)
+    })
 }
 
 fn introduction() -> Value {
