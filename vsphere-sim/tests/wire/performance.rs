@@ -131,6 +131,26 @@ async fn a_series_is_the_same_whenever_one_asks() {
 }
 
 #[tokio::test]
+async fn the_past_stays_as_it_was_while_time_goes_on() {
+    let performance = Performance::new().await;
+    let [vm, host] = performance.lab.some(["VirtualMachine", "HostSystem"]).await;
+    let start = performance.now().await;
+    let counters = [("cpu.usage.average", ""), ("mem.active.average", ""), ("mem.usage.average", "")];
+    let past = async |entity: &ManagedObjectReference| {
+        let end_time = Some(start - Duration::minutes(1));
+        let query = PerfQuerySpec { end_time, ..performance.query(entity, &counters, 20) };
+        let samples = performance.ask(query).await.unwrap();
+        let newest = samples.sample_info.last().unwrap().timestamp;
+        (newest, (0..counters.len()).map(|at| *values(&samples, at).last().unwrap()).collect::<Vec<_>>())
+    };
+    let before = (past(&vm).await, past(&host).await);
+    while performance.now().await < start + Duration::seconds(2) {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!((past(&vm).await, past(&host).await), before);
+}
+
+#[tokio::test]
 async fn samples_are_limited_and_csv_has_the_same_values() {
     let performance = Performance::new().await;
     let [host] = performance.lab.some(["HostSystem"]).await;

@@ -1,6 +1,8 @@
 //! How busy hosts and pools are, by their machines. The same question within twenty seconds has the same answer: so
 //! often a real vCenter renews its quick statistics.
 
+use vsphere_model::types::DateTime;
+
 use crate::objects::vm::Vm;
 use crate::world::{Moref, World};
 
@@ -36,9 +38,14 @@ pub(crate) fn of_all<'a>(world: &World, vms: impl IntoIterator<Item = &'a Moref>
 
 /// The load of a machine. One that is off has none.
 pub(crate) fn of(world: &World, vm: &Moref) -> Load {
-    let Ok(vm) = world.get::<Vm>(vm) else { return Load::default() };
     let now = world.now();
-    let share = vm.load(now - chrono::Duration::seconds(now.timestamp().rem_euclid(INTERVAL)));
+    at(world, vm, now - chrono::Duration::seconds(now.timestamp().rem_euclid(INTERVAL)))
+}
+
+/// The load of a machine at this time, if it ran then as it does now.
+pub(crate) fn at(world: &World, vm: &Moref, time: DateTime) -> Load {
+    let Ok(vm) = world.get::<Vm>(vm) else { return Load::default() };
+    let share = vm.load(time);
     let host = vm.runtime.host.as_ref().and_then(|host| world.get::<super::Host>(host).ok());
     let mhz = vm.config.hardware.num_cpu * host.map_or(0, |host| host.hardware.cpu_mhz);
     let memory = vm.config.hardware.memory_mb;

@@ -1,11 +1,12 @@
 //! What a host says of itself in brief: its summary, its runtime, and how it is reached.
 
 use vsphere_model::types::{
-    AboutInfo, ClusterDasFdmHostState, HostConfigSummary, HostConnectInfo, HostHardwareSummary, HostListSummary,
-    HostListSummaryQuickStats, HostRuntimeInfo, HostServiceTicket, ManagedEntityStatus,
+    AboutInfo, ClusterDasFdmHostState, DateTime, HostConfigSummary, HostConnectInfo, HostHardwareSummary,
+    HostListSummary, HostListSummaryQuickStats, HostRuntimeInfo, HostServiceTicket, ManagedEntityStatus,
 };
 
-use super::{Host, certificate, config, connection, health, load};
+use super::load::{self, Load};
+use super::{Host, certificate, config, connection, health};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::Outcome;
 use crate::objects::compute::Compute;
@@ -80,19 +81,30 @@ impl Host {
         if self.is_up() { self.entity.status.into() } else { ManagedEntityStatus::Gray }
     }
 
+    /// The kernel and its daemons take something too.
+    fn own_load(&self) -> Load {
+        Load {
+            cpu: i64::from(self.cpu_mhz_total()) / 100,
+            active_memory: 0,
+            host_memory: (self.hardware.memory_size >> 20) / 100 + 2048,
+        }
+    }
+
+    /// What it uses at this time, with the machines that it has now.
+    pub(crate) fn load(&self, world: &World, time: DateTime) -> Load {
+        self.vms.iter().map(|vm| load::at(world, vm, time)).fold(self.own_load(), Load::and)
+    }
+
     fn quick_stats(&self, look: &Look<'_>) -> HostListSummaryQuickStats {
         if !self.is_up() {
             return HostListSummaryQuickStats::default();
         }
-        let load = load::of_all(look.world, &self.vms);
-        let own_cpu = i64::from(self.cpu_mhz_total()) / 100;
-        // The kernel and its daemons take some memory too.
-        let own_memory = (self.hardware.memory_size >> 20) / 100 + 2048;
+        let load = load::of_all(look.world, &self.vms).and(self.own_load());
         let uptime = self.runtime.boot_time.map_or(0, |boot| (look.world.now() - boot).num_seconds());
         let int = |value: i64| i32::try_from(value).unwrap_or(i32::MAX);
         HostListSummaryQuickStats {
-            overall_cpu_usage: Some(int((load.cpu + own_cpu).min(self.cpu_mhz_total().into()))),
-            overall_memory_usage: Some(int((load.host_memory + own_memory).min(self.hardware.memory_size >> 20))),
+            overall_cpu_usage: Some(int(load.cpu.min(self.cpu_mhz_total().into()))),
+            overall_memory_usage: Some(int(load.host_memory.min(self.hardware.memory_size >> 20))),
             distributed_cpu_fairness: Some(1000),
             distributed_memory_fairness: Some(1000),
             available_p_mem_capacity: Some(0),

@@ -17,7 +17,7 @@ use vsphere_soap::object::{ManagedInfo, ManagedType as _, format_date_time};
 pub(crate) use counters::counter_id;
 
 use self::counters::{Counter, Kind};
-use self::series::Profile;
+use self::series::{Profile, Usage};
 use super::host::Host;
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
@@ -226,6 +226,8 @@ struct Query {
     interval: i32,
     /// The ends of the intervals, in seconds of Unix time.
     times: Vec<i64>,
+    /// What the entity used in each of them.
+    usages: Vec<Usage>,
     metrics: Vec<(&'static Counter, String)>,
     csv: bool,
 }
@@ -255,7 +257,9 @@ impl Query {
             let most = if history.is_none() { spec.max_sample } else { None };
             times(world.now().timestamp(), i64::from(interval), kept, spec.start_time, spec.end_time, most)?
         };
-        Ok(Self { entity: spec.entity, profile, interval, times, metrics, csv })
+        let usage = |end: &i64| profile.usage(world, &spec.entity, *end, i64::from(interval));
+        let usages = times.iter().map(usage).collect();
+        Ok(Self { entity: spec.entity, profile, interval, times, usages, metrics, csv })
     }
 
     fn is_history(&self) -> bool {
@@ -265,7 +269,8 @@ impl Query {
     fn answer(self) -> Poly<PerfEntityMetricBase> {
         let interval = i64::from(self.interval);
         let values = |counter: &Counter, instance: &str| -> Vec<i64> {
-            self.times.iter().map(|end| self.profile.value(counter, instance, *end, interval)).collect()
+            let each = self.times.iter().zip(&self.usages);
+            each.map(|(end, usage)| self.profile.value(counter, instance, *end, interval, *usage)).collect()
         };
         let id = |counter: &Counter, instance: &str| PerfMetricSeries {
             id: PerfMetricId { counter_id: counter.key, instance: instance.to_owned() },

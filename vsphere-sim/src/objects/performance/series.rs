@@ -1,6 +1,7 @@
 //! The values of counters: functions of the entity, the counter and the time, so that who asks twice hears the same.
 //!
-//! Loads go with the day (most in the afternoon) around what the entity's quick statistics say, with some noise.
+//! Loads of machines and hosts are those of their quick statistics at that time, those of others go with the day (most in
+//! the afternoon); all with some noise.
 
 use vsphere_model::types::{VirtualDevice, VirtualDisk, VirtualEthernetCard};
 use vsphere_soap::object::{Poly, Value};
@@ -8,9 +9,18 @@ use vsphere_soap::object::{Poly, Value};
 use super::counters::{Counter, Instances, Kind, Rollup, Shape};
 use crate::objects::alarm::text_at;
 use crate::objects::datastore::Datastore;
-use crate::objects::host::Host;
+use crate::objects::host::{Host, load};
 use crate::objects::vm::Vm;
 use crate::world::{Moref, World};
+
+/// How much of what an entity has was used in an interval.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Usage {
+    cpu: f64,
+    mem: f64,
+    /// How busy the time of the day is.
+    wave: f64,
+}
 
 /// What of an entity its values depend on.
 pub(super) struct Profile {
@@ -64,10 +74,9 @@ impl Profile {
             profile.started = boot;
         }
         // Above hosts and machines the capacity is that of what stands below.
-        let mut quick = [None, None];
         match kind {
-            Kind::Vm => profile.add_vm(world, entity, &mut quick, number),
-            Kind::Host => profile.add_host(world, entity, &mut quick, number),
+            Kind::Vm => profile.add_vm(world, entity),
+            Kind::Host => profile.add_host(world, entity),
             Kind::Cluster => {
                 profile.cpu_capacity = number("summary.totalCpu").unwrap_or_default();
                 profile.mem_capacity = number("summary.totalMemory").unwrap_or_default() / 1024.0;
@@ -83,20 +92,10 @@ impl Profile {
             }
             Kind::Datacenter => {}
         }
-        let load =
-            |used: Option<f64>, capacity: f64| used.filter(|used| *used > 0.0).map(|used| used / capacity.max(1.0));
-        profile.cpu_load = load(quick[0], profile.cpu_capacity).unwrap_or(profile.cpu_load).clamp(0.005, 0.97);
-        profile.mem_load = load(quick[1], profile.mem_capacity).unwrap_or(profile.mem_load).clamp(0.01, 0.98);
         Some(profile)
     }
 
-    fn add_vm(
-        &mut self,
-        world: &World,
-        entity: &Moref,
-        quick: &mut [Option<f64>; 2],
-        number: impl Fn(&str) -> Option<f64>,
-    ) {
+    fn add_vm(&mut self, world: &World, entity: &Moref) {
         let Ok(vm) = world.get::<Vm>(entity) else { return };
         self.on = text_at(world, entity, "runtime.powerState").as_deref() == Some("poweredOn");
         let hardware = &vm.config.hardware;
@@ -115,17 +114,9 @@ impl Profile {
         }
         self.space_used = self.space * (0.25 + 0.5 * unit(hash(self.seed ^ 3)));
         self.datastores = vm.datastores.iter().map(|datastore| volume(world, datastore)).collect();
-        *quick =
-            [number("summary.quickStats.overallCpuUsage"), used_kb(&number, "summary.quickStats.guestMemoryUsage")];
     }
 
-    fn add_host(
-        &mut self,
-        world: &World,
-        entity: &Moref,
-        quick: &mut [Option<f64>; 2],
-        number: impl Fn(&str) -> Option<f64>,
-    ) {
+    fn add_host(&mut self, world: &World, entity: &Moref) {
         let Ok(host) = world.get::<Host>(entity) else { return };
         let state = text_at(world, entity, "runtime.connectionState");
         let power = text_at(world, entity, "runtime.powerState");
@@ -136,8 +127,6 @@ impl Profile {
         self.nics = (0..host.hardware.num_nics).map(|number| format!("vmnic{number}")).collect();
         self.disks = (0..host.hardware.num_hbas).map(|number| format!("vmhba{number}")).collect();
         self.datastores = host.datastores.iter().map(|datastore| volume(world, datastore)).collect();
-        *quick =
-            [number("summary.quickStats.overallCpuUsage"), used_kb(&number, "summary.quickStats.overallMemoryUsage")];
     }
 
     /// The instances that a counter has on the entity; the whole is the empty one.
@@ -160,8 +149,27 @@ impl Profile {
         }
     }
 
-    /// The value of a counter for the interval of so many seconds that ends at this time.
-    pub(super) fn value(&self, counter: &Counter, instance: &str, end: i64, interval: i64) -> i64 {
+    /// What the entity used in the interval of so many seconds that ends at this time.
+    pub(super) fn usage(&self, world: &World, entity: &Moref, end: i64, interval: i64) -> Usage {
+        let wave = self.wave(end, interval);
+        let middle = chrono::DateTime::from_timestamp(end - interval / 2, 0).unwrap_or_default().fixed_offset();
+        let part = |used: i64, capacity: f64| used as f64 / capacity.max(1.0);
+        let (cpu, mem) = match self.kind {
+            Kind::Vm => {
+                let load = load::at(world, entity, middle);
+                (part(load.cpu, self.cpu_capacity), part(load.active_memory << 10, self.mem_capacity))
+            }
+            Kind::Host => {
+                let load = world.get::<Host>(entity).map(|host| host.load(world, middle)).unwrap_or_default();
+                (part(load.cpu, self.cpu_capacity), part(load.host_memory << 10, self.mem_capacity))
+            }
+            _ => (self.cpu_load * wave, self.mem_load * (0.9 + 0.1 * wave)),
+        };
+        Usage { cpu: cpu.clamp(0.005, 0.97), mem: mem.clamp(0.01, 0.98), wave }
+    }
+
+    /// The value of a counter for the interval of so many seconds that ends at this time, in which so much was used.
+    pub(super) fn value(&self, counter: &Counter, instance: &str, end: i64, interval: i64, usage: Usage) -> i64 {
         // What runs now has always run, for all that its history tells: a server that has just been started has a past.
         if !self.on {
             return 0;
@@ -170,19 +178,16 @@ impl Profile {
         let noise = |salt: u64| unit(hash(seed ^ hash(salt ^ end.unsigned_abs()))) - 0.5;
         let own = u64::from(counter.key.unsigned_abs());
         // The same part of the load makes all counters of a group go up and down together.
-        let wave = self.wave(end, interval);
+        let Usage { cpu, mem, wave } = usage;
         let calm = if interval > 20 { 0.5 } else { 1.0 };
         let spread = match counter.rollup {
             Rollup::Minimum => 0.75,
             Rollup::Maximum => 1.3,
             _ => 1.0,
         };
-        let cpu =
-            (self.cpu_load * wave * spread * (1.0 + calm * (0.25 * noise(7) + 0.02 * noise(own)))).clamp(0.0, 1.0);
-        let mem =
-            (self.mem_load * (0.9 + 0.1 * wave) * (1.0 + 0.01 * noise(8)) * (0.95 + 0.05 * spread)).clamp(0.0, 1.0);
-        let io =
-            (self.cpu_load * wave * wave * spread * (1.0 + calm * (0.8 * noise(9) + 0.2 * noise(own)))).clamp(0.0, 1.0);
+        let io = (cpu * wave * spread * (1.0 + calm * (0.8 * noise(9) + 0.2 * noise(own)))).clamp(0.0, 1.0);
+        let cpu = (cpu * spread * (1.0 + calm * (0.25 * noise(7) + 0.02 * noise(own)))).clamp(0.0, 1.0);
+        let mem = (mem * (1.0 + 0.01 * noise(8)) * (0.95 + 0.05 * spread)).clamp(0.0, 1.0);
         let seconds = interval as f64;
         let parts = |of: usize| if instance.is_empty() { 1.0 } else { of.max(1) as f64 };
         let share = match counter.row.instances {
@@ -228,10 +233,6 @@ impl Profile {
         let height = if interval >= DAY { 0.0 } else { 0.35 };
         1.0 + height * turn.cos()
     }
-}
-
-fn used_kb(number: impl Fn(&str) -> Option<f64>, path: &str) -> Option<f64> {
-    number(path).map(|megabytes| megabytes * 1024.0)
 }
 
 /// When the entity was started, in seconds of Unix time.
