@@ -71,33 +71,33 @@ async fn power_on_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
 }
 
 async fn power_off_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
-    let vms = agreed(&cx, &args.names()?, Ending::PowerOff).await?;
+    let vms = agreed(&cx, &args.names()?, &Ending::POWER_OFF).await?;
     power(&cx, &vms, PowerOperation::Off).await
 }
 
 async fn shutdown_guest(args: ShutdownGuest, cx: Cx) -> Result<Batch<PowerChange>> {
     let limit = args.timeout()?;
-    let vms = agreed(&cx, &args.vms.names()?, Ending::ShutDown).await?;
+    let vms = agreed(&cx, &args.vms.names()?, &Ending::SHUT_DOWN).await?;
     Ok(Batch(vms.each(|vm| async move { vm.shut_down_guest(limit).await }).await))
 }
 
 async fn reboot_guest(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
-    let vms = agreed(&cx, &args.names()?, Ending::Reboot).await?;
+    let vms = agreed(&cx, &args.names()?, &Ending::REBOOT).await?;
     Ok(Batch(vms.each(|vm| async move { vm.restart_guest().await }).await))
 }
 
 async fn standby_guest(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
-    let vms = agreed(&cx, &args.names()?, Ending::Standby).await?;
+    let vms = agreed(&cx, &args.names()?, &Ending::STANDBY).await?;
     Ok(Batch(vms.each(|vm| async move { vm.put_guest_to_sleep().await }).await))
 }
 
 async fn suspend_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
-    let vms = agreed(&cx, &args.names()?, Ending::Suspend).await?;
+    let vms = agreed(&cx, &args.names()?, &Ending::SUSPEND).await?;
     power(&cx, &vms, PowerOperation::Suspend).await
 }
 
 async fn reset_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
-    let vms = agreed(&cx, &args.names()?, Ending::Reset).await?;
+    let vms = agreed(&cx, &args.names()?, &Ending::RESET).await?;
     power(&cx, &vms, PowerOperation::Reset).await
 }
 
@@ -107,7 +107,7 @@ async fn power(cx: &Cx, vms: &several::Vms, operation: PowerOperation) -> Result
 }
 
 /// The VMs on which this ends something, once the user has agreed: the very ones that they were shown.
-async fn agreed(cx: &Cx, names: &[String], ending: Ending) -> Result<several::Vms> {
+async fn agreed(cx: &Cx, names: &[String], ending: &Ending) -> Result<several::Vms> {
     let client = cx.client().await?;
     cx.agreed(|| async {
         let vms = client.vms(names).await;
@@ -139,68 +139,58 @@ impl ShutdownGuest {
     }
 }
 
-/// How what runs on a VM ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    PowerOff,
-    Reset,
-    ShutDown,
-    Reboot,
-    Standby,
-    Suspend,
+/// How what runs on VMs ends.
+struct Ending {
+    /// The question, up to the VMs and after them.
+    question: (&'static str, &'static str),
+    /// Whether it would end what runs on this VM; else the operation itself says why not.
+    ends: fn(&Running) -> bool,
+    /// What the guest could do in its place.
+    gentler: Option<&'static str>,
+    /// Whether what runs goes on later where it was: one VM is not asked about, since that is easily undone.
+    resumable: bool,
 }
 
 impl Ending {
-    /// Whether it would end what runs on this VM; else the operation itself says why not.
-    fn ends(self, vm: &Running) -> bool {
-        match self {
-            Self::PowerOff => true,
-            Self::Reset | Self::Suspend => vm.power_state == PoweredOn,
-            Self::ShutDown | Self::Reboot | Self::Standby => vm.clean_shutdown,
-        }
-    }
+    const POWER_OFF: Self =
+        Self { gentler: Some("shut down cleanly"), ..Self::new(("Power off", ", like pulling the plug?"), |_| true) };
+    const RESET: Self = Self {
+        gentler: Some("restart cleanly"),
+        ..Self::new(("Reset", ", like the button on a case?"), |vm| vm.power_state == PoweredOn)
+    };
+    const SHUT_DOWN: Self = Self::new(("Shut down the guest OS of", "?"), |vm| vm.clean_shutdown);
+    const REBOOT: Self = Self::new(("Restart the guest OS of", "?"), |vm| vm.clean_shutdown);
+    const STANDBY: Self =
+        Self { resumable: true, ..Self::new(("Put the guest OS of", " to sleep?"), |vm| vm.clean_shutdown) };
+    const SUSPEND: Self = Self {
+        resumable: true,
+        ..Self::new(("Suspend", "? What runs there stops, and goes on where it was when resumed."), |vm| {
+            vm.power_state == PoweredOn
+        })
+    };
 
-    fn question(self, target: &str) -> String {
-        match self {
-            Self::PowerOff => format!("Power off {target}, like pulling the plug?"),
-            Self::Reset => format!("Reset {target}, like the button on a case?"),
-            Self::ShutDown => format!("Shut down the guest OS of {target}?"),
-            Self::Reboot => format!("Restart the guest OS of {target}?"),
-            Self::Standby => format!("Put the guest OS of {target} to sleep?"),
-            Self::Suspend => format!("Suspend {target}? What runs there stops, and goes on where it was when resumed."),
-        }
-    }
-
-    /// Whether what runs goes on later where it was: one VM is not asked about, since that is easily undone.
-    fn can_be_resumed(self) -> bool {
-        matches!(self, Self::Standby | Self::Suspend)
-    }
-
-    /// What the guest could do in its place.
-    fn gentler(self) -> Option<&'static str> {
-        match self {
-            Self::PowerOff => Some("shut down cleanly"),
-            Self::Reset => Some("restart cleanly"),
-            Self::ShutDown | Self::Reboot | Self::Standby | Self::Suspend => None,
-        }
+    const fn new(question: (&'static str, &'static str), ends: fn(&Running) -> bool) -> Self {
+        Self { question, ends, gentler: None, resumable: false }
     }
 }
 
 /// What this would end: the VMs that run.
-fn preview(mut running: Vec<Running>, ending: Ending) -> Result<Preview> {
-    running.retain(|vm| ending.ends(vm));
-    let mut preview = Preview::new(match running.as_slice() {
-        [only] => ending.question(&quoted(&only.name)),
-        several => ending.question(&format!("{} virtual machines", several.len())),
-    });
+fn preview(mut running: Vec<Running>, ending: &Ending) -> Result<Preview> {
+    running.retain(ending.ends);
+    let target = match running.as_slice() {
+        [only] => quoted(&only.name),
+        several => format!("{} virtual machines", several.len()),
+    };
+    let (verb, rest) = ending.question;
+    let mut preview = Preview::new(format!("{verb} {target}{rest}"));
     let clean = running.iter().filter(|vm| vm.clean_shutdown).count();
-    if let Some(gentler) = ending.gentler().filter(|_| clean > 0) {
+    if let Some(gentler) = ending.gentler.filter(|_| clean > 0) {
         preview = preview.note(match running.len() {
             1 => format!("VMware Tools run in it: it could {gentler} instead."),
             _ => format!("VMware Tools run in {clean} of them, which could {gentler} instead."),
         });
     }
-    if ending.can_be_resumed() && running.len() < 2 {
+    if ending.resumable && running.len() < 2 {
         preview = preview.harmless();
     }
     running.iter().try_fold(preview, Preview::object)

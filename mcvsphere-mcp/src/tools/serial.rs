@@ -42,9 +42,7 @@ async fn setup_serial_port(args: SetupSerialPort, cx: Cx) -> Result<Object<Seria
         let plan = args.vm.find(&cx).await?.serial_setup(args.serial_port.as_deref(), &new).await?;
         let preview = Preview::new(format!("Set up a serial port of {} for the network?", quoted(&plan.ports.vm)));
         let preview = match args.direction.unwrap_or_default() {
-            Way::Server => {
-                preview.note("Whoever reaches the host can then use the console: nobody is asked to log in.")
-            }
+            Way::Server => preview.note(OPEN),
             Way::Client => preview.note("The machine then calls out to that address."),
         };
         let preview = preview.note(format!("It is called with {}", cx.arguments_shown()));
@@ -63,8 +61,8 @@ async fn connect_serial_port(args: ConnectSerialPort, cx: Cx) -> Result<Object<S
     let linking = cx.agreed(|| async {
         let vm = args.vm.find(&cx).await?;
         match args.connected.unwrap_or(true) {
-            true => line_preview(vm.serial_connection(which).await?, Line::Open),
-            false => line_preview(vm.serial_disconnection(which).await?, Line::Close),
+            true => preview(vm.serial_connection(which).await?, Fate::Connected),
+            false => preview(vm.serial_disconnection(which).await?, Fate::Disconnected),
         }
     });
     Ok(Object(linking.await?.carry_out().await?))
@@ -73,7 +71,7 @@ async fn connect_serial_port(args: ConnectSerialPort, cx: Cx) -> Result<Object<S
 async fn clear_serial_port(args: OneSerialPort, cx: Cx) -> Result<Object<SerialReport>> {
     let clearing = cx.agreed(|| async {
         let plan = args.vm.find(&cx).await?.serial_clearing(args.serial_port.as_deref()).await?;
-        line_preview(plan, Line::Clear)
+        preview(plan, Fate::Cleared)
     });
     let clearing = clearing.await?;
     cx.expect_tasks(2);
@@ -82,62 +80,51 @@ async fn clear_serial_port(args: OneSerialPort, cx: Cx) -> Result<Object<SerialR
 
 async fn remove_serial_port(args: OneSerialPort, cx: Cx) -> Result<Object<SerialReport>> {
     let removal = cx.agreed(|| async {
-        remove_preview(args.vm.find(&cx).await?.serial_removal(args.serial_port.as_deref()).await?)
+        let plan = args.vm.find(&cx).await?.serial_removal(args.serial_port.as_deref()).await?;
+        preview(plan, Fate::Removed)
     });
     Ok(Object(removal.await?.carry_out().await?))
 }
 
-/// What goes with a port; nothing where the machine has none.
-fn remove_preview(plan: SerialPlan) -> Result<(SerialPlan, Preview)> {
+/// What becomes of a serial port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Connected,
+    Disconnected,
+    Cleared,
+    Removed,
+}
+
+/// Who gains or loses a console by this; nobody where the VM has no port.
+fn preview(plan: SerialPlan, fate: Fate) -> Result<(SerialPlan, Preview)> {
     let vm = quoted(&plan.ports.vm);
     let Some(port) = &plan.serial_port else {
         return Ok((plan, Preview::new(format!("{vm} has no serial port."))));
     };
-    let preview = Preview::new(format!("Remove {} of {vm}?", quoted(&port.label)));
-    let preview = shown(preview, &plan)?;
-    Ok((plan, preview))
-}
-
-/// The port as it is.
-fn shown(preview: Preview, plan: &SerialPlan) -> Result<Preview> {
+    let verb = match fate {
+        Fate::Connected => "Connect",
+        Fate::Disconnected => "Disconnect",
+        Fate::Cleared => "Disconnect and reconnect",
+        Fate::Removed => "Remove",
+    };
+    let preview = Preview::new(format!("{verb} {} of {vm}?", quoted(&port.label)));
+    let preview = match fate {
+        Fate::Connected if port.connected == Some(true) => preview.harmless(),
+        Fate::Connected => preview.note(OPEN),
+        Fate::Removed => preview,
+        Fate::Disconnected | Fate::Cleared if plan.ports.power_state != PoweredOn => preview.harmless(),
+        Fate::Disconnected | Fate::Cleared => preview.note("A person or program that uses the console is cut off."),
+    };
     let ports = json!(&plan.ports);
     let shown = json!({
         "vm": ports["vm"], "id": ports["id"], "power_state": ports["power_state"], "serial_port": plan.serial_port,
     });
-    preview.object(shown)?.bind(plan.change_version())
-}
-
-/// What becomes of the line of a serial port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    Open,
-    Close,
-    Clear,
-}
-
-/// Who gains or loses a console by this.
-fn line_preview(plan: SerialPlan, line: Line) -> Result<(SerialPlan, Preview)> {
-    let vm = quoted(&plan.ports.vm);
-    let Some(port) = &plan.serial_port else {
-        return Ok((plan, Preview::new(format!("{vm} has no serial port."))));
-    };
-    let verb = match line {
-        Line::Open => "Connect",
-        Line::Close => "Disconnect",
-        Line::Clear => "Disconnect and reconnect",
-    };
-    let preview = Preview::new(format!("{verb} {} of {vm}?", quoted(&port.label)));
-    let preview = match (line, port.connected) {
-        (Line::Open, Some(true)) => preview.harmless(),
-        (Line::Open, _) => {
-            preview.note("Whoever reaches the host can then use the console: nobody is asked to log in.")
-        }
-        (Line::Close | Line::Clear, _) if plan.ports.power_state != PoweredOn => preview.harmless(),
-        (Line::Close | Line::Clear, _) => preview.note("A person or program that uses the console is cut off."),
-    };
-    let preview = shown(preview, &plan)?;
+    let preview = preview.object(shown)?.bind(plan.change_version())?;
     Ok((plan, preview))
 }
+
+/// What a port that listens means.
+const OPEN: &str = "Anyone who can reach the host can then use the console: nobody is asked to log in.";
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct SetupSerialPort {
