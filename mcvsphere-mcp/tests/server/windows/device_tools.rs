@@ -6,12 +6,12 @@ use super::{
     Case, in_each_window, on,
     scene::{
         Change::{Annotate, ReplaceDisk, ReplaceImage, ReplaceNic, ReplaceSerial, SwapDisks, SwapNames, SwapNics},
-        Scene, Setting,
+        IMAGE, Scene, Setting,
     },
     was_refused_as_changed,
 };
 
-const OFF: Setting = Setting { running: false, snapshots: false, template: false };
+const OFF: Setting = Setting { running: false, snapshots: false, template: false, image: false };
 const ON: Setting = Setting { running: true, ..OFF };
 
 /// Whether a fact is about the first disk that the user agreed to, or about its file.
@@ -246,4 +246,23 @@ async fn detach_iso_takes_no_other_image_out() {
     })
     .await;
     assert!(was_refused_as_changed(&outcomes, ReplaceImage), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn attach_iso_replaces_no_other_image() {
+    let outcomes = in_each_window(Case {
+        tool: "attach_iso",
+        arguments: json!({ "vm": "web-1", "iso_path": IMAGE }),
+        setting: Setting { image: true, ..OFF },
+        changes: &[SwapNames, ReplaceImage],
+        may: |scene, fact, _| fact == scene.first_of("cd") || fact == attached(scene),
+        done: |scene, facts| facts.contains_key(&attached(scene)),
+        unguarded: None,
+    })
+    .await;
+    assert!(was_refused_as_changed(&outcomes, ReplaceImage), "{outcomes:?}");
+}
+
+fn attached(scene: &Scene) -> String {
+    format!("{}/cd/{IMAGE}", scene.web.id())
 }

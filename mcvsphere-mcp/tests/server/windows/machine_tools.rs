@@ -11,7 +11,7 @@ use super::{
     was_refused_as_changed,
 };
 
-const OFF: Setting = Setting { running: false, snapshots: false, template: false };
+const OFF: Setting = Setting { running: false, snapshots: false, template: false, image: false };
 const ON: Setting = Setting { running: true, ..OFF };
 
 /// Whether a fact is about `web-1`'s power.

@@ -29,6 +29,7 @@ use vsphere_sim::{Model, Sim, Size};
 use crate::{
     confirm::older,
     disks::{Mcp, call},
+    isos::image,
     lab::Lab,
     settings_with,
 };
@@ -40,7 +41,11 @@ pub(super) struct Setting {
     /// The snapshots `a`, `b` upon it, and `c` upon that.
     pub(super) snapshots: bool,
     pub(super) template: bool,
+    /// Whether there is an image [`IMAGE`], in no drive.
+    pub(super) image: bool,
 }
+
+pub(super) const IMAGE: &str = "[DC0_DS0] iso/new.iso";
 
 /// What somebody else does in the middle of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +109,9 @@ impl Scene {
             if setting.template {
                 machine.mark_as_template().await.unwrap();
             }
+        }
+        if setting.image {
+            image(&lab, "DC0_DS0", "iso/new.iso").await;
         }
         let url = proxy.url();
         let settings = settings_with(&[

@@ -11,7 +11,7 @@ use super::{
     was_refused_as_changed,
 };
 
-const WITH_SNAPSHOTS: Setting = Setting { running: false, snapshots: true, template: false };
+const WITH_SNAPSHOTS: Setting = Setting { running: false, snapshots: true, template: false, image: false };
 
 /// Whether a fact is about `web-1` and follows from its snapshots: where the disks are, which is current.
 fn follows(scene: &Scene, fact: &str) -> bool {
