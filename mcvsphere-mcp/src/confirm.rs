@@ -106,25 +106,6 @@ impl Cx {
         self.server.asks_before(self.call.tool)
     }
 
-    /// Asks whether to go on, unless the settings or the preview make that needless.
-    ///
-    /// `measure` looks at what the call would do and lose. It is called again after a user has thought about it: what they
-    /// agreed to must still be what is there.
-    ///
-    /// # Errors
-    /// Each ends the call: `declined`, or the question itself where it has to go out as the call's answer.
-    pub(crate) async fn confirm<F>(&self, measure: impl Fn() -> F) -> Result<()>
-    where
-        F: Future<Output = Result<Preview>>,
-    {
-        if !self.asks() {
-            self.call.clear();
-            return Ok(());
-        }
-        let measure = &measure;
-        self.agreed(|| async move { Ok(((), measure().await?)) }).await
-    }
-
     /// The plan that the user agreed to, or that needs no agreement: the very one to carry out.
     ///
     /// `measure` makes a plan and what is shown of it. It is called again after a user has thought about it, and the plan of

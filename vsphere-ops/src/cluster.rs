@@ -1,10 +1,10 @@
 //! Clusters, as lists show them.
 //!
 //! ```
-//! use vsphere_ops::cluster::{self, ClusterQuery};
+//! use vsphere_ops::{ListQuery, cluster};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! for cluster in cluster::list(&client, &ClusterQuery { limit: 50, ..Default::default() }).await?.items {
+//! for cluster in cluster::list(&client, &ListQuery::default()).await?.items {
 //!     println!("{}: {} of {} hosts usable, DRS {:?}", cluster.name, cluster.usable_hosts, cluster.hosts, cluster.drs);
 //! }
 //! # Ok(())
@@ -25,26 +25,9 @@ use crate::error::Result;
 use crate::find::{self, label};
 use crate::gaps::Gaps;
 use crate::name::Glob;
-use crate::page::{ByName, Page, Window};
+use crate::page::{ByName, ListQuery, Page, Window};
 use crate::read::Values;
 use crate::vm::optional;
-
-/// Which clusters to list.
-///
-/// ```
-/// use vsphere_ops::cluster::ClusterQuery;
-///
-/// let query = ClusterQuery { filter: Some("prod-*".into()), limit: 20, ..Default::default() };
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct ClusterQuery {
-    /// A glob on the name.
-    pub filter: Option<String>,
-    /// The most to answer with.
-    pub limit: usize,
-    /// The `next_cursor` of the page before.
-    pub cursor: Option<String>,
-}
 
 /// A cluster in a list.
 ///
@@ -94,9 +77,9 @@ const SHOWN: [&str; 3] = ["name", cluster::SUMMARY.path(), cluster::CONFIGURATIO
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::cluster::{self, ClusterQuery};
+/// use vsphere_ops::{ListQuery, cluster};
 ///
-/// let page = cluster::list(&client, &ClusterQuery { limit: 20, ..Default::default() }).await?;
+/// let page = cluster::list(&client, &ListQuery { limit: 20, ..Default::default() }).await?;
 /// println!("{} of {} clusters", page.returned, page.total);
 /// # Ok(())
 /// # }
@@ -106,7 +89,7 @@ const SHOWN: [&str; 3] = ["name", cluster::SUMMARY.path(), cluster::CONFIGURATIO
 ///
 /// # Errors
 /// `invalid_argument` for a cursor that no list gave, and those of the server.
-pub async fn list(client: &Client, query: &ClusterQuery) -> Result<Page<ClusterSummary>> {
+pub async fn list(client: &Client, query: &ListQuery) -> Result<Page<ClusterSummary>> {
     let glob = query.filter.as_deref().map(Glob::new);
     let objects = find::scan(client, None, &[("ClusterComputeResource", &["name"])]).await?;
     let keys = objects.iter().map(ByName::of).filter(|key| glob.as_ref().is_none_or(|glob| glob.fits(&key.name)));

@@ -2,7 +2,9 @@
 //!
 //! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let nvme = vsphere_ops::datastore::info(&client, "nvme-01").await?;
+//! use vsphere_ops::managed::Datastore;
+//!
+//! let nvme = client.get::<Datastore>("nvme-01").await?.info().await?;
 //! println!("{:?} of {:?} GiB free, {} machines", nvme.free_gb, nvme.capacity_gb, nvme.vm_count);
 //! # Ok(())
 //! # }
@@ -14,12 +16,14 @@
 
 use serde::Serialize;
 use vsphere_model::managed::{Datastore, datastore};
+use vsphere_model::types::DatastoreSummaryMaintenanceModeState::{self as MaintenanceMode, Normal};
 use vsphere_model::types::{DatastoreHostMount, ManagedObjectReference};
 
 use crate::client::Client;
 use crate::error::Result;
 use crate::find;
 use crate::gaps::Gaps;
+use crate::mo::Mo;
 use crate::named::{NAMED, Named};
 use crate::units::{gib, percent};
 
@@ -46,8 +50,10 @@ pub struct DatastoreInfo {
     pub type_: String,
     /// Whether any host can reach it. Sizes are known of such a datastore alone.
     pub accessible: bool,
-    /// `normal`, `entering_maintenance` or `in_maintenance`.
-    pub maintenance_mode: &'static str,
+    /// How far it is with maintenance.
+    #[serde(serialize_with = "crate::words::state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub maintenance_mode: MaintenanceMode,
     /// The size in GiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_gb: Option<f64>,
@@ -107,58 +113,58 @@ pub struct Mount {
     pub inaccessible_reason: Option<String>,
 }
 
-/// Reads all about the datastore with this name, path or id.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let datastore = vsphere_ops::datastore::info(&client, "/fra1/datastore/nvme-01").await?;
-/// println!("{} is a {} on {} hosts", datastore.name, datastore.type_, datastore.host_count);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` if not exactly one matches, and server errors.
-pub async fn info(client: &Client, what: &str) -> Result<DatastoreInfo> {
-    let found = client.get::<Datastore>(what).await?;
-    let ((summary, mounts, vms), mut gaps) =
-        found.read_known((datastore::SUMMARY, datastore::HOST, datastore::VM)).await?;
-    let path = gaps.part("the inventory path", found.path().await);
-    let host_count = mounts.len();
-    let hosts = gaps.part("its hosts", hosts(client, mounts).await);
-    let named = gaps.part("the machines in it", Named::some(client, &vms).await);
-    // Of what no host reaches the server tells the last sizes, or none.
-    let known = summary.accessible;
-    let used = summary.capacity - summary.free_space;
-    let size = |bytes: i64| known.then(|| gib(bytes));
-    #[allow(clippy::cast_precision_loss, reason = "a share in per cent is shown with two digits")]
-    let share = percent(summary.free_space as f64, summary.capacity as f64);
-    Ok(DatastoreInfo {
-        name: crate::name::decode(&summary.name),
-        id: found.id().to_owned(),
-        path,
-        type_: summary.type_,
-        accessible: summary.accessible,
-        maintenance_mode: match summary.maintenance_mode.as_deref() {
-            Some("enteringMaintenance") => "entering_maintenance",
-            Some("inMaintenance") => "in_maintenance",
-            _ => "normal",
-        },
-        capacity_gb: size(summary.capacity),
-        free_gb: size(summary.free_space),
-        used_gb: size(used),
-        free_percent: share.filter(|_| known),
-        uncommitted_gb: summary.uncommitted.and_then(size),
-        provisioned_gb: summary.uncommitted.and_then(|uncommitted| size(used + uncommitted)),
-        url: summary.url,
-        host_count,
-        hosts,
-        vm_count: vms.len(),
-        vms: named,
-        gaps,
-    })
+impl Mo<Datastore> {
+    /// Reads all about the datastore.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::Datastore;
+    ///
+    /// let datastore = client.get::<Datastore>("/fra1/datastore/nvme-01").await?.info().await?;
+    /// println!("{} is a {} on {} hosts", datastore.name, datastore.type_, datastore.host_count);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Server errors, such as a datastore that is gone.
+    pub async fn info(&self) -> Result<DatastoreInfo> {
+        let client = self.client();
+        let ((summary, mounts, vms), mut gaps) =
+            self.read_known((datastore::SUMMARY, datastore::HOST, datastore::VM)).await?;
+        let path = gaps.part("the inventory path", self.path().await);
+        let host_count = mounts.len();
+        let hosts = gaps.part("its hosts", hosts(client, mounts).await);
+        let named = gaps.part("the machines in it", Named::some(client, &vms).await);
+        // Of what no host reaches the server tells the last sizes, or none.
+        let known = summary.accessible;
+        let used = summary.capacity - summary.free_space;
+        let size = |bytes: i64| known.then(|| gib(bytes));
+        #[allow(clippy::cast_precision_loss, reason = "a share in per cent is shown with two digits")]
+        let share = percent(summary.free_space as f64, summary.capacity as f64);
+        Ok(DatastoreInfo {
+            name: crate::name::decode(&summary.name),
+            id: self.id().to_owned(),
+            path,
+            type_: summary.type_,
+            accessible: summary.accessible,
+            maintenance_mode: summary.maintenance_mode.as_deref().map_or(Normal, MaintenanceMode::from),
+            capacity_gb: size(summary.capacity),
+            free_gb: size(summary.free_space),
+            used_gb: size(used),
+            free_percent: share.filter(|_| known),
+            uncommitted_gb: summary.uncommitted.and_then(size),
+            provisioned_gb: summary.uncommitted.and_then(|uncommitted| size(used + uncommitted)),
+            url: summary.url,
+            host_count,
+            hosts,
+            vm_count: vms.len(),
+            vms: named,
+            gaps,
+        })
+    }
 }
 
 async fn hosts(client: &Client, mounts: Vec<DatastoreHostMount>) -> Result<Vec<Mount>> {

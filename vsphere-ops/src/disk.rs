@@ -48,7 +48,7 @@ use crate::device::{Device, Devices, Seen, label};
 use crate::error::{Error, Result, invalid};
 use crate::mo::Mo;
 use crate::name::Glob;
-use crate::page::{Page, Window};
+use crate::page::{ListQuery, Page, Window};
 use crate::units::gib;
 
 /// The largest disk that there may be, in bytes.
@@ -129,7 +129,7 @@ pub struct DiskInfo {
     /// The VM's id.
     pub id: String,
     /// The VM's state: `powered_on`, `powered_off` or `suspended`.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
     /// What a list shows of it.
@@ -179,7 +179,7 @@ pub struct DiskChange {
     /// The VM's id.
     pub id: String,
     /// The VM's state: `powered_on`, `powered_off` or `suspended`.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
     /// Whether anything had to be changed.
@@ -216,30 +216,6 @@ impl DiskChange {
     }
 }
 
-/// Which disks of a VM to list.
-///
-/// ```
-/// use vsphere_ops::disk::DiskQuery;
-///
-/// let query = DiskQuery { filter: Some("Hard disk *".into()), ..Default::default() };
-/// assert_eq!(query.limit, 1000);
-/// ```
-#[derive(Debug, Clone)]
-pub struct DiskQuery {
-    /// A glob on the label.
-    pub filter: Option<String>,
-    /// The most to answer with.
-    pub limit: usize,
-    /// The `next_cursor` of the page before.
-    pub cursor: Option<String>,
-}
-
-impl Default for DiskQuery {
-    fn default() -> Self {
-        Self { filter: None, limit: 1000, cursor: None }
-    }
-}
-
 impl Mo<VirtualMachine> {
     /// Lists the disks of the VM in the order of their keys, which is that of their places.
     ///
@@ -259,7 +235,7 @@ impl Mo<VirtualMachine> {
     ///
     /// # Errors
     /// `permission` if the configuration can't be read, and server errors.
-    pub async fn list_disks(&self, query: &DiskQuery) -> Result<Page<Disk>> {
+    pub async fn list_disks(&self, query: &ListQuery) -> Result<Page<Disk>> {
         let devices = Devices::read(self).await?;
         let glob = query.filter.as_deref().map(Glob::new);
         let disks = devices.of().map(|(_, disk)| Disk::of(devices.list(), disk));

@@ -19,14 +19,14 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vsphere_model::managed::{ComputeResource, VirtualMachine, host_system as host};
 use vsphere_model::types::{
     HostListSummaryQuickStats, HostSystemConnectionState, ManagedObjectReference, ObjectContent,
 };
 
 use crate::client::Client;
-use crate::error::{Result, invalid};
+use crate::error::Result;
 use crate::find::{self, label};
 use crate::gaps::Gaps;
 use crate::name::Glob;
@@ -47,8 +47,8 @@ pub struct HostQuery {
     pub filter: Option<String>,
     /// Only those of this cluster: name, path or id.
     pub cluster: Option<String>,
-    /// `connected`, `disconnected`, `not_responding` or `maintenance`.
-    pub state: Option<String>,
+    /// Only those in this state.
+    pub state: Option<HostState>,
     /// Whether the VMs of each host are counted. From a [cache](Client::with_cache) that costs nothing; the server has to
     /// name them all.
     pub count_vms: bool,
@@ -56,6 +56,39 @@ pub struct HostQuery {
     pub limit: usize,
     /// The `next_cursor` of the page before.
     pub cursor: Option<String>,
+}
+
+/// A state that hosts are looked for in.
+///
+/// ```
+/// use vsphere_ops::host::{HostQuery, HostState};
+///
+/// let query = HostQuery { state: Some(HostState::Maintenance), limit: 20, ..Default::default() };
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum HostState {
+    /// vCenter reaches it.
+    Connected,
+    /// Somebody has disconnected it from vCenter.
+    Disconnected,
+    /// vCenter does not reach it.
+    NotResponding,
+    /// It is in maintenance mode, whether vCenter reaches it or not.
+    Maintenance,
+}
+
+impl HostState {
+    fn fits(self, values: &mut Values) -> bool {
+        let connection = match self {
+            Self::Connected => HostSystemConnectionState::Connected,
+            Self::Disconnected => HostSystemConnectionState::Disconnected,
+            Self::NotResponding => HostSystemConnectionState::NotResponding,
+            Self::Maintenance => return optional(values, host::IN_MAINTENANCE_MODE.path()).unwrap_or(false),
+        };
+        optional(values, host::CONNECTION_STATE.path()) == Some(connection)
+    }
 }
 
 /// A host in a list.
@@ -74,8 +107,10 @@ pub struct HostSummary {
     pub name: String,
     /// The managed object id.
     pub id: String,
-    /// `connected`, `disconnected` or `not_responding`.
-    pub connection_state: &'static str,
+    /// Whether vCenter reaches it.
+    #[serde(serialize_with = "crate::words::state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub connection_state: HostSystemConnectionState,
     /// Whether it is in maintenance mode.
     pub maintenance_mode: bool,
     /// The name of its cluster, or of itself where it is in none.
@@ -113,9 +148,9 @@ const SHOWN: [&str; 7] = [
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::host::{self, HostQuery};
+/// use vsphere_ops::host::{self, HostQuery, HostState};
 ///
-/// let query = HostQuery { state: Some("disconnected".into()), limit: 20, ..Default::default() };
+/// let query = HostQuery { state: Some(HostState::Disconnected), limit: 20, ..Default::default() };
 /// let page = host::list(&client, &query).await?;
 /// println!("{} of {} disconnected hosts", page.returned, page.total);
 /// # Ok(())
@@ -125,10 +160,8 @@ const SHOWN: [&str; 7] = [
 /// ```
 ///
 /// # Errors
-/// `not_found` or `ambiguous` if the cluster is not exactly one, `invalid_argument` for a state that does not exist,
-/// and server errors.
+/// `not_found` or `ambiguous` if the cluster is not exactly one, and server errors.
 pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary>> {
-    let wanted = query.state.as_deref().map(State::parse).transpose()?;
     let container = match &query.cluster {
         Some(cluster) => Some(client.get::<ComputeResource>(cluster).await?.reference().clone()),
         None => None,
@@ -140,7 +173,7 @@ pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary
         let key = ByName::of(&content);
         let mut values = Values::new(content.prop_set, content.missing_set);
         let fits = glob.as_ref().is_none_or(|glob| glob.fits(&key.name))
-            && wanted.as_ref().is_none_or(|wanted| wanted.fits(&mut values));
+            && query.state.is_none_or(|state| state.fits(&mut values));
         fits.then_some(key)
     });
     let window = Window::of(fitting, ByName::clone, query.limit, query.cursor.as_deref())?;
@@ -180,7 +213,7 @@ fn summary(content: ObjectContent, clusters: &HashMap<String, String>) -> HostSu
     HostSummary {
         name,
         id,
-        connection_state: state_name(&optional(&mut values, host::CONNECTION_STATE.path()).unwrap_or_default()),
+        connection_state: optional(&mut values, host::CONNECTION_STATE.path()).unwrap_or_default(),
         maintenance_mode: optional(&mut values, host::IN_MAINTENANCE_MODE.path()).unwrap_or(false),
         cluster,
         version: product.map(|product| product.full_name),
@@ -191,47 +224,5 @@ fn summary(content: ObjectContent, clusters: &HashMap<String, String>) -> HostSu
         memory_mb: hardware.as_ref().map(|hardware| hardware.memory_size / (1 << 20)),
         memory_usage_mb: stats.overall_memory_usage,
         vms: vms.map(|vms| vms.len()),
-    }
-}
-
-/// The name of a connection state in reports.
-pub(crate) fn state_name(state: &HostSystemConnectionState) -> &'static str {
-    match state {
-        HostSystemConnectionState::Connected => "connected",
-        HostSystemConnectionState::Disconnected => "disconnected",
-        HostSystemConnectionState::NotResponding => "not_responding",
-        _ => "unknown",
-    }
-}
-
-/// The state that listed hosts are in.
-enum State {
-    Connection(&'static str),
-    Maintenance,
-}
-
-impl State {
-    fn parse(text: &str) -> Result<Self> {
-        Ok(match text.to_ascii_lowercase().replace(['_', '-'], "").as_str() {
-            "connected" => Self::Connection("connected"),
-            "disconnected" => Self::Connection("disconnected"),
-            "notresponding" => Self::Connection("not_responding"),
-            "maintenance" => Self::Maintenance,
-            _ => {
-                let text = format!(
-                    "{text:?} is no state of a host: give connected, disconnected, not_responding or maintenance"
-                );
-                return Err(invalid("list hosts", text));
-            }
-        })
-    }
-
-    fn fits(&self, values: &mut Values) -> bool {
-        match self {
-            Self::Connection(wanted) => {
-                optional(values, host::CONNECTION_STATE.path()).is_some_and(|state| state_name(&state) == *wanted)
-            }
-            Self::Maintenance => optional(values, host::IN_MAINTENANCE_MODE.path()).unwrap_or(false),
-        }
     }
 }

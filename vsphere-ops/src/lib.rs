@@ -128,7 +128,7 @@ pub use gaps::{Gaps, MissingPart, Unreadable};
 pub use inventory::{Entry, Inventory, Snapshot};
 pub use mo::Mo;
 pub use named::Named;
-pub use page::{Freshness, Page};
+pub use page::{Freshness, ListQuery, Page};
 pub use read::{As, Missing, PropertyState, Record, Rows, Select, State, Values, state};
 pub use rest::{Rest, RestFault};
 pub use task::{CancelledTask, Progress, Scope, Step, Task, TaskEvent, TaskResult, wait_all};

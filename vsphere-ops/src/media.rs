@@ -51,7 +51,7 @@ pub struct DriveChange {
     /// The VM's id.
     pub id: String,
     /// The VM's state.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
     /// Whether anything had to be changed.

@@ -2,8 +2,10 @@
 //!
 //! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let network = vsphere_ops::network::info(&client, "VM Network").await?;
-//! println!("{} network on {:?}, VLAN {:?}", network.kind, network.switch, network.vlan);
+//! use vsphere_ops::managed::Network;
+//!
+//! let network = client.get::<Network>("VM Network").await?.info().await?;
+//! println!("{:?} network on {:?}, VLAN {:?}", network.kind, network.switch, network.vlan);
 //! # Ok(())
 //! # }
 //! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
@@ -26,6 +28,7 @@ use vsphere_model::types::{
 use crate::client::Client;
 use crate::error::Result;
 use crate::find::{self, label};
+use crate::mo::Mo;
 use crate::named::{NAMED, Named};
 use crate::read::Values;
 use crate::vm::optional;
@@ -48,8 +51,8 @@ pub struct NetworkInfo {
     pub id: String,
     /// The inventory path.
     pub path: String,
-    /// `standard`, `distributed` or `opaque`.
-    pub kind: &'static str,
+    /// Who provides it.
+    pub kind: NetworkKind,
     /// Whether any host offers it.
     pub accessible: bool,
     /// The VLAN. Of a standard network only where it is the same on all hosts, and of an opaque one never.
@@ -78,6 +81,25 @@ pub struct NetworkInfo {
     pub vm_count: usize,
     /// These VMs and templates, at most 50.
     pub vms: Vec<Named>,
+}
+
+/// Who provides a network.
+///
+/// ```
+/// use vsphere_ops::network::NetworkKind;
+///
+/// assert_eq!(serde_json::to_string(&NetworkKind::Distributed).unwrap(), r#""distributed""#);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkKind {
+    /// The standard switches of hosts.
+    Standard,
+    /// A distributed switch: it is one of its port groups.
+    Distributed,
+    /// Another product, such as NSX.
+    Opaque,
 }
 
 /// What a network tags frames with.
@@ -162,63 +184,67 @@ pub struct HostPort {
     pub switch: Option<String>,
 }
 
-/// Reads all about the network with this name, path or id: a standard one, a distributed port group, or an opaque one.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let network = vsphere_ops::network::info(&client, "dvportgroup-54").await?;
-/// println!("{} machines on {} hosts", network.vm_count, network.host_count);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` if not exactly one matches, and server errors.
-pub async fn info(client: &Client, what: &str) -> Result<NetworkInfo> {
-    let found = client.get::<Network>(what).await?;
-    let distributed = found.reference().type_ == "DistributedVirtualPortgroup";
-    let paths: &[&'static str] =
-        if distributed { &["summary", "host", "vm", "config"] } else { &["summary", "host", "vm"] };
-    let mut values = find::detail(client, found.reference(), paths).await?;
-    let summary: Option<Poly<NetworkSummary>> = optional(&mut values, "summary");
-    let hosts: Vec<ManagedObjectReference> = optional(&mut values, "host").unwrap_or_default();
-    let vms: Vec<ManagedObjectReference> = optional(&mut values, "vm").unwrap_or_default();
-    let opaque = summary.as_ref().and_then(|summary| summary.downcast_ref::<OpaqueNetworkSummary>());
-    let mut info = NetworkInfo {
-        name: found.label().to_owned(),
-        id: found.id().to_owned(),
-        path: found.path().await?,
-        kind: match (distributed, opaque) {
-            (true, _) => "distributed",
-            (false, Some(_)) => "opaque",
-            (false, None) => "standard",
-        },
-        accessible: summary.as_ref().is_some_and(|summary| summary.accessible),
-        vlan: None,
-        switch: None,
-        switch_id: None,
-        uplink: None,
-        opaque_id: opaque.map(|opaque| opaque.opaque_network_id.clone()),
-        opaque_type: opaque.map(|opaque| opaque.opaque_network_type.clone()),
-        host_count: hosts.len(),
-        hosts: Vec::new(),
-        vm_count: vms.len(),
-        vms: Named::some(client, &vms).await?,
-    };
-    match info.kind {
-        "standard" => info.add_port_groups(client, hosts).await?,
-        _ => {
-            let port = |Named { name, id }| HostPort { name, id, vlan: None, switch: None };
-            info.hosts = Named::some(client, &hosts).await?.into_iter().map(port).collect();
+impl Mo<Network> {
+    /// Reads all about the network: a standard one, a distributed port group, or an opaque one.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::Network;
+    ///
+    /// let network = client.get::<Network>("dvportgroup-54").await?.info().await?;
+    /// println!("{} machines on {} hosts", network.vm_count, network.host_count);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Server errors, such as a network that is gone.
+    pub async fn info(&self) -> Result<NetworkInfo> {
+        let client = self.client();
+        let distributed = self.reference().type_ == "DistributedVirtualPortgroup";
+        let paths: &[&'static str] =
+            if distributed { &["summary", "host", "vm", "config"] } else { &["summary", "host", "vm"] };
+        let mut values = find::detail(client, self.reference(), paths).await?;
+        let summary: Option<Poly<NetworkSummary>> = optional(&mut values, "summary");
+        let hosts: Vec<ManagedObjectReference> = optional(&mut values, "host").unwrap_or_default();
+        let vms: Vec<ManagedObjectReference> = optional(&mut values, "vm").unwrap_or_default();
+        let opaque = summary.as_ref().and_then(|summary| summary.downcast_ref::<OpaqueNetworkSummary>());
+        let mut info = NetworkInfo {
+            name: self.label().to_owned(),
+            id: self.id().to_owned(),
+            path: self.path().await?,
+            kind: match (distributed, opaque) {
+                (true, _) => NetworkKind::Distributed,
+                (false, Some(_)) => NetworkKind::Opaque,
+                (false, None) => NetworkKind::Standard,
+            },
+            accessible: summary.as_ref().is_some_and(|summary| summary.accessible),
+            vlan: None,
+            switch: None,
+            switch_id: None,
+            uplink: None,
+            opaque_id: opaque.map(|opaque| opaque.opaque_network_id.clone()),
+            opaque_type: opaque.map(|opaque| opaque.opaque_network_type.clone()),
+            host_count: hosts.len(),
+            hosts: Vec::new(),
+            vm_count: vms.len(),
+            vms: Named::some(client, &vms).await?,
+        };
+        match info.kind {
+            NetworkKind::Standard => info.add_port_groups(client, hosts).await?,
+            _ => {
+                let port = |Named { name, id }| HostPort { name, id, vlan: None, switch: None };
+                info.hosts = Named::some(client, &hosts).await?.into_iter().map(port).collect();
+            }
         }
+        let config: Option<DVPortgroupConfigInfo> = if distributed { optional(&mut values, "config") } else { None };
+        if let Some(config) = config {
+            info.add_config(client, config).await?;
+        }
+        Ok(info)
     }
-    let config: Option<DVPortgroupConfigInfo> = if distributed { optional(&mut values, "config") } else { None };
-    if let Some(config) = config {
-        info.add_config(client, config).await?;
-    }
-    Ok(info)
 }
 
 impl NetworkInfo {

@@ -42,7 +42,7 @@ use crate::device::{self, Device, Devices, Seen, label};
 use crate::error::{Circumstance, Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::name::Glob;
-use crate::page::{Page, Window};
+use crate::page::{ListQuery, Page, Window};
 use crate::untrusted;
 use network::{Known, Outlet};
 
@@ -109,7 +109,7 @@ pub struct NicInfo {
     /// Its managed object id.
     pub id: String,
     /// Its power state.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
     /// The adapter.
@@ -243,30 +243,6 @@ impl NewNic {
     }
 }
 
-/// Which network adapters of a VM to list.
-///
-/// ```
-/// use vsphere_ops::nic::NicQuery;
-///
-/// let query = NicQuery { filter: Some("*adapter 1*".into()), ..Default::default() };
-/// # assert_eq!(query.limit, 50);
-/// ```
-#[derive(Debug, Clone)]
-pub struct NicQuery {
-    /// A glob on the label.
-    pub filter: Option<String>,
-    /// The most to answer with; a VM can't have more than ten.
-    pub limit: usize,
-    /// The `next_cursor` of the page before.
-    pub cursor: Option<String>,
-}
-
-impl Default for NicQuery {
-    fn default() -> Self {
-        Self { filter: None, limit: 50, cursor: None }
-    }
-}
-
 impl Mo<VirtualMachine> {
     /// Lists the network adapters of the VM.
     ///
@@ -286,7 +262,7 @@ impl Mo<VirtualMachine> {
     ///
     /// # Errors
     /// `permission` if the configuration can't be read, and server errors.
-    pub async fn list_nics(&self, query: &NicQuery) -> Result<Page<Nic>> {
+    pub async fn list_nics(&self, query: &ListQuery) -> Result<Page<Nic>> {
         let named = |error: Error| error.in_operation("list the network adapters of").on(self.label());
         let devices = Devices::read(self).await.map_err(named)?;
         let look = Look::at(self).await.map_err(named)?;

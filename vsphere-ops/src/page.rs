@@ -11,6 +11,30 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::error::{Result, invalid};
 use crate::gaps::Gaps;
 
+/// Which part of a list to read.
+///
+/// ```
+/// use vsphere_ops::ListQuery;
+///
+/// let query = ListQuery { filter: Some("prod-*".into()), ..Default::default() };
+/// assert_eq!(query.limit, 100);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListQuery {
+    /// A glob on the name, or on the label of a device.
+    pub filter: Option<String>,
+    /// The most to answer with.
+    pub limit: usize,
+    /// The `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+impl Default for ListQuery {
+    fn default() -> Self {
+        Self { filter: None, limit: 100, cursor: None }
+    }
+}
+
 /// A page of a list, and how to get the next.
 ///
 /// ```

@@ -2,7 +2,9 @@
 //!
 //! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let pool = vsphere_ops::pool::info(&client, Some("/fra1/host/prod-cluster/Resources")).await?;
+//! use vsphere_ops::managed::ResourcePool;
+//!
+//! let pool = client.get::<ResourcePool>("/fra1/host/prod-cluster/Resources").await?.info().await?;
 //! println!("{} MHz of {:?} in use", pool.cpu.usage_mhz, pool.cpu.limit_mhz);
 //! # Ok(())
 //! # }
@@ -193,68 +195,77 @@ impl Shares {
     }
 }
 
-/// Reads all about the resource pool with this name, path or id; without one, about the only root pool.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let all = vsphere_ops::pool::info(&client, Some("/fra1/host/lab-cluster/Resources")).await?;
-/// println!("{:?} has {} pools", all.cluster, all.pools.len());
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` if not exactly one matches, and server errors.
-pub async fn info(client: &Client, what: Option<&str>) -> Result<PoolInfo> {
-    let found = match what {
-        Some(what) => client.get::<ResourcePool>(what).await?,
-        None => only_root(client).await?,
-    };
-    let (config, runtime, summary, owner, parent, pools, vms) = found
-        .read((pool::CONFIG, pool::RUNTIME, pool::SUMMARY, pool::OWNER, pool::PARENT, pool::RESOURCE_POOL, pool::VM))
-        .await?;
-    let quick = summary.quick_stats.clone().map(|quick| *quick).unwrap_or_default();
-    let of_cpu = Parts::of(&config.cpu_allocation, &runtime.cpu);
-    let of_memory = Parts::of(&config.memory_allocation, &runtime.memory);
-    // Memory is given in MiB, but its use told in bytes.
-    let mib = |bytes: i64| bytes >> 20;
-    let mut names = find::names(client, [owner.clone()]).await?;
-    Ok(PoolInfo {
-        name: found.label().to_owned(),
-        id: found.id().to_owned(),
-        path: found.path().await?,
-        cluster: names.remove(&owner.value),
-        root: parent.as_ref() == Some(&owner),
-        status: runtime.overall_status.as_str().to_owned(),
-        cpu: PoolCpu {
-            reservation_mhz: of_cpu.reservation,
-            expandable: of_cpu.expandable,
-            limit_mhz: of_cpu.limit,
-            shares: of_cpu.shares,
-            usage_mhz: of_cpu.usage.overall_usage,
-            max_usage_mhz: of_cpu.usage.max_usage,
-            reserved_mhz: of_cpu.usage.reservation_used,
-            unreserved_mhz: of_cpu.usage.unreserved_for_vm,
-        },
-        memory: PoolMemory {
-            reservation_mb: of_memory.reservation,
-            expandable: of_memory.expandable,
-            limit_mb: of_memory.limit,
-            shares: of_memory.shares,
-            usage_mb: mib(of_memory.usage.overall_usage),
-            max_usage_mb: mib(of_memory.usage.max_usage),
-            reserved_mb: mib(of_memory.usage.reservation_used),
-            unreserved_mb: mib(of_memory.usage.unreserved_for_vm),
-            active_mb: quick.guest_memory_usage,
-            ballooned_mb: quick.ballooned_memory,
-            swapped_mb: quick.swapped_memory,
-        },
-        pools: Named::some(client, &pools).await?,
-        vm_count: vms.len(),
-        vms: Named::some(client, &vms).await?,
-    })
+impl Mo<ResourcePool> {
+    /// Reads all about the resource pool.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::ResourcePool;
+    ///
+    /// let all = client.get::<ResourcePool>("/fra1/host/lab-cluster/Resources").await?.info().await?;
+    /// println!("{:?} has {} pools", all.cluster, all.pools.len());
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Server errors, such as a pool that is gone.
+    pub async fn info(&self) -> Result<PoolInfo> {
+        let client = self.client();
+        let (config, runtime, summary, owner, parent, pools, vms) = self
+            .read((
+                pool::CONFIG,
+                pool::RUNTIME,
+                pool::SUMMARY,
+                pool::OWNER,
+                pool::PARENT,
+                pool::RESOURCE_POOL,
+                pool::VM,
+            ))
+            .await?;
+        let quick = summary.quick_stats.clone().map(|quick| *quick).unwrap_or_default();
+        let of_cpu = Parts::of(&config.cpu_allocation, &runtime.cpu);
+        let of_memory = Parts::of(&config.memory_allocation, &runtime.memory);
+        // Memory is given in MiB, but its use told in bytes.
+        let mib = |bytes: i64| bytes >> 20;
+        let mut names = find::names(client, [owner.clone()]).await?;
+        Ok(PoolInfo {
+            name: self.label().to_owned(),
+            id: self.id().to_owned(),
+            path: self.path().await?,
+            cluster: names.remove(&owner.value),
+            root: parent.as_ref() == Some(&owner),
+            status: runtime.overall_status.as_str().to_owned(),
+            cpu: PoolCpu {
+                reservation_mhz: of_cpu.reservation,
+                expandable: of_cpu.expandable,
+                limit_mhz: of_cpu.limit,
+                shares: of_cpu.shares,
+                usage_mhz: of_cpu.usage.overall_usage,
+                max_usage_mhz: of_cpu.usage.max_usage,
+                reserved_mhz: of_cpu.usage.reservation_used,
+                unreserved_mhz: of_cpu.usage.unreserved_for_vm,
+            },
+            memory: PoolMemory {
+                reservation_mb: of_memory.reservation,
+                expandable: of_memory.expandable,
+                limit_mb: of_memory.limit,
+                shares: of_memory.shares,
+                usage_mb: mib(of_memory.usage.overall_usage),
+                max_usage_mb: mib(of_memory.usage.max_usage),
+                reserved_mb: mib(of_memory.usage.reservation_used),
+                unreserved_mb: mib(of_memory.usage.unreserved_for_vm),
+                active_mb: quick.guest_memory_usage,
+                ballooned_mb: quick.ballooned_memory,
+                swapped_mb: quick.swapped_memory,
+            },
+            pools: Named::some(client, &pools).await?,
+            vm_count: vms.len(),
+            vms: Named::some(client, &vms).await?,
+        })
+    }
 }
 
 /// What is the same for CPUs and memory.
@@ -278,25 +289,41 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The root pool, where there is one cluster or host.
-async fn only_root(client: &Client) -> Result<Mo<ResourcePool>> {
-    const OPERATION: &str = "find root resource pool";
-    let all = client.all::<ResourcePool>().select((pool::NAME, pool::PARENT)).await?;
-    let is_root = |(found, (_, parent)): (Mo<ResourcePool>, (String, Option<_>))| {
-        let parent: vsphere_model::types::ManagedObjectReference = parent?;
-        (parent.type_ != "ResourcePool" && parent.type_ != "VirtualApp").then_some(found)
-    };
-    let mut roots: Vec<Mo<ResourcePool>> = all.into_iter().filter_map(is_root).collect();
-    match (roots.pop(), roots.as_slice()) {
-        (Some(only), []) => Ok(only),
-        (Some(last), _) => {
-            roots.push(last);
-            let references: Vec<_> = roots.iter().map(|root| root.reference().clone()).collect();
-            Err(find::ambiguous(client, &references).await?.in_operation(OPERATION))
-        }
-        (None, _) => {
-            let text = "there is no cluster and no host, or none that this user may see";
-            Err(Error::new(OPERATION, ErrorKind::NotFound(text.to_owned())))
+impl Client {
+    /// The root pool, where there is one cluster or host.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # let err = client.root_pool().await.unwrap_err(); assert_eq!(err.code(), "ambiguous"); return Ok(());
+    /// let root = client.root_pool().await?;
+    /// println!("{} MHz are reserved", root.info().await?.cpu.reserved_mhz);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `ambiguous` where there are several, `not_found` where there is none, and those of the server.
+    pub async fn root_pool(&self) -> Result<Mo<ResourcePool>> {
+        const OPERATION: &str = "find root resource pool";
+        let all = self.all::<ResourcePool>().select((pool::NAME, pool::PARENT)).await?;
+        let is_root = |(found, (_, parent)): (Mo<ResourcePool>, (String, Option<_>))| {
+            let parent: vsphere_model::types::ManagedObjectReference = parent?;
+            (parent.type_ != "ResourcePool" && parent.type_ != "VirtualApp").then_some(found)
+        };
+        let mut roots: Vec<Mo<ResourcePool>> = all.into_iter().filter_map(is_root).collect();
+        match (roots.pop(), roots.as_slice()) {
+            (Some(only), []) => Ok(only),
+            (Some(last), _) => {
+                roots.push(last);
+                let references: Vec<_> = roots.iter().map(|root| root.reference().clone()).collect();
+                Err(find::ambiguous(self, &references).await?.in_operation(OPERATION))
+            }
+            (None, _) => {
+                let text = "there is no cluster and no host, or none that this user may see";
+                Err(Error::new(OPERATION, ErrorKind::NotFound(text.to_owned())))
+            }
         }
     }
 }

@@ -118,7 +118,7 @@ impl Mo<VirtualMachine> {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PowerChange {
     /// The state after the operation.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
     /// Whether the operation changed something; it did not where the VM was in that state already.

@@ -110,7 +110,7 @@ pub struct SerialPorts {
     /// Its managed object id.
     pub id: String,
     /// Its power state: only while it runs is there somebody at the other end.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
     /// The name of its host.
@@ -140,7 +140,7 @@ pub struct SerialReport {
     /// Its managed object id.
     pub id: String,
     /// Its power state.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
     /// Whether anything was changed; not where it was so already.

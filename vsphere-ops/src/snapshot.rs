@@ -3,11 +3,12 @@
 //!
 //! ```
 //! use vsphere_ops::managed::VirtualMachine;
-//! use vsphere_ops::snapshot::{Doomed, NewSnapshot, SnapshotQuery};
+//! use vsphere_ops::ListQuery;
+//! use vsphere_ops::snapshot::{Doomed, NewSnapshot};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 //! let erp = client.get::<VirtualMachine>("erp-app-01").await?;
-//! for snapshot in erp.list_snapshots(&SnapshotQuery { limit: 50, ..Default::default() }).await?.items {
+//! for snapshot in erp.list_snapshots(&ListQuery::default()).await?.items {
 //!     println!("{} of {}: {:?} bytes", snapshot.path, snapshot.created, snapshot.size_bytes);
 //! }
 //! let reversion = erp.reversion(Some("/before 2026.2 upgrade/before hotfix 3")).await?; // by path; or a name, or an id
@@ -53,7 +54,7 @@ use crate::find::no_longer;
 use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::name::{self, Glob};
-use crate::page::{Page, Window};
+use crate::page::{ListQuery, Page, Window};
 use crate::untrusted::Untrusted;
 
 /// A snapshot of a VM.
@@ -80,7 +81,7 @@ pub struct SnapshotInfo {
     /// When it was taken, RFC 3339.
     pub created: String,
     /// The VM's state in it: on where it holds memory, suspended, or off.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub state: VirtualMachinePowerState,
     /// Whether VMware Tools had brought the file systems to rest.
@@ -98,33 +99,16 @@ pub struct SnapshotInfo {
     depth: usize,
 }
 
-/// Which snapshots of a VM to list.
-///
-/// ```
-/// use vsphere_ops::snapshot::SnapshotQuery;
-///
-/// let query = SnapshotQuery { filter: Some("before-*".into()), limit: 20, ..Default::default() };
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct SnapshotQuery {
-    /// A glob on the name.
-    pub filter: Option<String>,
-    /// The most to answer with.
-    pub limit: usize,
-    /// The `next_cursor` of the page before.
-    pub cursor: Option<String>,
-}
-
 impl Mo<VirtualMachine> {
     /// Lists the snapshots of the VM, the oldest first, so that each comes after its ancestors.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// use vsphere_ops::managed::VirtualMachine;
-    /// use vsphere_ops::snapshot::SnapshotQuery;
+    /// use vsphere_ops::ListQuery;
     ///
     /// let web = client.get::<VirtualMachine>("web-01").await?;
-    /// let page = web.list_snapshots(&SnapshotQuery { limit: 50, ..Default::default() }).await?;
+    /// let page = web.list_snapshots(&ListQuery::default()).await?;
     /// let current = page.items.iter().find(|snapshot| snapshot.is_current);
     /// println!("{} snapshots; the present state comes from {:?}", page.total, current.map(|snapshot| &snapshot.path));
     /// # Ok(())
@@ -135,7 +119,7 @@ impl Mo<VirtualMachine> {
     ///
     /// # Errors
     /// `not_found` if the VM no longer exists, and server errors.
-    pub async fn list_snapshots(&self, query: &SnapshotQuery) -> Result<Page<SnapshotInfo>> {
+    pub async fn list_snapshots(&self, query: &ListQuery) -> Result<Page<SnapshotInfo>> {
         let (tree, gaps) = Tree::measured_with_gaps(self).await?;
         let glob = query.filter.as_deref().map(Glob::new);
         let fitting = tree.nodes.into_iter().filter(|node| glob.as_ref().is_none_or(|glob| glob.fits(&node.name)));

@@ -2,7 +2,9 @@
 //!
 //! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let web = vsphere_ops::stats::of_vm(&client, "web-01").await?;
+//! use vsphere_ops::managed::VirtualMachine;
+//!
+//! let web = client.get::<VirtualMachine>("web-01").await?.stats().await?;
 //! println!("{:?} MHz", web.cpu_usage_mhz);
 //! for measured in web.realtime.iter().flat_map(|realtime| &realtime.counters) {
 //!     println!("{} {} (at most {})", measured.name, measured.latest, measured.peak);
@@ -25,13 +27,12 @@ use vsphere_model::types::{HostSystemConnectionState, VirtualMachinePowerState};
 
 pub use measures::{Measured, Realtime};
 
-use crate::client::Client;
 use crate::error::Result;
 use crate::find;
 use crate::gaps::Gaps;
-use crate::host::state_name;
+use crate::mo::Mo;
 use crate::units::percent;
-use crate::vm::power_state_name;
+use crate::words::word;
 use measures::Basis;
 
 /// What a VM uses.
@@ -50,8 +51,10 @@ pub struct VmStats {
     pub name: String,
     /// The managed object id.
     pub id: String,
-    /// `powered_on`, `powered_off` or `suspended`.
-    pub power_state: &'static str,
+    /// The state.
+    #[serde(serialize_with = "crate::words::state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub power_state: VirtualMachinePowerState,
     /// The name of its host.
     pub host: Option<String>,
     /// Virtual CPUs.
@@ -109,8 +112,10 @@ pub struct HostStats {
     pub name: String,
     /// The managed object id.
     pub id: String,
-    /// `connected`, `disconnected` or `not_responding`.
-    pub connection_state: &'static str,
+    /// Whether vCenter reaches it.
+    #[serde(serialize_with = "crate::words::state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub connection_state: HostSystemConnectionState,
     /// Whether it is in maintenance mode.
     pub maintenance_mode: bool,
     /// CPU cores.
@@ -147,116 +152,122 @@ pub struct HostStats {
     pub gaps: Gaps,
 }
 
-/// Reads what the VM with this name, path or id uses. Of one that does not run there is little to say, and
-/// a note says so.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let web = vsphere_ops::stats::of_vm(&client, "web-01").await?;
-/// println!("up for {:?} s on {:?}; {}", web.uptime_seconds, web.host, web.note.unwrap_or_default());
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` if not exactly one matches, and server errors.
-pub async fn of_vm(client: &Client, what: &str) -> Result<VmStats> {
-    let machine = client.get::<VirtualMachine>(what).await?;
-    let ((state, on_host, cpu, memory_mb, quick), mut gaps) =
-        machine.read_known((vm::POWER_STATE, vm::HOST, vm::NUM_CPU, vm::MEMORY_SIZE_MB, vm::QUICK_STATS)).await?;
-    let runs = state == VirtualMachinePowerState::PoweredOn;
-    let power_state = power_state_name(&state);
-    let (realtime, note) = if runs {
-        let basis = Basis::Vm { cpus: cpu.unwrap_or(1) };
-        gaps.part(measures::COUNTERS, measures::of(client, machine.reference(), &basis).await)
-    } else {
-        (None, Some(format!("it is {power_state}: nothing is measured of a machine that does not run")))
-    };
-    let host = match &on_host {
-        Some(host) => {
-            let mut names = gaps.part("the name of its host", find::names(client, [host.clone()]).await);
-            Some(names.remove(&host.value).unwrap_or_else(|| host.value.clone()))
-        }
-        None => None,
-    };
-    // A VM that is off has zeros, which are no measurements.
-    let quick = Some(quick).filter(|_| runs).unwrap_or_default();
-    Ok(VmStats {
-        name: machine.label().to_owned(),
-        id: machine.id().to_owned(),
-        power_state,
-        host,
-        cpu,
-        memory_mb,
-        uptime_seconds: quick.uptime_seconds,
-        cpu_usage_mhz: quick.overall_cpu_usage,
-        cpu_demand_mhz: quick.overall_cpu_demand,
-        memory_active_mb: quick.guest_memory_usage,
-        memory_consumed_mb: quick.host_memory_usage,
-        memory_ballooned_mb: quick.ballooned_memory,
-        memory_swapped_mb: quick.swapped_memory,
-        guest_heartbeat: runs.then(|| quick.guest_heartbeat_status.as_str().to_owned()),
-        realtime,
-        note,
-        gaps,
-    })
+impl Mo<VirtualMachine> {
+    /// Reads what the VM uses. Of one that does not run there is little to say, and a note says so.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let web = client.get::<VirtualMachine>("web-01").await?.stats().await?;
+    /// println!("up for {:?} s on {:?}; {}", web.uptime_seconds, web.host, web.note.unwrap_or_default());
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Server errors, such as a VM that is gone.
+    pub async fn stats(&self) -> Result<VmStats> {
+        let client = self.client();
+        let ((power_state, on_host, cpu, memory_mb, quick), mut gaps) =
+            self.read_known((vm::POWER_STATE, vm::HOST, vm::NUM_CPU, vm::MEMORY_SIZE_MB, vm::QUICK_STATS)).await?;
+        let runs = power_state == VirtualMachinePowerState::PoweredOn;
+        let (realtime, note) = if runs {
+            let basis = Basis::Vm { cpus: cpu.unwrap_or(1) };
+            gaps.part(measures::COUNTERS, measures::of(client, self.reference(), &basis).await)
+        } else {
+            let state = word(&power_state);
+            (None, Some(format!("it is {state}: nothing is measured of a VM that does not run")))
+        };
+        let host = match &on_host {
+            Some(host) => {
+                let mut names = gaps.part("the name of its host", find::names(client, [host.clone()]).await);
+                Some(names.remove(&host.value).unwrap_or_else(|| host.value.clone()))
+            }
+            None => None,
+        };
+        // A VM that is off has zeros, which are no measurements.
+        let quick = Some(quick).filter(|_| runs).unwrap_or_default();
+        Ok(VmStats {
+            name: self.label().to_owned(),
+            id: self.id().to_owned(),
+            power_state,
+            host,
+            cpu,
+            memory_mb,
+            uptime_seconds: quick.uptime_seconds,
+            cpu_usage_mhz: quick.overall_cpu_usage,
+            cpu_demand_mhz: quick.overall_cpu_demand,
+            memory_active_mb: quick.guest_memory_usage,
+            memory_consumed_mb: quick.host_memory_usage,
+            memory_ballooned_mb: quick.ballooned_memory,
+            memory_swapped_mb: quick.swapped_memory,
+            guest_heartbeat: runs.then(|| quick.guest_heartbeat_status.as_str().to_owned()),
+            realtime,
+            note,
+            gaps,
+        })
+    }
 }
 
-/// Reads what the host with this name, path or id uses; without one, what the only host uses.
-///
-/// ```
-/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// let host = vsphere_ops::stats::of_host(&client, Some("esx-01.corp.example")).await?;
-/// println!("{:?} % of its CPUs, {:?} % of its memory", host.cpu_usage_percent, host.memory_usage_percent);
-/// # Ok(())
-/// # }
-/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
-/// # sim::documented(run);
-/// ```
-///
-/// # Errors
-/// `not_found` or `ambiguous` if not exactly one matches, and server errors.
-pub async fn of_host(client: &Client, what: Option<&str>) -> Result<HostStats> {
-    let found = client.get_or_only::<HostSystem>(what).await?;
-    let ((state, maintenance_mode, hardware, quick, vms), mut gaps) = found
-        .read_known((
-            host::CONNECTION_STATE,
-            host::IN_MAINTENANCE_MODE,
-            host::SUMMARY_HARDWARE,
-            host::QUICK_STATS,
-            host::VM,
-        ))
-        .await?;
-    let connected = state == HostSystemConnectionState::Connected;
-    let connection_state = state_name(&state);
-    let (realtime, note) = if connected {
-        gaps.part(measures::COUNTERS, measures::of(client, found.reference(), &Basis::Host).await)
-    } else {
-        (None, Some(format!("it is {connection_state}: what it uses is not known")))
-    };
-    let quick = Some(quick).filter(|_| connected).unwrap_or_default();
-    let cpu_total_mhz = hardware.as_ref().map(|hardware| i32::from(hardware.num_cpu_cores) * hardware.cpu_mhz);
-    let memory_mb = hardware.as_ref().map(|hardware| hardware.memory_size >> 20);
-    #[allow(clippy::cast_precision_loss, reason = "a share in per cent is shown with two digits")]
-    let memory_usage_percent = |used: i32| percent(f64::from(used), memory_mb? as f64);
-    Ok(HostStats {
-        name: found.label().to_owned(),
-        id: found.id().to_owned(),
-        connection_state,
-        maintenance_mode,
-        cpu_cores: hardware.as_ref().map(|hardware| hardware.num_cpu_cores),
-        cpu_total_mhz,
-        memory_mb,
-        vms: vms.len(),
-        uptime_seconds: quick.uptime,
-        cpu_usage_mhz: quick.overall_cpu_usage,
-        cpu_usage_percent: quick.overall_cpu_usage.and_then(|used| percent(f64::from(used), f64::from(cpu_total_mhz?))),
-        memory_usage_mb: quick.overall_memory_usage,
-        memory_usage_percent: quick.overall_memory_usage.and_then(memory_usage_percent),
-        realtime,
-        note,
-        gaps,
-    })
+impl Mo<HostSystem> {
+    /// Reads what the host uses.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::HostSystem;
+    ///
+    /// let host = client.get::<HostSystem>("esx-01.corp.example").await?.stats().await?;
+    /// println!("{:?} % of its CPUs, {:?} % of its memory", host.cpu_usage_percent, host.memory_usage_percent);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Server errors, such as a host that is gone.
+    pub async fn stats(&self) -> Result<HostStats> {
+        let ((connection_state, maintenance_mode, hardware, quick, vms), mut gaps) = self
+            .read_known((
+                host::CONNECTION_STATE,
+                host::IN_MAINTENANCE_MODE,
+                host::SUMMARY_HARDWARE,
+                host::QUICK_STATS,
+                host::VM,
+            ))
+            .await?;
+        let connected = connection_state == HostSystemConnectionState::Connected;
+        let (realtime, note) = if connected {
+            gaps.part(measures::COUNTERS, measures::of(self.client(), self.reference(), &Basis::Host).await)
+        } else {
+            (None, Some(format!("it is {}: what it uses is not known", word(&connection_state))))
+        };
+        let quick = Some(quick).filter(|_| connected).unwrap_or_default();
+        let cpu_total_mhz = hardware.as_ref().map(|hardware| i32::from(hardware.num_cpu_cores) * hardware.cpu_mhz);
+        let memory_mb = hardware.as_ref().map(|hardware| hardware.memory_size >> 20);
+        let cpu_usage_percent = |used: i32| percent(f64::from(used), f64::from(cpu_total_mhz?));
+        #[allow(clippy::cast_precision_loss, reason = "a share in per cent is shown with two digits")]
+        let memory_usage_percent = |used: i32| percent(f64::from(used), memory_mb? as f64);
+        Ok(HostStats {
+            name: self.label().to_owned(),
+            id: self.id().to_owned(),
+            connection_state,
+            maintenance_mode,
+            cpu_cores: hardware.as_ref().map(|hardware| hardware.num_cpu_cores),
+            cpu_total_mhz,
+            memory_mb,
+            vms: vms.len(),
+            uptime_seconds: quick.uptime,
+            cpu_usage_mhz: quick.overall_cpu_usage,
+            cpu_usage_percent: quick.overall_cpu_usage.and_then(cpu_usage_percent),
+            memory_usage_mb: quick.overall_memory_usage,
+            memory_usage_percent: quick.overall_memory_usage.and_then(memory_usage_percent),
+            realtime,
+            note,
+            gaps,
+        })
+    }
 }

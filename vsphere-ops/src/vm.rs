@@ -46,7 +46,7 @@ pub use mirror::{MirroredVm, VmCache, VmMirror};
 pub use reconfigure::{Changes, Reconfiguration, Reconfigured, SettingChange};
 pub use rename::Renamed;
 pub use report::VmReport;
-pub use template::{TemplateQuery, TemplateSummary, templates};
+pub use template::{TemplateSummary, templates};
 pub use tools::{ToolsReady, ToolsStatus};
 
 use crate::client::Client;
@@ -69,8 +69,8 @@ use crate::untrusted::{self, Untrusted};
 pub struct VmQuery {
     /// A glob on the name.
     pub filter: Option<String>,
-    /// `powered_on`, `powered_off` or `suspended`.
-    pub power_state: Option<String>,
+    /// Only those in this state.
+    pub power_state: Option<VirtualMachinePowerState>,
     /// Only those in this folder and below: name, path or id.
     pub folder: Option<String>,
     /// Only those on this host: name, path or id.
@@ -99,8 +99,10 @@ pub struct VmSummary {
     pub name: String,
     /// The managed object id.
     pub id: String,
-    /// `powered_on`, `powered_off` or `suspended`.
-    pub power_state: &'static str,
+    /// The state.
+    #[serde(serialize_with = "crate::words::state")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub power_state: VirtualMachinePowerState,
     /// Virtual CPUs.
     pub cpu: Option<i32>,
     /// Memory in MiB.
@@ -143,10 +145,10 @@ const SHOWN: [&str; 7] = [
 /// ```
 ///
 /// # Errors
-/// `not_found` or `ambiguous` where a folder, host or cluster is not exactly one, `invalid_argument` for a power state
-/// that does not exist, and those of the server.
+/// `not_found` or `ambiguous` where a folder, host or cluster is not exactly one, `invalid_argument` where several of them
+/// are given, and those of the server.
 pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
-    let power_state = query.power_state.as_deref().map(parse_power_state).transpose()?;
+    let power_state = &query.power_state;
     let container = container(client, query).await?;
     let glob = query.filter.as_deref().map(Glob::new);
     // Of all machines only what tells whether and where they stand in the list.
@@ -208,7 +210,7 @@ fn summary(content: ObjectContent, hosts: &HashMap<String, String>) -> VmSummary
     VmSummary {
         name,
         id,
-        power_state: power_state_name(&optional(&mut values, vm::POWER_STATE.path()).unwrap_or_default()),
+        power_state: optional(&mut values, vm::POWER_STATE.path()).unwrap_or_default(),
         cpu: optional(&mut values, vm::NUM_CPU.path()),
         memory_mb: optional(&mut values, vm::MEMORY_SIZE_MB.path()),
         guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()).map(String::into),
@@ -220,26 +222,4 @@ fn summary(content: ObjectContent, hosts: &HashMap<String, String>) -> VmSummary
 /// The value of a property, where it has one that the user may read.
 pub(crate) fn optional<T: vsphere_soap::object::FromAny>(values: &mut Values, path: &'static str) -> Option<T> {
     values.take::<Option<T>>(path).ok().flatten()
-}
-
-/// The name of a power state in reports.
-pub(crate) fn power_state_name(state: &VirtualMachinePowerState) -> &'static str {
-    match state {
-        VirtualMachinePowerState::PoweredOn => "powered_on",
-        VirtualMachinePowerState::PoweredOff => "powered_off",
-        VirtualMachinePowerState::Suspended => "suspended",
-        _ => "unknown",
-    }
-}
-
-fn parse_power_state(text: &str) -> Result<VirtualMachinePowerState> {
-    Ok(match text.to_ascii_lowercase().replace('_', "").as_str() {
-        "poweredon" | "on" => VirtualMachinePowerState::PoweredOn,
-        "poweredoff" | "off" => VirtualMachinePowerState::PoweredOff,
-        "suspended" => VirtualMachinePowerState::Suspended,
-        _ => {
-            let text = format!("{text:?} is no power state: give powered_on, powered_off or suspended");
-            return Err(invalid("list virtual machines", text));
-        }
-    })
 }

@@ -1,9 +1,23 @@
 //! States of the API as the words that reports have for them.
 
-use serde::Serializer;
-use vsphere_model::types::VirtualMachinePowerState;
+use std::fmt::Display;
 
-/// Writes `powered_on`, `powered_off` or `suspended`.
-pub(crate) fn power_state<S: Serializer>(state: &VirtualMachinePowerState, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(crate::vm::power_state_name(state))
+use serde::Serializer;
+
+/// Writes a state as [`word`] has it.
+pub(crate) fn state<S: Serializer>(state: &impl Display, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&word(state))
+}
+
+/// `powered_on` for `poweredOn`; `unknown` for a state that the server does not tell.
+pub(crate) fn word(state: &impl Display) -> String {
+    let state = state.to_string();
+    let mut word = String::with_capacity(state.len() + 2);
+    for c in state.chars() {
+        if c.is_ascii_uppercase() {
+            word.push('_');
+        }
+        word.push(c.to_ascii_lowercase());
+    }
+    if word.is_empty() { "unknown".to_owned() } else { word }
 }

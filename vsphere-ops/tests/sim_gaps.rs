@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
-use vsphere_ops::managed::VirtualMachine;
-use vsphere_ops::{Client, Config, stats};
+use vsphere_ops::{
+    Client, Config,
+    managed::{HostSystem, VirtualMachine},
+};
 use vsphere_sim::{Model, Sim, Trouble};
 
 #[tokio::test]
@@ -14,12 +16,12 @@ async fn statistics_of_a_server_whose_query_perf_fails_are_the_quick_ones() {
     client.get::<VirtualMachine>("web-01").await.unwrap();
     for fault in ["RuntimeFault", "NoPermission", "InvalidArgument"] {
         sim.trouble(Trouble::none().fail("QueryPerf", fault, u32::MAX));
-        let vm = stats::of_vm(&client, "web-01").await.unwrap();
+        let vm = client.get::<VirtualMachine>("web-01").await.unwrap().stats().await.unwrap();
         assert!(vm.cpu_usage_mhz.is_some() && vm.realtime.is_none(), "{fault}");
         assert!(vm.gaps.missing[0].why.contains(fault), "{:?}", vm.gaps);
-        let host = stats::of_host(&client, Some("esx-01.corp.example")).await.unwrap();
+        let host = client.get::<HostSystem>("esx-01.corp.example").await.unwrap().stats().await.unwrap();
         assert!(host.cpu_usage_mhz.is_some() && !host.gaps.missing.is_empty(), "{fault}");
     }
     sim.trouble(Trouble::none());
-    assert!(stats::of_vm(&client, "web-01").await.unwrap().gaps.is_empty());
+    assert!(client.get::<VirtualMachine>("web-01").await.unwrap().stats().await.unwrap().gaps.is_empty());
 }

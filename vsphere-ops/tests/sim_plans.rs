@@ -141,13 +141,7 @@ async fn a_snapshot_plan_is_refused_when_the_vm_has_changed_and_before_the_serve
     for method in ["RemoveSnapshot_Task", "RemoveAllSnapshots_Task", "RevertToSnapshot_Task"] {
         assert_eq!(sim.calls(method), 0, "{method}");
     }
-    assert_eq!(
-        vm.list_snapshots(&vsphere_ops::snapshot::SnapshotQuery { limit: 9, ..Default::default() })
-            .await
-            .unwrap()
-            .total,
-        3
-    );
+    assert_eq!(vm.list_snapshots(&Default::default()).await.unwrap().total, 3);
     let deletion = plan(Doomed::WithChildren("base")).await;
     let names: Vec<&str> = deletion.snapshots.iter().map(|snapshot| snapshot.name.as_str()).collect();
     assert_eq!(names, ["base", "late", "later"]);

@@ -44,11 +44,7 @@ texts! {
     TemplateName;
     /// Host: name, path or id.
     HostName;
-    /// Cluster: name, path or id.
-    ClusterName;
-    /// Folder: name, path or id.
-    FolderName;
-    /// Resource pool: name, path or id.
+    /// Pool: name, path or id; the only root pool by default.
     PoolName;
     /// Datastore: name, path or id.
     DatastoreName;

@@ -9,6 +9,7 @@ use std::{
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
+use vsphere_ops::ListQuery;
 
 use super::{in_range, nearest};
 use crate::{cx::Cx, error::Result};
@@ -33,27 +34,17 @@ pub(crate) struct Paging<T: 'static, const LISTED: bool = false> {
     cursor: Option<String>,
 }
 
-/// What [`Paging`] asks for, checked.
-pub(crate) struct Wanted {
-    pub(crate) filter: Option<String>,
-    pub(crate) limit: usize,
-    pub(crate) cursor: Option<String>,
-    /// The fields that are wanted of each item; all where `None`.
-    pub(crate) fields: Option<Vec<String>>,
-}
+/// Names of fields that are wanted of each item; all where `None`.
+pub(crate) type Wanted = Option<Vec<String>>;
 
 impl<T: 'static, const LISTED: bool> Paging<T, LISTED> {
     /// What is asked for.
     ///
     /// # Errors
     /// `invalid_argument` for a limit out of range, or a cursor of another list, caller or session.
-    pub(crate) fn open(self, cx: &Cx) -> Result<Wanted> {
-        Ok(Wanted {
-            filter: self.filter,
-            limit: page_size(self.limit)?,
-            cursor: cx.cursor(self.cursor)?,
-            fields: self.fields.map(|fields| fields.0),
-        })
+    pub(crate) fn open(self, cx: &Cx) -> Result<(ListQuery, Wanted)> {
+        let query = ListQuery { filter: self.filter, limit: page_size(self.limit)?, cursor: cx.cursor(self.cursor)? };
+        Ok((query, self.fields.map(|fields| fields.0)))
     }
 }
 

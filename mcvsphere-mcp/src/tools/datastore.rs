@@ -1,6 +1,6 @@
 //! Datastores.
 
-use vsphere_ops::datastore::{self, DatastoreInfo};
+use vsphere_ops::{datastore::DatastoreInfo, managed::Datastore};
 
 use super::prelude::*;
 
@@ -13,11 +13,10 @@ pub(super) fn tools() -> Vec<Tool> {
 }
 
 async fn get_datastore_info(args: OneDatastore, cx: Cx) -> Result<Object<DatastoreInfo>> {
-    Ok(Object(datastore::info(&cx.client().await?, &args.datastore).await?))
+    Ok(Object(cx.client().await?.get::<Datastore>(&args.datastore).await?.info().await?))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct OneDatastore {
-    /// Datastore: name, path or id.
-    datastore: String,
+    datastore: DatastoreName,
 }

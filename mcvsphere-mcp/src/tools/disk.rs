@@ -2,7 +2,7 @@
 
 use vsphere_ops::{
     DatastorePath,
-    disk::{Disk, DiskChange, DiskInfo, DiskMode, DiskQuery, Files, NewDisk},
+    disk::{Disk, DiskChange, DiskInfo, DiskMode, Files, NewDisk},
     media::{DriveChange, DrivePlan},
 };
 
@@ -58,9 +58,8 @@ pub(super) fn tools() -> Vec<Tool> {
 }
 
 async fn list_disks(args: ListDisks, cx: Cx) -> Result<Listed<Disk>> {
-    let wanted = args.paging.open(&cx)?;
-    let query = DiskQuery { filter: wanted.filter, limit: wanted.limit, cursor: wanted.cursor };
-    Ok(cx.page(args.vm.find(&cx).await?.list_disks(&query).await?, wanted.fields))
+    let (query, fields) = args.paging.open(&cx)?;
+    Ok(cx.page(args.vm.find(&cx).await?.list_disks(&query).await?, fields))
 }
 
 async fn get_disk_info(args: OneDisk, cx: Cx) -> Result<Object<DiskInfo>> {

@@ -1,6 +1,6 @@
 //! Hosts.
 
-use vsphere_ops::host::{self, HostQuery, HostSummary};
+use vsphere_ops::host::{self, HostQuery, HostState, HostSummary};
 
 use super::prelude::*;
 
@@ -13,17 +13,17 @@ pub(super) fn tools() -> Vec<Tool> {
 }
 
 async fn list_hosts(args: ListHosts, cx: Cx) -> Result<Listed<HostSummary>> {
-    let wanted = args.paging.open(&cx)?;
+    let (page, fields) = args.paging.open(&cx)?;
     let query = HostQuery {
-        filter: wanted.filter,
+        filter: page.filter,
         cluster: args.cluster,
-        state: args.state.map(|state| state.name().to_owned()),
-        count_vms: wanted.fields.as_ref().is_none_or(|fields| fields.iter().any(|field| field == "vms")),
-        limit: wanted.limit,
-        cursor: wanted.cursor,
+        state: args.state,
+        count_vms: fields.as_ref().is_none_or(|fields| fields.iter().any(|field| field == "vms")),
+        limit: page.limit,
+        cursor: page.cursor,
     };
     let page = host::list(&cx.client().await?, &query).await?;
-    Ok(cx.page(page, wanted.fields))
+    Ok(cx.page(page, fields))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -34,24 +34,4 @@ struct ListHosts {
     state: Option<HostState>,
     #[serde(flatten)]
     paging: Paging<HostSummary>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum HostState {
-    Connected,
-    Disconnected,
-    NotResponding,
-    Maintenance,
-}
-
-impl HostState {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Connected => "connected",
-            Self::Disconnected => "disconnected",
-            Self::NotResponding => "not_responding",
-            Self::Maintenance => "maintenance",
-        }
-    }
 }

@@ -1,13 +1,12 @@
 //! The life of VMs: made, changed, turned into templates and back, deleted.
 
-use serde_json::json;
 use vsphere_ops::{
     managed::virtual_machine,
     placement::Placement,
     types::VirtualMachinePowerState::{PoweredOff, PoweredOn},
     vm::{
         self, Changes, CloneKind, Deletion, Firmware, NewClone, NewVm, Provisioning, Reconfiguration, Reconfigured,
-        Renamed, Start, TemplateQuery, TemplateSummary, VmReport,
+        Renamed, Start, TemplateSummary, VmReport,
     },
 };
 
@@ -102,7 +101,9 @@ async fn create_vm(args: CreateVm, cx: Cx) -> Result<Object<VmReport>> {
         placement: args.place.placement(&cx),
     };
     let client = cx.client().await?;
-    cx.confirm(|| async { new_preview(&cx, format!("Create the virtual machine {}?", quoted(&new.name))) }).await?;
+    let question = format!("Create the virtual machine {}?", quoted(&new.name));
+    // Nothing is lost where nothing was.
+    cx.agreed(async || Ok(((), Preview::new(&question).object(cx.arguments_shown())?.harmless()))).await?;
     Ok(Object(vm::create(&client, &new).await?))
 }
 
@@ -161,21 +162,20 @@ async fn rename_vm(args: RenameVm, cx: Cx) -> Result<Object<Renamed>> {
 }
 
 async fn convert_to_template(args: OneVm, cx: Cx) -> Result<Object<VmReport>> {
-    let vm = cx.agreed(|| conversion_preview(&cx, &args.vm)).await?;
+    let vm = cx.agreed(|| conversion(&cx, &args.vm, Kind::Template)).await?;
     Ok(Object(vm.make_template().await?))
 }
 
 async fn convert_to_vm(args: ConvertToVm, cx: Cx) -> Result<Object<VmReport>> {
-    let vm = cx.agreed(|| to_machine_preview(&cx, &args.template)).await?;
+    let vm = cx.agreed(|| conversion(&cx, &args.template, Kind::Vm)).await?;
     let defaults = cx.defaults().clone();
     let placement = Placement { pool: args.pool, host: args.host, defaults, ..Placement::default() };
     Ok(Object(vm.make_vm(&placement).await?))
 }
 
 async fn list_templates(args: ListTemplates, cx: Cx) -> Result<Listed<TemplateSummary>> {
-    let wanted = args.paging.open(&cx)?;
-    let query = TemplateQuery { filter: wanted.filter, limit: wanted.limit, cursor: wanted.cursor };
-    Ok(cx.page(vm::templates(&cx.client().await?, &query).await?, wanted.fields))
+    let (query, fields) = args.paging.open(&cx)?;
+    Ok(cx.page(vm::templates(&cx.client().await?, &query).await?, fields))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -324,37 +324,32 @@ fn deletion_preview(lost: Deletion) -> Result<(Deletion, Preview)> {
     Ok((lost, preview))
 }
 
-/// What making it a template would end: nothing where it is one already, or where it can't be made one.
-async fn conversion_preview(cx: &Cx, vm: &VmName) -> Result<(Mo<VirtualMachine>, Preview)> {
-    let vm = vm.find(cx).await?;
-    if !cx.asks() {
-        return Ok((vm, Preview::new("Convert a virtual machine into a template.")));
-    }
-    let it = vm.info().await?;
-    let preview = Preview::new(format!("Convert the virtual machine {} into a template?", quoted(&it.path)))
-        .note("It leaves its resource pool, and can't be powered on until it is a virtual machine again.");
-    if it.template || it.power_state != PoweredOff {
-        return Ok((vm, preview));
-    }
-    let shown = json!({ "name": it.name, "id": it.id, "power_state": "powered_off", "host": it.host });
-    let preview = preview.object(&shown)?.bind(version(&vm).await?)?;
-    Ok((vm, preview))
+/// What a VM is converted to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Template,
+    Vm,
 }
 
-/// What making it a VM would end: nothing where it is one already.
-async fn to_machine_preview(cx: &Cx, vm: &str) -> Result<(Mo<VirtualMachine>, Preview)> {
+/// What a conversion would end: nothing where the VM is of that kind already, or where it can't be converted.
+async fn conversion(cx: &Cx, vm: &str, to: Kind) -> Result<(Mo<VirtualMachine>, Preview)> {
     let vm: Mo<VirtualMachine> = cx.client().await?.get(vm).await?;
-    if !cx.asks() {
-        return Ok((vm, Preview::new("Convert a template into a virtual machine.")));
-    }
-    let it = vm.info().await?;
-    let preview = Preview::new(format!("Convert the template {} into a virtual machine?", quoted(&it.path)))
-        .note("Nothing can be deployed from it until it is a template again, and changes in it are there to stay.");
-    if !it.template {
-        return Ok((vm, preview));
-    }
-    let shown = json!({ "name": it.name, "id": it.id, "host": it.host });
-    let preview = preview.object(shown)?.bind(version(&vm).await?)?;
+    let (question, note) = match to {
+        Kind::Template => (
+            "Convert to a template:",
+            "It leaves its resource pool, and can't be powered on until it is a virtual machine again.",
+        ),
+        Kind::Vm => (
+            "Convert to a virtual machine:",
+            "Nothing can be deployed from it until it is a template again, and changes in it are there to stay.",
+        ),
+    };
+    let preview = cx.change_of(question, [&vm]).await?.note(note);
+    let (is_template, state) = vm.read((virtual_machine::IS_TEMPLATE, virtual_machine::POWER_STATE)).await?;
+    let preview = match is_template == (to == Kind::Template) || state != PoweredOff {
+        true => preview.harmless(),
+        false => preview.bind(version(&vm).await?)?,
+    };
     Ok((vm, preview))
 }
 
@@ -369,11 +364,6 @@ async fn source_preview(cx: &Cx, change: &str, source: &str) -> Result<(Mo<Virtu
     let vm: Mo<VirtualMachine> = cx.client().await?.get(source).await?;
     let preview = cx.change_of(change, [&vm]).await?.harmless();
     Ok((vm, preview))
-}
-
-/// What is made where nothing was, so that nothing is lost.
-fn new_preview(cx: &Cx, question: String) -> Result<Preview> {
-    Ok(Preview::new(question).object(cx.arguments_shown())?.harmless())
 }
 
 /// What a reconfiguration replaces. A note that is lost is asked about.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use vsphere_ops::{
     alarms::{self, AlarmQuery, TriggeredAlarm},
     events::RecentEvents,
-    stats::{self, HostStats, VmStats},
+    managed::HostSystem,
+    stats::{HostStats, VmStats},
     vm::{ToolsReady, ToolsStatus},
 };
 
@@ -51,11 +52,12 @@ pub(super) fn tools() -> Vec<Tool> {
 }
 
 async fn get_vm_stats(args: OneVm, cx: Cx) -> Result<Object<VmStats>> {
-    Ok(Object(stats::of_vm(&cx.client().await?, &args.vm).await?))
+    Ok(Object(args.vm.find(&cx).await?.stats().await?))
 }
 
 async fn get_host_stats(args: OneHost, cx: Cx) -> Result<Object<HostStats>> {
-    Ok(Object(stats::of_host(&cx.client().await?, args.host.as_deref()).await?))
+    let host: Mo<HostSystem> = cx.client().await?.get_or_only(args.host.as_deref()).await?;
+    Ok(Object(host.stats().await?))
 }
 
 async fn wait_for_vm_tools(args: WaitForTools, cx: Cx) -> Result<Object<ToolsReady>> {
@@ -70,10 +72,10 @@ async fn get_vm_tools_status(args: OneVm, cx: Cx) -> Result<Object<ToolsStatus>>
 }
 
 async fn get_alarms(args: GetAlarms, cx: Cx) -> Result<Listed<TriggeredAlarm>> {
-    let wanted = args.paging.open(&cx)?;
-    let query = AlarmQuery { entity: args.entity, filter: wanted.filter, limit: wanted.limit, cursor: wanted.cursor };
+    let (page, fields) = args.paging.open(&cx)?;
+    let query = AlarmQuery { entity: args.entity, filter: page.filter, limit: page.limit, cursor: page.cursor };
     let page = alarms::list(&cx.client().await?, &query).await?;
-    Ok(cx.page(page, wanted.fields))
+    Ok(cx.page(page, fields))
 }
 
 async fn get_recent_events(args: GetRecentEvents, cx: Cx) -> Result<Object<RecentEvents>> {

@@ -1,6 +1,6 @@
 //! Networks.
 
-use vsphere_ops::network::{self, NetworkInfo};
+use vsphere_ops::{managed, network::NetworkInfo};
 
 use super::prelude::*;
 
@@ -13,11 +13,10 @@ pub(super) fn tools() -> Vec<Tool> {
 }
 
 async fn get_network_info(args: OneNetwork, cx: Cx) -> Result<Object<NetworkInfo>> {
-    Ok(Object(network::info(&cx.client().await?, &args.network).await?))
+    Ok(Object(cx.client().await?.get::<managed::Network>(&args.network).await?.info().await?))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct OneNetwork {
-    /// Network: name, path or id.
-    network: String,
+    network: NetName,
 }

@@ -1,6 +1,6 @@
 //! Network adapters.
 
-use vsphere_ops::nic::{MacAddress, NewNic, Nic, NicInfo, NicPlan, NicQuery, NicReport, NicType};
+use vsphere_ops::nic::{MacAddress, NewNic, Nic, NicInfo, NicPlan, NicReport, NicType};
 
 use super::prelude::*;
 
@@ -35,9 +35,8 @@ pub(super) fn tools() -> Vec<Tool> {
 }
 
 async fn list_nics(args: ListNics, cx: Cx) -> Result<Listed<Nic>> {
-    let wanted = args.paging.open(&cx)?;
-    let query = NicQuery { filter: wanted.filter, limit: wanted.limit, cursor: wanted.cursor };
-    Ok(cx.page(args.vm.find(&cx).await?.list_nics(&query).await?, wanted.fields))
+    let (query, fields) = args.paging.open(&cx)?;
+    Ok(cx.page(args.vm.find(&cx).await?.list_nics(&query).await?, fields))
 }
 
 async fn get_nic_info(args: OneNic, cx: Cx) -> Result<Object<NicInfo>> {

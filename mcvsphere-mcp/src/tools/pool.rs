@@ -1,6 +1,6 @@
 //! Resource pools.
 
-use vsphere_ops::pool::{self, PoolInfo};
+use vsphere_ops::pool::PoolInfo;
 
 use super::prelude::*;
 
@@ -13,11 +13,15 @@ pub(super) fn tools() -> Vec<Tool> {
 }
 
 async fn get_resource_pool_info(args: OnePool, cx: Cx) -> Result<Object<PoolInfo>> {
-    Ok(Object(pool::info(&cx.client().await?, args.pool.as_deref()).await?))
+    let client = cx.client().await?;
+    let pool = match &args.pool {
+        Some(pool) => client.get(pool).await?,
+        None => client.root_pool().await?,
+    };
+    Ok(Object(pool.info().await?))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct OnePool {
-    /// Pool: name, path or id; the only root pool by default.
-    pool: Option<String>,
+    pool: Option<PoolName>,
 }

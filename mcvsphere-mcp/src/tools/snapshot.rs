@@ -3,7 +3,7 @@
 use vsphere_ops::{
     snapshot::{
         Deleted, Doomed, NewSnapshot, Reversion, Reverted, SnapshotChange, SnapshotDeletion, SnapshotInfo,
-        SnapshotQuery, SnapshotRenaming,
+        SnapshotRenaming,
     },
     types::VirtualMachinePowerState::{PoweredOn, Suspended},
 };
@@ -54,9 +54,8 @@ pub(super) fn tools() -> Vec<Tool> {
 }
 
 async fn list_snapshots(args: ListSnapshots, cx: Cx) -> Result<Listed<SnapshotInfo>> {
-    let wanted = args.paging.open(&cx)?;
-    let query = SnapshotQuery { filter: wanted.filter, limit: wanted.limit, cursor: wanted.cursor };
-    Ok(cx.page(args.vm.find(&cx).await?.list_snapshots(&query).await?, wanted.fields))
+    let (query, fields) = args.paging.open(&cx)?;
+    Ok(cx.page(args.vm.find(&cx).await?.list_snapshots(&query).await?, fields))
 }
 
 async fn create_snapshot(args: CreateSnapshot, cx: Cx) -> Result<Batch<SnapshotChange>> {

@@ -1,7 +1,7 @@
 //! The vCenter Server itself, and its clusters.
 
 use vsphere_ops::{
-    cluster::{self, ClusterQuery, ClusterSummary},
+    cluster::{self, ClusterSummary},
     vcenter::{self, VcenterInfo},
 };
 
@@ -25,8 +25,7 @@ async fn get_vcenter_info(_: NoArguments, cx: Cx) -> Result<Object<VcenterInfo>>
 }
 
 async fn list_clusters(args: Paging<ClusterSummary>, cx: Cx) -> Result<Listed<ClusterSummary>> {
-    let wanted = args.open(&cx)?;
-    let query = ClusterQuery { filter: wanted.filter, limit: wanted.limit, cursor: wanted.cursor };
+    let (query, fields) = args.open(&cx)?;
     let page = cluster::list(&cx.client().await?, &query).await?;
-    Ok(cx.page(page, wanted.fields))
+    Ok(cx.page(page, fields))
 }

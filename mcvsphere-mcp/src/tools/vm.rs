@@ -1,6 +1,9 @@
 //! VMs.
 
-use vsphere_ops::vm::{VmInfo, VmQuery, VmSummary};
+use vsphere_ops::{
+    types::VirtualMachinePowerState,
+    vm::{VmInfo, VmQuery, VmSummary},
+};
 
 use super::prelude::*;
 
@@ -19,17 +22,17 @@ pub(super) fn tools() -> Vec<Tool> {
 }
 
 async fn list_vms(args: ListVms, cx: Cx) -> Result<Listed<VmSummary>> {
-    let wanted = args.paging.open(&cx)?;
+    let (page, fields) = args.paging.open(&cx)?;
     let query = VmQuery {
-        filter: wanted.filter,
-        power_state: args.power_state.map(|state| state.name().to_owned()),
+        filter: page.filter,
+        power_state: args.power_state.map(Into::into),
         folder: args.folder,
         host: args.host,
         cluster: args.cluster,
-        limit: wanted.limit,
-        cursor: wanted.cursor,
+        limit: page.limit,
+        cursor: page.cursor,
     };
-    Ok(cx.page(cx.list_machines(&query).await?, wanted.fields))
+    Ok(cx.page(cx.list_machines(&query).await?, fields))
 }
 
 async fn get_vm_info(args: OneVm, cx: Cx) -> Result<Object<VmInfo>> {
@@ -58,12 +61,12 @@ enum PowerState {
     Suspended,
 }
 
-impl PowerState {
-    fn name(self) -> &'static str {
-        match self {
-            Self::PoweredOn => "powered_on",
-            Self::PoweredOff => "powered_off",
-            Self::Suspended => "suspended",
+impl From<PowerState> for VirtualMachinePowerState {
+    fn from(state: PowerState) -> Self {
+        match state {
+            PowerState::PoweredOn => Self::PoweredOn,
+            PowerState::PoweredOff => Self::PoweredOff,
+            PowerState::Suspended => Self::Suspended,
         }
     }
 }

@@ -10,6 +10,7 @@ use rmcp::{RoleClient, model::CallToolRequestParams, service::RunningService};
 use serde_json::{Value, json};
 use vsphere_ops::{
     managed::VirtualMachine,
+    types::VirtualMachinePowerState,
     vm::{self, VmQuery},
 };
 use vsphere_sim::{Model, Size, Trouble};
@@ -132,7 +133,7 @@ async fn the_mirror_answers_as_the_server_does_and_without_a_request() {
         (json!({ "filter": "*_VM1*" }), VmQuery { filter: Some("*_VM1*".into()), limit: 50, ..VmQuery::default() }),
         (
             json!({ "power_state": "powered_off" }),
-            VmQuery { power_state: Some("powered_off".into()), limit: 50, ..VmQuery::default() },
+            VmQuery { power_state: Some(VirtualMachinePowerState::PoweredOff), limit: 50, ..VmQuery::default() },
         ),
         (
             json!({ "host": host, "limit": 1000 }),

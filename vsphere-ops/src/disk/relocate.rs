@@ -32,7 +32,7 @@ pub struct Relocation {
     /// The VM's id.
     pub id: String,
     /// The VM's state: a disk of one that runs is moved too, and more slowly.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     pub power_state: VirtualMachinePowerState,
     /// The disk.
     #[serde(flatten)]

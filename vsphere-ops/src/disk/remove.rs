@@ -51,7 +51,7 @@ pub struct Removal {
     /// The VM's id.
     pub id: String,
     /// The VM's state: a guest that runs may be using the disk.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     pub power_state: VirtualMachinePowerState,
     /// The disk.
     #[serde(flatten)]

@@ -30,7 +30,7 @@ pub struct Running {
     /// Its managed object id.
     pub id: String,
     /// Its state: on or suspended.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     pub power_state: VirtualMachinePowerState,
     /// Seconds since it was powered on.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -33,7 +33,7 @@ pub struct Reversion {
     /// Its managed object id.
     pub id: String,
     /// Its state: what runs is cut off.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     pub power_state: VirtualMachinePowerState,
     /// When it was powered on, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ pub struct Reversion {
     /// When it was taken, RFC 3339.
     pub back_to_created: String,
     /// The VM's state afterwards.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     pub power_state_after: VirtualMachinePowerState,
     #[serde(skip)]
     target: SnapshotInfo,
@@ -78,7 +78,7 @@ pub struct Reverted {
     /// Its managed object id.
     pub id: String,
     /// Its state afterwards.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
     /// Always true: what has happened since the snapshot is gone.

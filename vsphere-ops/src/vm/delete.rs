@@ -88,7 +88,7 @@ pub struct Deletion {
     /// Whether it is a template.
     pub template: bool,
     /// The state: one that runs would be powered off first.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     pub power_state: VirtualMachinePowerState,
     /// Seconds since it was powered on.
     #[serde(skip_serializing_if = "Option::is_none")]

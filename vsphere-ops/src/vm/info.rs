@@ -40,7 +40,7 @@ pub struct VmInfo {
     /// Whether it is a template.
     pub template: bool,
     /// The state.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
     /// `connected`, `disconnected`, `inaccessible`, `invalid` or `orphaned`.

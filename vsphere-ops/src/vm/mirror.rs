@@ -13,7 +13,7 @@ use vsphere_model::managed::{HostSystem, VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{ManagedObjectReference, VirtualMachinePowerState};
 use vsphere_soap::object::ManagedType as _;
 
-use super::{VmQuery, VmSummary, parse_power_state, power_state_name};
+use super::{VmQuery, VmSummary};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::inventory::{Entry, Inventory};
@@ -110,7 +110,7 @@ impl VmMirror {
     /// hold: folders, clusters, paths, and names that do not fit exactly one host.
     ///
     /// # Errors
-    /// `invalid_argument` for a power state that does not exist or a cursor that no list gave.
+    /// `invalid_argument` for a cursor that no list gave.
     pub fn list(&self, query: &VmQuery) -> Result<Option<Page<VmSummary>>> {
         if query.folder.is_some() || query.cluster.is_some() {
             return Ok(None);
@@ -122,13 +122,12 @@ impl VmMirror {
                 None => return Ok(None),
             },
         };
-        let power_state = query.power_state.as_deref().map(parse_power_state).transpose()?;
         let glob = query.filter.as_deref().map(Glob::new);
         let hosts = self.vms.beside();
         let fits = |entry: &Entry<VirtualMachine, Row>| {
             !entry.row.template
                 && glob.as_ref().is_none_or(|glob| glob.fits(entry.object.label()))
-                && power_state.as_ref().is_none_or(|wanted| entry.row.power_state.as_ref() == Some(wanted))
+                && query.power_state.as_ref().is_none_or(|wanted| entry.row.power_state.as_ref() == Some(wanted))
                 && host.as_ref().is_none_or(|id| entry.row.host.as_ref().is_some_and(|own| own.value == **id))
         };
         let window = self.vms.window(fits, query.limit, query.cursor.as_deref())?;
@@ -381,7 +380,7 @@ fn summary(entry: &Entry<VirtualMachine, Row>, hosts: &HashMap<String, String>) 
     VmSummary {
         name: entry.object.label().to_owned(),
         id: entry.object.id().to_owned(),
-        power_state: power_state_name(power_state.as_ref().unwrap_or(&VirtualMachinePowerState::default())),
+        power_state: power_state.clone().unwrap_or_default(),
         cpu: *cpu,
         memory_mb: *memory_mb,
         guest_os: guest_os.as_deref().map(Untrusted::from),

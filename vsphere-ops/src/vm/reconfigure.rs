@@ -53,7 +53,7 @@ pub struct Reconfigured {
     /// The managed object id.
     pub id: String,
     /// The state.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
     /// Whether anything was changed.

@@ -33,7 +33,7 @@ pub struct VmReport {
     /// Whether it is a template.
     pub template: bool,
     /// The state.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
     /// The name of the host that it is registered on.

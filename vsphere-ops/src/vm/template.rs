@@ -12,7 +12,7 @@ use crate::find::{self, Ancestry, label};
 use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::name::Glob;
-use crate::page::{ByName, Page, Window};
+use crate::page::{ByName, ListQuery, Page, Window};
 use crate::placement::{Near, Placement, datacenter_of};
 use crate::read::Values;
 use crate::task::BUSY;
@@ -128,23 +128,6 @@ impl Mo<VirtualMachine> {
     }
 }
 
-/// Which templates to list.
-///
-/// ```
-/// use vsphere_ops::vm::TemplateQuery;
-///
-/// let query = TemplateQuery { filter: Some("ubuntu-*".into()), limit: 50, ..Default::default() };
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct TemplateQuery {
-    /// A glob on the name.
-    pub filter: Option<String>,
-    /// The most to answer with.
-    pub limit: usize,
-    /// The `next_cursor` of the page before.
-    pub cursor: Option<String>,
-}
-
 /// A template in a list.
 ///
 /// ```
@@ -181,9 +164,9 @@ const SHOWN: [&str; 5] =
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-/// use vsphere_ops::vm::{self, TemplateQuery};
+/// use vsphere_ops::{ListQuery, vm};
 ///
-/// for template in vm::templates(&client, &TemplateQuery { limit: 50, ..Default::default() }).await?.items {
+/// for template in vm::templates(&client, &ListQuery::default()).await?.items {
 ///     println!("{} {:?}", template.name, template.guest_os);
 /// }
 /// # Ok(())
@@ -194,7 +177,7 @@ const SHOWN: [&str; 5] =
 ///
 /// # Errors
 /// `invalid_argument` for a cursor that no page gave, and server errors.
-pub async fn templates(client: &Client, query: &TemplateQuery) -> Result<Page<TemplateSummary>> {
+pub async fn templates(client: &Client, query: &ListQuery) -> Result<Page<TemplateSummary>> {
     let glob = query.filter.as_deref().map(Glob::new);
     let types: [(&str, &[&str]); 1] = [("VirtualMachine", &["name", vm::IS_TEMPLATE.path()])];
     let fitting = find::scan(client, None, &types).await?.into_iter().filter_map(|content| {

@@ -9,7 +9,7 @@ use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{GuestInfo, ToolsConfigInfo, VirtualMachinePowerState, VirtualMachineToolsRunningStatus};
 use vsphere_soap::object::Property;
 
-use super::{ToolsInfo, power_state_name};
+use super::ToolsInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::untrusted::{self, Untrusted};
@@ -32,7 +32,7 @@ pub struct ToolsStatus {
     /// Its managed object id.
     pub id: String,
     /// `powered_on`, `powered_off` or `suspended`.
-    #[serde(serialize_with = "crate::words::power_state")]
+    #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub power_state: VirtualMachinePowerState,
     /// Whether they run, and in which version.
@@ -182,7 +182,7 @@ impl Seen {
             let (Change::Entered { row, .. } | Change::Changed { row, .. }) = change else { continue };
             let (power, running, version) = row;
             if power != VirtualMachinePowerState::PoweredOn {
-                let state = power_state_name(&power);
+                let state = crate::words::word(&power);
                 return Err(failed(ErrorKind::InvalidState(format!("it is {state}, so that no guest runs in it"))));
             }
             (self.running, self.version) = (running, version);

@@ -102,7 +102,8 @@ async fn details_say_what_could_not_be_read() {
 async fn statistics_without_counters_are_told_with_what_is_missing() {
     // This server has no performance manager.
     let server = one(String::new()).await;
-    let stats = vsphere_ops::stats::of_vm(&server.client().await, "VirtualMachine:vm-1").await.unwrap();
+    let stats =
+        server.client().await.get::<VirtualMachine>("VirtualMachine:vm-1").await.unwrap().stats().await.unwrap();
     assert_eq!((stats.cpu_usage_mhz, stats.realtime.is_none()), (Some(120), true));
     assert_eq!(stats.gaps.missing[0].what, "the real-time counters");
     assert!(!stats.gaps.missing[0].why.is_empty());
