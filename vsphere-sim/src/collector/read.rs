@@ -73,23 +73,23 @@ pub(super) fn property(
     if !world.may_read(object, first, session) {
         return Err(Fault::no_permission(object, rights::to_read(object, first)));
     }
-    let property = found.read(&Look { world, me: object, session }, first);
+    let look = Look { world, me: object, session };
     if rest.is_empty() {
-        out.typed(element, declared, property.value());
+        out.typed(element, declared, found.read(&look, first).value());
         return Ok(());
     }
-    inside(&property, rest, path, element, out)
+    let inner = rest.strip_prefix('.').ok_or_else(|| Fault::invalid_property(path))?;
+    inside(&found.read_for(&look, first, inner), inner, path, element, out)
 }
 
-/// Writes what a path leads to inside of a property: `.hardware.device[4000]`.
-fn inside(property: &Prop<'_>, rest: &str, path: &str, element: &str, out: &mut Encoder) -> Outcome<()> {
+/// Writes what a path leads to inside of a property: `hardware.device[4000]`.
+fn inside(property: &Prop<'_>, inner: &str, path: &str, element: &str, out: &mut Encoder) -> Outcome<()> {
     let data = match property.value() {
         Value::Data(data) => data,
         Value::Poly(object) => object.data(),
         Value::Unset => return Ok(()),
         _ => return Err(Fault::invalid_property(path)),
     };
-    let inner = rest.strip_prefix('.').ok_or_else(|| Fault::invalid_property(path))?;
     match path::get_field(data, inner) {
         Ok(Some((field, value))) => out.typed(element, &field, value),
         Ok(None) => {}

@@ -49,6 +49,12 @@ pub(crate) trait Managed: StdAny + Send + Sync {
     /// The value of a property that the type has by its description; [`Prop::UNSET`] where it has no value.
     fn read<'a>(&'a self, look: &Look<'a>, property: &str) -> Prop<'a>;
 
+    /// The same for a path into the property, such as `storage.committed` in the summary: what the path does not lead to may
+    /// be unset, so that nothing is made for lists that show one field of many objects but what they show.
+    fn read_for<'a>(&'a self, look: &Look<'a>, property: &str, _path: &str) -> Prop<'a> {
+        self.read(look, property)
+    }
+
     /// The part that all managed entities share, where it is one.
     fn entity(&self) -> Option<&Entity> {
         None

@@ -107,7 +107,7 @@ impl Managed for Vm {
             "network" => Prop::list(&self.networks),
             "snapshot" => Prop::kept_optional(&self.snapshot),
             "rootSnapshot" => Prop::made_list(self.root_snapshots()),
-            "summary" => Prop::made(self.summary(look)),
+            "summary" => Prop::made(self.summary(look, |_| true)),
             "storage" => Prop::made(self.storage(look.world)),
             "layout" => Prop::made(self.layout(look.world)),
             "layoutEx" => Prop::made(self.layout_ex(look.world)),
@@ -115,6 +115,13 @@ impl Managed for Vm {
             "environmentBrowser" => Prop::made(environment::browser_of(look.me)),
             "guestHeartbeatStatus" => Prop::made(self.heartbeat()),
             _ => self.entity.read(look, property),
+        }
+    }
+
+    fn read_for<'a>(&'a self, look: &Look<'a>, property: &str, path: &str) -> Prop<'a> {
+        match property {
+            "summary" => Prop::made(self.summary(look, |part| path.split('.').next() == Some(part))),
+            _ => self.read(look, property),
         }
     }
 

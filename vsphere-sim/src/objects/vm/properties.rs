@@ -1,17 +1,17 @@
 //! What is computed when somebody looks at a machine: its summary, its storage, the layout of its files.
 
 use vsphere_model::types::{
-    ManagedEntityStatus, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualMachineCapability,
-    VirtualMachineConfigInfo, VirtualMachineConfigSummary, VirtualMachineFileLayout,
+    ManagedEntityStatus, Poly, VirtualDevice, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard,
+    VirtualMachineCapability, VirtualMachineConfigInfo, VirtualMachineConfigSummary, VirtualMachineFileLayout,
     VirtualMachineFileLayoutDiskLayout, VirtualMachineFileLayoutEx, VirtualMachineFileLayoutExDiskLayout,
     VirtualMachineFileLayoutExDiskUnit, VirtualMachineFileLayoutExFileInfo, VirtualMachineFileLayoutExSnapshotLayout,
     VirtualMachineGuestSummary, VirtualMachineStorageInfo, VirtualMachineStorageSummary, VirtualMachineSummary,
-    VirtualMachineUsageOnDatastore,
+    VirtualMachineUsageOnDatastore, VirtualTPM,
 };
 
 use super::Vm;
 use super::files::Place;
-use super::hardware::{self, Kind};
+use super::hardware;
 use super::snapshot::Snapshot;
 use crate::objects::datastore::Datastore;
 use crate::objects::datastore::path::join;
@@ -26,23 +26,28 @@ impl Vm {
         trees.map(|tree| tree.snapshot.clone()).collect()
     }
 
-    pub(super) fn summary(&self, look: &Look<'_>) -> VirtualMachineSummary {
-        let storage = self.storage(look.world);
-        let sum = |part: fn(&VirtualMachineUsageOnDatastore) -> i64| storage.per_datastore_usage.iter().map(part).sum();
+    /// The summary, with those of its parts that are wanted and take work.
+    pub(super) fn summary(&self, look: &Look<'_>, wanted: impl Fn(&str) -> bool) -> VirtualMachineSummary {
         VirtualMachineSummary {
             vm: Some(look.me.clone()),
-            runtime: self.runtime.clone(),
-            guest: Some(Box::new(self.guest_summary())),
-            config: self.config_summary(),
-            storage: Some(Box::new(VirtualMachineStorageSummary {
-                committed: sum(|usage| usage.committed),
-                uncommitted: sum(|usage| usage.uncommitted),
-                unshared: sum(|usage| usage.unshared),
-                timestamp: storage.timestamp,
-            })),
-            quick_stats: self.quick_stats(look.world),
+            runtime: if wanted("runtime") { self.runtime.clone() } else { Default::default() },
+            guest: wanted("guest").then(|| Box::new(self.guest_summary())),
+            config: if wanted("config") { self.config_summary() } else { Default::default() },
+            storage: wanted("storage").then(|| Box::new(self.storage_summary(look.world))),
+            quick_stats: if wanted("quickStats") { self.quick_stats(look.world) } else { Default::default() },
             overall_status: ManagedEntityStatus::from(self.entity.status),
             custom_value: self.entity.custom_values.clone(),
+        }
+    }
+
+    fn storage_summary(&self, world: &World) -> VirtualMachineStorageSummary {
+        let storage = self.storage(world);
+        let sum = |part: fn(&VirtualMachineUsageOnDatastore) -> i64| storage.per_datastore_usage.iter().map(part).sum();
+        VirtualMachineStorageSummary {
+            committed: sum(|usage| usage.committed),
+            uncommitted: sum(|usage| usage.uncommitted),
+            unshared: sum(|usage| usage.unshared),
+            timestamp: storage.timestamp,
         }
     }
 
@@ -62,9 +67,8 @@ impl Vm {
 
     fn config_summary(&self) -> VirtualMachineConfigSummary {
         let config = &self.config;
-        let count = |kind| {
-            let devices = config.hardware.device.iter().filter(|device| Kind::of(device) == kind);
-            i32::try_from(devices.count()).ok()
+        let count = |is: fn(&Poly<VirtualDevice>) -> bool| {
+            i32::try_from(config.hardware.device.iter().filter(|device| is(device)).count()).ok()
         };
         let reserved = |allocation: &Option<Box<vsphere_model::types::ResourceAllocationInfo>>| {
             let reservation = allocation.as_ref().and_then(|allocation| allocation.reservation);
@@ -78,8 +82,8 @@ impl Vm {
             cpu_reservation: reserved(&config.cpu_allocation),
             memory_reservation: reserved(&config.memory_allocation),
             num_cpu: Some(config.hardware.num_cpu),
-            num_ethernet_cards: count(Kind::Nic),
-            num_virtual_disks: count(Kind::Disk),
+            num_ethernet_cards: count(|device| device.is::<VirtualEthernetCard>()),
+            num_virtual_disks: count(|device| device.is::<VirtualDisk>()),
             uuid: Some(config.uuid.clone()),
             instance_uuid: config.instance_uuid.clone(),
             guest_id: Some(config.guest_id.clone()),
@@ -87,7 +91,7 @@ impl Vm {
             annotation: config.annotation.clone(),
             install_boot_required: Some(false),
             managed_by: config.managed_by.clone(),
-            tpm_present: Some(count(Kind::Tpm) > Some(0)),
+            tpm_present: Some(config.hardware.device.iter().any(|device| device.is::<VirtualTPM>())),
             num_vmiop_backings: Some(0),
             hw_version: Some(config.version.clone()),
             ..Default::default()
