@@ -137,7 +137,7 @@ impl Mo<Datastore> {
         let path = gaps.part("the inventory path", self.path().await);
         let host_count = mounts.len();
         let hosts = gaps.part("its hosts", hosts(client, mounts).await);
-        let named = gaps.part("the machines in it", Named::some(client, &vms).await);
+        let named = gaps.part("the VMs in it", Named::some(client, &vms).await);
         // Of what no host reaches the server tells the last sizes, or none.
         let known = summary.accessible;
         let used = summary.capacity - summary.free_space;

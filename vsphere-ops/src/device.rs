@@ -48,7 +48,7 @@ impl Devices {
     pub(crate) async fn read(machine: &Mo<VirtualMachine>) -> Result<Self> {
         let (config, power_state, snapshot) = machine.read((vm::CONFIG, vm::POWER_STATE, vm::SNAPSHOT)).await?;
         let config = config.ok_or_else(|| {
-            let text = "its configuration can't be read: the machine is inaccessible, or the user may not";
+            let text = "its configuration can't be read: the VM is inaccessible, or the user may not";
             Error::new("read", ErrorKind::Unreadable(text.to_owned())).on(machine.label())
         })?;
         Ok(Self { config: Box::new(config), power_state, snapshot })
@@ -151,9 +151,9 @@ impl Devices {
 
 fn none(noun: &str, what: &str, there: &[String]) -> String {
     if there.is_empty() {
-        return format!("the machine has no {noun}");
+        return format!("the VM has no {noun}");
     }
-    format!("the machine has no {noun} {what:?}; give the label or the key of one of these: {}", there.join(", "))
+    format!("the VM has no {noun} {what:?}; give the label or the key of one of these: {}", there.join(", "))
 }
 
 /// What a reconfiguration has led to.

@@ -36,7 +36,7 @@ impl Link {
         let wanted = self == Self::Up;
         let so = |connected: bool| if connected { "connected" } else { "disconnected" };
         if !devices.is_running() {
-            let text = "the machine does not run: this is how it will be from the next power on";
+            let text = "the VM does not run: this is how it will be from the next power on";
             return Some(text.to_owned());
         }
         if info.connected != wanted {

@@ -27,7 +27,7 @@ pub(crate) async fn find(machine: &Mo<VirtualMachine>, what: &str) -> Result<Mou
     let client = machine.client();
     let what = what.trim();
     let host = machine.read(vm::HOST).await?.ok_or_else(|| {
-        Error::new("find", ErrorKind::Unsupported("no host has the machine, so that it sees no datastore".to_owned()))
+        Error::new("find", ErrorKind::Unsupported("no host has the VM, so that it sees no datastore".to_owned()))
     })?;
     let host = Mo::<HostSystem>::new(client, &host, None);
     let (host_name, references) = host.read((host_system::NAME, host_system::DATASTORE)).await?;

@@ -337,7 +337,7 @@ fn must_be_off(devices: &Devices, operation: &str) -> Result<()> {
     if devices.power_state == VirtualMachinePowerState::PoweredOff {
         return Ok(());
     }
-    let text = "the machine is not off, and serial ports come, go and change only then: shut it down first";
+    let text = "the VM is not off, and serial ports come, go and change only then: shut it down first";
     Err(Error::new(operation, ErrorKind::Unsupported(text.to_owned())))
 }
 

@@ -187,8 +187,7 @@ impl Tree {
         match what {
             Some(what) => self.one(machine, what),
             None => self.current().ok_or_else(|| {
-                let text =
-                    if self.nodes.is_empty() { "the machine has no snapshots" } else { "it comes from none of them" };
+                let text = if self.nodes.is_empty() { "the VM has no snapshots" } else { "it comes from none of them" };
                 Error::new("find current snapshot of", ErrorKind::NotFound(text.to_owned())).on(machine.label())
             }),
         }

@@ -103,7 +103,7 @@ async fn set_nic_mac(args: SetMac, cx: Cx) -> Result<Object<NicReport>> {
         }
         let (label, vm) = (quoted(&change.label), quoted(&change.vm));
         let preview = Preview::new(format!("Set the MAC address of {label} of {vm} to {mac}?"))
-            .note("DHCP leases, firewalls and licences that know the machine by its old address no longer do.");
+            .note("DHCP leases, firewalls and licences that know the VM by its old address no longer do.");
         let preview = preview.object(&change)?.bind(change.change_version())?;
         Ok((change, preview))
     });

@@ -43,7 +43,7 @@ async fn setup_serial_port(args: SetupSerialPort, cx: Cx) -> Result<Object<Seria
         let preview = Preview::new(format!("Set up a serial port of {} for the network?", quoted(&plan.ports.vm)));
         let preview = match args.direction.unwrap_or_default() {
             Way::Server => preview.note(OPEN),
-            Way::Client => preview.note("The machine then calls out to that address."),
+            Way::Client => preview.note("The VM then calls out to that address."),
         };
         let preview = preview.note(format!("It is called with {}", cx.arguments_shown()));
         let preview = preview.object(&plan)?.bind(plan.change_version())?;
@@ -154,7 +154,7 @@ impl SetupSerialPort {
                 return Err(ToolError::invalid_argument(text));
             }
             (Way::Client, ..) => {
-                let text = "direction client needs `address` and `port`: whom does the machine call?";
+                let text = "direction client needs `address` and `port`: whom does the VM call?";
                 return Err(ToolError::invalid_argument(text));
             }
         };

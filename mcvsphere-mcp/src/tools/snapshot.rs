@@ -180,7 +180,7 @@ fn delete_preview(plan: SnapshotDeletion) -> Result<(SnapshotDeletion, Preview)>
         [only] => format!("Delete the snapshot {} of {vm}?", quoted(&only.path)),
         several => format!("Delete {} snapshots of {vm}?", several.len()),
     };
-    let preview = Preview::new(question).note("The machine stays as it is, but can't go back to them any more.");
+    let preview = Preview::new(question).note("The VM stays as it is, but can't go back to them any more.");
     let preview = plan.snapshots.iter().try_fold(preview, Preview::object)?.bind(plan.change_version())?;
     Ok((plan, preview))
 }

@@ -151,7 +151,7 @@ async fn a_disk_goes_to_the_controller_that_is_asked_for() {
     assert!(text.contains("\"SCSI controller 0\" (key 1000)") && !text.contains("key 100)"), "{text}");
     machine.power_on().await.unwrap().await.unwrap();
     let (code, text) = wrong("ide").await;
-    assert!(code == "unsupported" && text.contains("IDE controller while the machine runs"), "{text}");
+    assert!(code == "unsupported" && text.contains("IDE controller while the VM runs"), "{text}");
     assert_eq!(disks(&machine).await.len(), 7);
     call(&client, "add_disk", json!({ "vm": "web-1", "size_gb": 1 })).await.unwrap();
     assert_eq!(disks(&machine).await.len(), 8);
@@ -281,7 +281,7 @@ async fn a_disk_is_removed_after_a_preview_and_its_file_stays_unless_told() {
     assert!(disks(&machine).await.is_empty());
     assert!(!is_there(&lab, &files[0]).await);
     let (code, text) = refused(&client, "remove_disk", json!({ "vm": "web-1", "disk": "2000" })).await;
-    assert!(code == "not_found" && text.contains("the machine has no disk"), "{text}");
+    assert!(code == "not_found" && text.contains("the VM has no disk"), "{text}");
 }
 
 /// Whether a file is in its datastore.

@@ -243,7 +243,7 @@ async fn a_machine_goes_back_to_a_snapshot_by_name_path_or_id() {
     assert!(message.contains("B2 of web-1") && message.contains("/a/b/c/on (snapshot-"), "{message}");
     lab.machine("bare-1").await;
     let error = bad(&client, "revert_to_current_snapshot", json!({ "vm": "bare-1" })).await;
-    assert!(error["message"].as_str().unwrap().contains("\"bare-1\": the machine has no snapshots"), "{error:#}");
+    assert!(error["message"].as_str().unwrap().contains("\"bare-1\": the VM has no snapshots"), "{error:#}");
 }
 
 #[tokio::test]

@@ -279,7 +279,7 @@ fn named<'a>(devices: &'a Devices, asked: &str) -> Result<&'a Poly<VirtualDevice
 /// What hangs on an IDE controller comes and goes only while the VM is off.
 fn cold_only(devices: &Devices, controller: &Poly<VirtualDevice>) -> Result<()> {
     if devices.is_running() && controller.is::<VirtualIDEController>() {
-        let text = "nothing can be plugged into an IDE controller while the machine runs: power it off first, or choose \
+        let text = "nothing can be plugged into an IDE controller while the VM runs: power it off first, or choose \
                     another controller";
         return Err(Error::new(OPERATION, ErrorKind::Unsupported(text.to_owned())));
     }

@@ -142,7 +142,7 @@ fn check(devices: &Devices, disk: &VirtualDisk, snapshots: &[String]) -> Result<
     let controller = disk.controller_key.and_then(|key| devices.by_key(key));
     if devices.is_running() && controller.is_some_and(|controller| controller.is::<VirtualIDEController>()) {
         return refused(format!(
-            "{name} is on an IDE controller and can't be removed while the machine runs: power it off first"
+            "{name} is on an IDE controller and can't be removed while the VM runs: power it off first"
         ));
     }
     Ok(())

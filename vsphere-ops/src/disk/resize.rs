@@ -112,13 +112,13 @@ fn may_grow(devices: &Devices, disk: &VirtualDisk, snapshots: &[String]) -> Resu
     }
     if let Some(parent) = parents(disk).first() {
         return Err(refused(format!(
-            "{name} is a linked clone's disk and as large as its origin {parent}; clone the machine in full, or add a disk"
+            "{name} is a linked clone's disk and as large as its origin {parent}; clone the VM in full, or add a disk"
         )));
     }
     let controller = disk.controller_key.and_then(|key| devices.by_key(key));
     if devices.is_running() && controller.is_some_and(|controller| controller.is::<VirtualIDEController>()) {
         return Err(refused(format!(
-            "{name} is on an IDE controller and can't grow while the machine runs: power it off first"
+            "{name} is on an IDE controller and can't grow while the VM runs: power it off first"
         )));
     }
     Ok(())

@@ -49,7 +49,7 @@ async fn answer(machine: &Mo<VirtualMachine>, opened: &AtomicBool) {
             Ok(Some(_)) => continue,
             Ok(None) => return,
             Err(error) => {
-                tracing::debug!(%error, "the questions of a machine can't be watched");
+                tracing::debug!(%error, "the questions of a VM can't be watched");
                 return;
             }
         };

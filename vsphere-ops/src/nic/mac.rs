@@ -195,7 +195,7 @@ fn must_be_off(devices: &Devices) -> Result<()> {
     if devices.power_state == VirtualMachinePowerState::PoweredOff {
         return Ok(());
     }
-    let text = "the machine is not off, and an adapter keeps its address while it is in use: power it off first";
+    let text = "the VM is not off, and an adapter keeps its address while it is in use: power it off first";
     Err(Error::new(SET_MAC, ErrorKind::Unsupported(text.to_owned())))
 }
 

@@ -78,7 +78,7 @@ pub(super) async fn seen(machine: &Mo<VirtualMachine>, what: &str) -> Result<Mo<
 async fn reference(machine: &Mo<VirtualMachine>, what: &str) -> Result<(ManagedObjectReference, String)> {
     let client = machine.client();
     let at = machine.read(vm::HOST).await?.ok_or_else(|| {
-        Error::new("find network", ErrorKind::Unreadable("the machine's host can't be read by this user".to_owned()))
+        Error::new("find network", ErrorKind::Unreadable("the VM's host can't be read by this user".to_owned()))
     })?;
     let at: Mo<HostSystem> = Mo::new(client, &at, None);
     let (host_name, networks) = at.read((host::NAME, host::NETWORK)).await?;
@@ -100,7 +100,7 @@ async fn reference(machine: &Mo<VirtualMachine>, what: &str) -> Result<(ManagedO
         let more = names.len().checked_sub(MOST_LISTED).filter(|more| *more > 0);
         names.truncate(MOST_LISTED);
         let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
-        format!("the machine's host {host_name} has {}{more}", names.join(", "))
+        format!("the VM's host {host_name} has {}{more}", names.join(", "))
     };
     // By its path, by a reference, or one of another host.
     match client.get::<Network>(what).await {
@@ -132,7 +132,7 @@ async fn distributed(
     let group: Mo<DistributedVirtualPortgroup> = Mo::new(client, reference, Some(name.to_owned()));
     let (config, tags) = group.read((portgroup::CONFIG, portgroup::TAG)).await?;
     if config.uplink == Some(true) || tags.iter().any(|tag| tag.key == UPLINKS_TAG) {
-        let text = "it holds the uplinks of a switch, and no machine can be plugged into it; choose another port group";
+        let text = "it holds the uplinks of a switch, and no VM can be plugged into it; choose another port group";
         return Err(invalid("find network", text));
     }
     let of = config.distributed_virtual_switch.ok_or_else(|| {

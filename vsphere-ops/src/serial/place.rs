@@ -50,7 +50,7 @@ impl Place {
         vec![format!(
             "the firewall of host {} keeps serial ports from the network: enable its rule set {RULESET} (on the host: \
              esxcli network firewall ruleset set --ruleset-id {RULESET} --enabled true)",
-            self.host_name.as_deref().unwrap_or("of the machine")
+            self.host_name.as_deref().unwrap_or("of the VM")
         )]
     }
 

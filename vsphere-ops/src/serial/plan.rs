@@ -290,7 +290,7 @@ impl SerialPlan {
             Act::Clear if after.is_running() => {
                 (described, device.and_then(|device| Link::Up.note(&after, device)).into_iter().collect())
             }
-            Act::Clear => (described, vec!["the machine does not run: nobody holds the line".to_owned()]),
+            Act::Clear => (described, vec!["the VM does not run: nobody holds the line".to_owned()]),
         };
         if port.is_none() && act != Act::Remove {
             let text = "it was done, but then somebody else has removed the port".to_owned();

@@ -135,7 +135,7 @@ impl Tree {
     /// What is said where none fits.
     fn none(&self) -> String {
         if self.nodes.is_empty() {
-            return "the machine has no snapshots".to_owned();
+            return "the VM has no snapshots".to_owned();
         }
         let listed: Vec<_> =
             self.nodes.iter().take(MOST_LISTED).map(|node| format!("{} ({})", node.path, node.id)).collect();

@@ -202,7 +202,7 @@ impl Mo<VirtualMachine> {
         let devices = config.as_ref().map(|config| config.hardware.device.as_slice()).unwrap_or_default();
         let linked_clones = match (blind, snapshots.is_empty()) {
             (Some(path), _) => {
-                gaps.lacks(CLONES, format!("{path} of the machine could not be read, so nobody looked for them"));
+                gaps.lacks(CLONES, format!("{path} of the VM could not be read, so nobody looked for them"));
                 Vec::new()
             }
             (None, true) => Vec::new(),

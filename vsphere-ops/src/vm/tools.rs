@@ -197,7 +197,7 @@ impl Seen {
         let running = self.running.as_deref().unwrap_or("unknown");
         match self.version.as_deref() {
             Some("guestToolsNotInstalled") => format!(
-                "they are {running}, and have never run in this machine (guestToolsNotInstalled): either they are not \
+                "they are {running}, and have never run in this VM (guestToolsNotInstalled): either they are not \
                  installed, or the guest is still booting"
             ),
             Some(version) => format!("they are {running} ({version}): the guest may still be booting"),
