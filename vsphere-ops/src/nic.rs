@@ -42,6 +42,7 @@ use crate::device::{self, Device, Devices, Seen, label};
 use crate::error::{Circumstance, Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::name::Glob;
+use crate::network::NetworkKind;
 use crate::page::{ListQuery, Page, Window};
 use crate::untrusted;
 use network::{Known, Outlet};
@@ -83,8 +84,8 @@ pub struct Nic {
     pub network: Option<String>,
     /// The managed object id of that.
     pub network_id: Option<String>,
-    /// `standard`, `distributed` or `opaque`.
-    pub network_kind: Option<&'static str>,
+    /// Who provides that.
+    pub network_kind: Option<NetworkKind>,
     /// The addresses that the guest reports: not to be trusted.
     pub ip_addresses: Vec<String>,
     /// What keeps it from working, such as a network that is gone.

@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::find::{self, label};
 use crate::mo::Mo;
 use crate::name::decode;
+use crate::network::NetworkKind;
 use crate::read::Values;
 use crate::vm::optional;
 
@@ -223,7 +224,7 @@ struct Seen {
 pub(crate) struct Plugged {
     pub(crate) name: Option<String>,
     pub(crate) id: Option<String>,
-    pub(crate) kind: Option<&'static str>,
+    pub(crate) kind: Option<NetworkKind>,
     pub(crate) problem: Option<&'static str>,
 }
 
@@ -253,11 +254,11 @@ impl Known {
     pub(crate) fn plugged(&self, device: &VirtualDevice) -> Plugged {
         let Some(plug) = device.backing.as_ref().and_then(Plug::of) else { return Plugged::default() };
         let (kind, found, fallback) = match plug {
-            Plug::Standard(id, name) => ("standard", id.and_then(|id| self.0.get_key_value(id)), name),
-            Plug::Distributed(key) => ("distributed", self.0.get_key_value(key), key),
+            Plug::Standard(id, name) => (NetworkKind::Standard, id.and_then(|id| self.0.get_key_value(id)), name),
+            Plug::Distributed(key) => (NetworkKind::Distributed, self.0.get_key_value(key), key),
             Plug::Opaque(id) => {
                 let found = self.0.iter().find(|(_, seen)| seen.opaque_id.as_deref() == Some(id));
-                ("opaque", found, id)
+                (NetworkKind::Opaque, found, id)
             }
         };
         Plugged {
