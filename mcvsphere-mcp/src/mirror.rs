@@ -134,11 +134,6 @@ impl<T: Mirror + Clone> Slot<T> {
         started.as_ref().filter(|mirror| !mirror.has_ended()).cloned()
     }
 
-    /// Whether somebody starts it now.
-    fn is_starting(&self) -> bool {
-        self.starting.try_lock().is_err()
-    }
-
     /// The mirror, started by this where none runs.
     async fn get_or(&self, start: impl Future<Output = Result<T>>) -> Result<T> {
         if let Some(mirror) = self.running() {

@@ -24,6 +24,10 @@ pub(crate) struct Machines {
     kept_cold: AtomicBool,
     /// How many lookups found no mirror.
     missed: AtomicU32,
+    /// How many lists are read from the server now.
+    reading: AtomicU32,
+    /// Whether the mirror is about to be started by a list or a lookup.
+    warming: AtomicBool,
     /// When a start in the background failed last.
     failed: Mutex<Option<Instant>>,
 }
@@ -33,6 +37,11 @@ const CATCH_UP: Duration = Duration::from_millis(500);
 
 /// So many lookups by name make the mirror worth its start. One of them alone is better off with the names.
 const WORTH_A_MIRROR: u32 = 2;
+
+/// How long the server is left alone after a list before the mirror is loaded, and how long lists that follow may put that
+/// off: whoever asks for the next page at once would else wait for both.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long a server that was silent is waited for before the list is what the mirror knew last.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,7 +65,7 @@ impl Backend {
         }
         let client = self.client().await?;
         let Some(stale) = machines.mirror.running().filter(|mirror| !mirror.is_current()) else {
-            let page = vm::list(client, query).await?;
+            let page = machines.read(vm::list(client, query)).await?;
             machines.warm_up(self);
             return Ok(page);
         };
@@ -114,6 +123,33 @@ impl Machines {
         mirror.catch_up(CATCH_UP).await.then_some(mirror)
     }
 
+    /// Reads a list from the server, which puts the start of the mirror off.
+    async fn read<T>(&self, list: impl Future<Output = T>) -> T {
+        /// Counts down also where the call is given up.
+        struct Reading<'a>(&'a AtomicU32);
+
+        impl Drop for Reading<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+
+        self.reading.fetch_add(1, Ordering::Relaxed);
+        let _reading = Reading(&self.reading);
+        list.await
+    }
+
+    /// Waits until no list is read.
+    async fn pause(&self) {
+        let started = Instant::now();
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            if self.reading.load(Ordering::Relaxed) == 0 || started.elapsed() > LONGEST_PAUSE {
+                return;
+            }
+        }
+    }
+
     /// Starts the mirror in the background.
     fn warm_up(&self, backend: &Arc<Backend>) {
         let cooling = || {
@@ -123,16 +159,18 @@ impl Machines {
         if self.kept_cold.load(Ordering::Relaxed) || self.mirror.running().is_some() || cooling() {
             return;
         }
-        if self.mirror.is_starting() {
+        if self.warming.swap(true, Ordering::Relaxed) {
             return;
         }
         let backend = Arc::clone(backend);
         tokio::spawn(async move {
             let machines = backend.mirrors().machines();
+            machines.pause().await;
             if let Err(error) = machines.started(&backend).await {
                 tracing::debug!(?error, "virtual machines are listed without a mirror");
                 *machines.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             }
+            machines.warming.store(false, Ordering::Relaxed);
         });
     }
 }
