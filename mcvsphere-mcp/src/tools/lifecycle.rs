@@ -345,18 +345,17 @@ async fn conversion(cx: &Cx, vm: &str, to: Kind) -> Result<(Mo<VirtualMachine>, 
         ),
     };
     let preview = cx.change_of(question, [&vm]).await?.note(note);
-    let (is_template, state) = vm.read((virtual_machine::IS_TEMPLATE, virtual_machine::POWER_STATE)).await?;
+    if !cx.asks() {
+        return Ok((vm, preview));
+    }
+    // Bound, the version voids the answer when anything about the VM was changed meanwhile, also what is not shown.
+    let (is_template, state, version) =
+        vm.read((virtual_machine::IS_TEMPLATE, virtual_machine::POWER_STATE, virtual_machine::CHANGE_VERSION)).await?;
     let preview = match is_template == (to == Kind::Template) || state != PoweredOff {
         true => preview.harmless(),
-        false => preview.bind(version(&vm).await?)?,
+        false => preview.bind(version)?,
     };
     Ok((vm, preview))
-}
-
-/// The version of a VM's configuration. Bound in a preview, it voids the answer when anything about the VM was changed
-/// meanwhile, also what the preview does not show.
-async fn version(vm: &Mo<VirtualMachine>) -> Result<Option<String>> {
-    Ok(vm.read(virtual_machine::CHANGE_VERSION).await?)
 }
 
 /// What is shown of the VM or template that another is made of.
