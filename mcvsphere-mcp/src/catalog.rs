@@ -276,6 +276,14 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn no_tool_takes_an_argument_of_the_gate() {
+        for tool in crate::tools::all() {
+            let (seen, _) = tool.for_clients();
+            assert!(seen.input_schema["properties"].get(confirm::ARGUMENT).is_none(), "{}", seen.name);
+        }
+    }
+
     /// A server takes a privilege that it does not know as one that nobody lacks, so that a misspelt one would go unnoticed.
     #[tokio::test]
     async fn vsphere_knows_every_privilege_that_is_named() {

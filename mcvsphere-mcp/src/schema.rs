@@ -60,7 +60,9 @@ fn take_mark(schema: &mut Value) -> Option<Mark> {
 /// own by that name would never reach it.
 pub(crate) fn add_text(schema: &mut JsonObject, name: &str, meaning: &str) {
     let properties = schema.entry("properties").or_insert_with(|| Map::new().into());
-    properties[name] = json!({ "type": "string", "description": meaning });
+    if let Some(properties) = properties.as_object_mut() {
+        properties.insert(name.to_owned(), json!({ "type": "string", "description": meaning }));
+    }
 }
 
 /// Takes `additionalProperties` away at every depth. One API does not know the word and refuses the whole list; that an
