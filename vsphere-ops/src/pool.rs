@@ -304,7 +304,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// `ambiguous` where there are several, `not_found` where there is none, and those of the server.
+    /// `ambiguous` if there are several, `not_found` if there is none, and server errors.
     pub async fn root_pool(&self) -> Result<Mo<ResourcePool>> {
         const OPERATION: &str = "find root resource pool";
         let all = self.all::<ResourcePool>().select((pool::NAME, pool::PARENT)).await?;

@@ -38,8 +38,8 @@ const CATCH_UP: Duration = Duration::from_millis(500);
 /// So many lookups by name make the mirror worth its start. One of them alone is better off with the names.
 const WORTH_A_MIRROR: u32 = 2;
 
-/// How long the server is left alone after a list before the mirror is loaded, and how long lists that follow may put that
-/// off: whoever asks for the next page at once would else wait for both.
+/// The pause between a list and loading the mirror, and the longest time that further lists can postpone the load. Without
+/// it, a list that follows at once would compete with the load for the server.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
