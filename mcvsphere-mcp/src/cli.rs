@@ -210,7 +210,10 @@ async fn carry_out(command: Option<Command>, settings: Settings) -> anyhow::Resu
             }
             return serve(Server::new(&settings)?).await;
         }
-        Some(Command::Tools(command)) => tools(Server::new(&settings)?, command).await?,
+        Some(Command::Tools(command)) => {
+            let here = std::env::current_dir().context("the current directory cannot be read")?;
+            tools(Server::new(&settings.at_work_in(here))?, command).await?
+        }
         Some(Command::Doctor { json }) => doctor::run(&settings, json, print).await?,
         #[cfg(feature = "sim")]
         Some(Command::Sim(args)) => sim::run(*args, print).await?,

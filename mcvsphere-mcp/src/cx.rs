@@ -19,7 +19,7 @@ use vsphere_ops::{
 
 use crate::{
     Defaults, Server, ToolError, answer::Listed, audit, backends::Backend, caller::Visit, confirm::Claimed,
-    error::Result, mirror::Cached, progress::Reporter,
+    error::Result, files::LocalFiles, mirror::Cached, progress::Reporter,
 };
 
 /// The context of a call: how a tool reaches vSphere, asks the user, and tells how far it is.
@@ -124,6 +124,15 @@ impl Cx {
     /// The objects to use where the call names none.
     pub(crate) fn defaults(&self) -> &Defaults {
         self.call.backend.defaults()
+    }
+
+    /// The files of this computer that the call may touch.
+    ///
+    /// # Errors
+    /// `config` where it may touch none.
+    pub(crate) fn files(&self) -> Result<&LocalFiles> {
+        let not_set = "no file of this computer may be touched: set MCP_FILES to the directory that is meant for it";
+        self.server.files().ok_or_else(|| ToolError::new("config", not_set))
     }
 
     /// A page of virtual machines, from memory where that is current.

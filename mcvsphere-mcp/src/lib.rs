@@ -15,6 +15,7 @@ mod cx;
 mod demo;
 mod doctor;
 mod error;
+mod files;
 mod gate;
 mod log;
 mod mirror;

@@ -16,6 +16,7 @@ use crate::{
     caller::Identified,
     catalog::{Catalog, StartError},
     confirm::Tokens,
+    files::LocalFiles,
     session::Subscriptions,
     tasks::Tasks,
 };
@@ -34,6 +35,7 @@ struct Shared {
     tasks: Tasks,
     subscriptions: Subscriptions,
     call_timeout: Duration,
+    files: Option<LocalFiles>,
     audit: Audit,
 }
 
@@ -41,8 +43,8 @@ impl Server {
     /// A server with all tools. It connects to vSphere at the first call that needs it.
     ///
     /// # Errors
-    /// [`StartError`] when a tool is not fit to be offered, a setting names a tool that does not exist, or the audit
-    /// file cannot be written.
+    /// [`StartError`] when a tool is not fit to be offered, a setting names a tool that does not exist, the audit
+    /// file cannot be written, or the directory of `MCP_FILES` cannot be read.
     pub fn new(settings: &Settings) -> Result<Self, StartError> {
         Self::with_tools(settings, Self::tools())
     }
@@ -55,8 +57,8 @@ impl Server {
     /// A server with these tools, through the same gate.
     ///
     /// # Errors
-    /// [`StartError`] when a tool is not fit to be offered, a setting names a tool that does not exist, or the audit
-    /// file cannot be written.
+    /// [`StartError`] when a tool is not fit to be offered, a setting names a tool that does not exist, the audit
+    /// file cannot be written, or the directory of `MCP_FILES` cannot be read.
     pub fn with_tools(settings: &Settings, tools: Vec<Tool>) -> Result<Self, StartError> {
         let shared = Shared {
             catalog: Catalog::new(tools, settings.offer(), settings.output_schemas())?,
@@ -66,6 +68,7 @@ impl Server {
             tasks: Tasks::new(settings.call_timeout()),
             subscriptions: Subscriptions::default(),
             call_timeout: settings.call_timeout(),
+            files: settings.local_files()?,
             audit: Audit::new(settings.audit_file())?,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -149,6 +152,11 @@ impl Server {
     /// The calls that have become tasks.
     pub(crate) fn tasks(&self) -> &Tasks {
         &self.shared.tasks
+    }
+
+    /// The files of this computer that tools may touch.
+    pub(crate) fn files(&self) -> Option<&LocalFiles> {
+        self.shared.files.as_ref()
     }
 
     /// Where audit lines go.

@@ -14,9 +14,9 @@ use vsphere_ops::{Config, placement::Defaults};
 #[cfg(feature = "sim")]
 use vsphere_sim::{Model, Sim};
 
-use crate::{Permission, Toolset, confirm::Mode, offer::Offer};
+use crate::{Permission, Toolset, confirm::Mode, files::LocalFiles, offer::Offer};
 pub use command_line::SettingArgs;
-use kinds::{Fingerprint, Kind, Megabytes, PresentFile, Secret, unknown, value};
+use kinds::{Fingerprint, Kind, Megabytes, PresentDirectory, PresentFile, Secret, unknown, value};
 use sources::Sources;
 pub(crate) use sources::{InForce, Origin};
 use table::{Setting, settings};
@@ -70,6 +70,8 @@ settings! {
     MCP_CONFIRM_ALLOW <NAMES> confirm_allow: BTreeSet<String>;
     /// Include output schemas in `tools/list`, for programs that check answers
     MCP_OUTPUT_SCHEMAS <BOOL> output_schemas: bool = "false";
+    /// Let tools read and write files in this directory, and nowhere else; without it they touch none, but for `mcvsphere tools call`, which uses the current directory
+    MCP_FILES <DIR> files: PresentDirectory;
     /// Time limit of a tool call in seconds
     MCP_CALL_TIMEOUT <SECONDS> call_timeout: Duration = "900";
     /// Append one line for each tool call to this file
@@ -120,6 +122,24 @@ impl Settings {
             in_force: self.in_force.into_iter().filter(|it| !replaced.contains(&it.name)).collect(),
             ..self
         }
+    }
+
+    /// The same settings for a user at a terminal, who works in this directory where none is set.
+    #[must_use]
+    pub(crate) fn at_work_in(self, directory: PathBuf) -> Self {
+        Self { files: self.files.or(Some(PresentDirectory(directory))), ..self }
+    }
+
+    /// The files of this computer that tools may touch, if any.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when the directory cannot be read.
+    pub(crate) fn local_files(&self) -> Result<Option<LocalFiles>, SettingsError> {
+        let opened = self.files().map(|directory| {
+            let problem = |error| SettingsError::new(name::MCP_FILES, format!("{}: {error}", directory.display()));
+            LocalFiles::new(directory).map_err(problem)
+        });
+        opened.transpose()
     }
 
     /// How to reach vSphere.
@@ -313,6 +333,7 @@ mod tests {
             ("VCENTER_INSECURE", "maybe"),
             ("VCENTER_THUMBPRINT", "12:34"),
             ("VCENTER_CA_FILE", "/no/such/file"),
+            ("MCP_FILES", "/no/such/directory"),
             ("MCP_CALL_TIMEOUT", "0"),
             ("LOG_LEVEL", "loud"),
             ("MCP_TOOLSETS", "vm,pwoer"),

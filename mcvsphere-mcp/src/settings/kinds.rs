@@ -68,6 +68,10 @@ impl Fingerprint {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PresentFile(PathBuf);
 
+/// A directory that must be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PresentDirectory(pub(super) PathBuf);
+
 /// A size in MiB, of at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Megabytes(u32);
@@ -166,6 +170,24 @@ impl Kind for PresentFile {
         let path = PathBuf::from(text);
         if !path.is_file() {
             return Err(format!("names no file: {}", path.display()));
+        }
+        Ok(Self(path))
+    }
+}
+
+impl AsRef<Path> for PresentDirectory {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Kind for PresentDirectory {
+    seen_as!(&Path);
+
+    fn read(text: &str) -> Result<Self, String> {
+        let path = PathBuf::from(text);
+        if !path.is_dir() {
+            return Err(format!("names no directory: {}", path.display()));
         }
         Ok(Self(path))
     }
