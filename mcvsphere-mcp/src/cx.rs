@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use vsphere_ops::{
     Client, Page, Scope,
+    transfer::WebHosts,
     vm::{VmQuery, VmSummary},
 };
 
@@ -133,6 +134,16 @@ impl Cx {
     pub(crate) fn files(&self) -> Result<&LocalFiles> {
         let not_set = "no file of this computer may be touched: set MCP_FILES to the directory that is meant for it";
         self.server.files().ok_or_else(|| ToolError::new("config", not_set))
+    }
+
+    /// The web servers that the call may fetch files from.
+    ///
+    /// # Errors
+    /// `config` where there are none.
+    pub(crate) fn web(&self) -> Result<&WebHosts> {
+        let web = self.server.web();
+        let not_set = "no URL may be fetched: set MCP_URLS to the web servers that are meant for it";
+        if web.is_empty() { Err(ToolError::new("config", not_set)) } else { Ok(web) }
     }
 
     /// A page of virtual machines, from memory where that is current.

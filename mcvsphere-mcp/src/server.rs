@@ -8,6 +8,7 @@ use rmcp::{
     service::{RunningService, ServerInitializeError, ServiceExt},
     transport::IntoTransport,
 };
+use vsphere_ops::transfer::WebHosts;
 
 use crate::{
     Caller, Session, Settings, Tool,
@@ -36,6 +37,7 @@ struct Shared {
     subscriptions: Subscriptions,
     call_timeout: Duration,
     files: Option<LocalFiles>,
+    web: WebHosts,
     audit: Audit,
 }
 
@@ -69,6 +71,7 @@ impl Server {
             subscriptions: Subscriptions::default(),
             call_timeout: settings.call_timeout(),
             files: settings.local_files()?,
+            web: settings.urls().cloned().unwrap_or_default(),
             audit: Audit::new(settings.audit_file())?,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -157,6 +160,11 @@ impl Server {
     /// The files of this computer that tools may touch.
     pub(crate) fn files(&self) -> Option<&LocalFiles> {
         self.shared.files.as_ref()
+    }
+
+    /// The web servers that tools may fetch files from.
+    pub(crate) fn web(&self) -> &WebHosts {
+        &self.shared.web
     }
 
     /// Where audit lines go.

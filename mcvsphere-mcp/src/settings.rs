@@ -10,7 +10,7 @@ mod table;
 
 use std::{collections::BTreeSet, ffi::OsString, fmt, path::PathBuf, time::Duration};
 
-use vsphere_ops::{Config, placement::Defaults};
+use vsphere_ops::{Config, placement::Defaults, transfer::WebHosts};
 #[cfg(feature = "sim")]
 use vsphere_sim::{Model, Sim};
 
@@ -72,6 +72,8 @@ settings! {
     MCP_OUTPUT_SCHEMAS <BOOL> output_schemas: bool = "false";
     /// Let tools read and write files in this directory, and nowhere else; without it they touch none, but for `mcvsphere tools call`, which uses the current directory
     MCP_FILES <DIR> files: PresentDirectory;
+    /// Let tools fetch files from these web servers by https: names, `*.example.com`, networks such as `10.0.0.0/8`; `http://` before one allows plain http. A name alone reaches public addresses only
+    MCP_URLS <HOSTS> urls: WebHosts;
     /// Time limit of a tool call in seconds
     MCP_CALL_TIMEOUT <SECONDS> call_timeout: Duration = "900";
     /// Append one line for each tool call to this file
@@ -334,6 +336,7 @@ mod tests {
             ("VCENTER_THUMBPRINT", "12:34"),
             ("VCENTER_CA_FILE", "/no/such/file"),
             ("MCP_FILES", "/no/such/directory"),
+            ("MCP_URLS", "images.example, a/b"),
             ("MCP_CALL_TIMEOUT", "0"),
             ("LOG_LEVEL", "loud"),
             ("MCP_TOOLSETS", "vm,pwoer"),

@@ -1,4 +1,4 @@
-//! Files up and down: datastores, NFC leases, guests.
+//! Files up and down: datastores, NFC leases, guests, web servers.
 //!
 //! A transfer is a builder: name the file, set options, and last name its source or target. Memory does not grow with the
 //! file, a checksum is computed during the transfer, and a time limit applies only while no data moves.
@@ -31,12 +31,14 @@ mod meter;
 mod route;
 mod upload;
 mod vmdk;
+mod web;
 
 pub use checksum::{Algorithm, Checksum};
 pub use download::{Download, FileStream};
 pub use lease::Lease;
 pub use meter::{Progress, Transferred};
 pub use upload::Upload;
+pub use web::{WebFile, WebHosts};
 
 use crate::error::{Error, ErrorKind};
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 
 use crate::error::{ErrorKind, WaitingFor};
 use crate::session::NoSession;
@@ -100,6 +101,9 @@ fn of_connection(source: &io::Error) -> Option<Cause> {
     if let Some(failure) = source.get_ref().and_then(|inner| inner.downcast_ref::<Unresolved>()) {
         return Some(if failure.is_silence() { Cause::NameServer } else { Cause::UnknownHost });
     }
+    if source.get_ref().is_some_and(|inner| inner.is::<OutOfReach>()) {
+        return Some(Cause::NotPermitted);
+    }
     if source.get_ref().is_some_and(|inner| inner.is::<ProxyRefused>()) {
         return Some(Cause::Proxy);
     }
@@ -164,6 +168,21 @@ impl fmt::Display for Unresolved {
 }
 
 impl std::error::Error for Unresolved {}
+
+/// A name resolved only to addresses that must not be connected to.
+#[derive(Debug, Clone)]
+pub(crate) struct OutOfReach {
+    pub(crate) name: String,
+    pub(crate) address: IpAddr,
+}
+
+impl fmt::Display for OutOfReach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is at {}, which must not be connected to", self.name, self.address)
+    }
+}
+
+impl std::error::Error for OutOfReach {}
 
 /// The proxy did not open the way to the server.
 #[derive(Debug)]

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use vsphere_ops::transfer::WebHosts;
+
 use super::SettingsError;
 use crate::{Permission, Toolset, arguments::nearest, confirm::Mode};
 
@@ -236,6 +238,20 @@ impl Kind for Names {
 
     fn read(text: &str) -> Result<Self, String> {
         Ok(names(text).map(str::to_owned).collect())
+    }
+}
+
+impl Kind for WebHosts {
+    const LIST: bool = true;
+
+    type Seen<'a> = &'a Self;
+
+    fn seen(&self) -> &Self {
+        self
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: vsphere_ops::Error| format!("cannot be used: {error}"))
     }
 }
 

@@ -14,6 +14,7 @@ use vsphere_model::types::{
 use vsphere_soap::http::{Endpoint, FileCall, FileLocation, SendMethod, Thumbprint, Transport, Trust};
 use vsphere_soap::object::Property;
 
+use super::web::WebFile;
 use crate::client::Client;
 use crate::connection::Part;
 use crate::datastore_path::DatastorePath;
@@ -31,6 +32,8 @@ pub(super) enum Place {
     Guest { vm: Mo<VirtualMachine>, url: Url },
     /// A file of a lease.
     Lease { client: Client, url: Url, thumbprint: Option<String>, disk: bool },
+    /// A file of a web server.
+    Web(WebFile),
 }
 
 /// A URL that the server gave. There may be a token in it: `Debug` does not show it.
@@ -87,6 +90,7 @@ impl Place {
             Self::Datastore { store, path, .. } => format!("[{}] {path}", store.label()),
             Self::Guest { vm, .. } => format!("a file in the guest of {}", vm.label()),
             Self::Lease { url, .. } => url.without_query().rsplit('/').next().unwrap_or_default().to_owned(),
+            Self::Web(file) => file.label(),
         }
     }
 
@@ -120,6 +124,7 @@ impl Place {
                     false => route,
                 })
             }
+            Self::Web(file) => file.route().map(|(transport, path)| Route::plain(transport, path)),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod lease;
 mod server;
+mod web;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::tls;
-use crate::cause::{ProxyRefused, Unresolved};
+use crate::cause::{OutOfReach, ProxyRefused, Unresolved};
 use crate::error::{ErrorKind, WaitingFor};
 
 /// Whom a transport connects to.
@@ -40,6 +40,9 @@ pub(super) fn before_answer(error: &reqwest::Error, peer: &Peer, connect_timeout
 
 /// Why there is no connection.
 fn connection(error: &reqwest::Error) -> io::Error {
+    if let Some(refused) = causes(error).find_map(|cause| cause.downcast_ref::<OutOfReach>()) {
+        return io::Error::other(refused.clone());
+    }
     let root = root_cause(error);
     // Neither of the two has a type that is not private to its crate.
     for layer in causes(error).map(ToString::to_string) {

@@ -27,6 +27,7 @@ mod failure;
 mod file;
 mod options;
 mod proxy;
+mod reach;
 mod reply;
 mod session;
 mod tls;

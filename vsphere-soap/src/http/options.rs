@@ -1,10 +1,12 @@
 //! How a server is talked to: limits, trust, proxy.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::proxy::Proxies;
+use super::reach::Reach;
 use super::trust::Trust;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -19,6 +21,7 @@ pub struct TransportOptions {
     pub(super) compression: bool,
     pub(super) user_agent: String,
     pub(super) proxies: Proxies,
+    pub(super) reach: Option<Reach>,
 }
 
 impl TransportOptions {
@@ -33,6 +36,7 @@ impl TransportOptions {
             compression: true,
             user_agent: concat!("vsphere-soap/", env!("CARGO_PKG_VERSION")).to_owned(),
             proxies: Proxies::default(),
+            reach: None,
         }
     }
 
@@ -103,6 +107,16 @@ impl TransportOptions {
         self
     }
 
+    /// Connects only to addresses for which `allowed` is true: those that a name resolves to are looked at when they are
+    /// connected to, so that no answer of a name server leads elsewhere. Every address by default.
+    ///
+    /// Through a proxy it is the proxy that resolves names; then only a server that is given by its address is looked at.
+    #[must_use]
+    pub fn reach(mut self, allowed: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        self.reach = Some(Reach::new(allowed));
+        self
+    }
+
     /// Checks whether a server can be talked to in this way, as far as that can be said before a connection.
     ///
     /// # Errors
@@ -144,6 +158,7 @@ impl fmt::Debug for TransportOptions {
             .field("compression", &self.compression)
             .field("user_agent", &self.user_agent)
             .field("proxies", &self.proxies)
+            .field("reach", &self.reach.is_some())
             .finish()
     }
 }

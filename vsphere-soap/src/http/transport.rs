@@ -110,6 +110,10 @@ impl Transport {
             peer.proxied = true;
             proxy.password().into_iter().for_each(|password| secrets.add(password));
         }
+        if let Some(reach) = &options.reach {
+            reach.check(endpoint.host())?;
+            builder = builder.dns_resolver(Arc::new(reach.clone()));
+        }
         let user_agent = HeaderValue::from_str(&options.user_agent)
             .map_err(|_| config("the user agent has a character that a header can't have"))?;
         let client = builder
