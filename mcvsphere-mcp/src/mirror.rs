@@ -11,13 +11,14 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use vsphere_ops::{
-    Client, Entry, Inventory, Page, Select,
+    Client, Entry, Inventory, ListQuery, Page, Select, Size,
     managed::{
         ClusterComputeResource, Datastore, HostSystem, Network, ResourcePool, cluster_compute_resource as cluster,
         datastore, host_system as host, network, resource_pool as pool,
     },
     types::ManagedObjectReference,
     vm::VmMirror,
+    word,
 };
 use vsphere_soap::request::ManagedObject;
 
@@ -70,8 +71,8 @@ impl Mirrors {
     /// `invalid_argument` where no view had this `next`, and those of the connection when the mirror is not yet there.
     pub(crate) async fn view(&self, backend: &Backend, kind: Kind, limit: usize, after: Option<&str>) -> Result<View> {
         let mirror = self.mirror(backend, kind).await?;
-        let page = mirror.page(limit, after)?;
-        let Page { items, total, next_cursor: next, .. } = page;
+        let query = ListQuery { cursor: after.map(str::to_owned), ..ListQuery::first(limit) };
+        let Page { items, total, next_cursor: next, .. } = mirror.page(&query)?;
         Ok(View { items, total, next, live: mirror.is_live(), age_seconds: mirror.age_seconds() })
     }
 
@@ -151,7 +152,7 @@ impl<T: Mirror + Clone> Slot<T> {
 
 /// A mirror of objects of whatever type.
 trait Mirror: Send + Sync {
-    fn page(&self, limit: usize, after: Option<&str>) -> vsphere_ops::Result<Page<Value>>;
+    fn page(&self, query: &ListQuery) -> vsphere_ops::Result<Page<Value>>;
     /// All names, and whether each is that of a template.
     fn names(&self) -> Vec<(String, bool)>;
     fn is_live(&self) -> bool;
@@ -179,7 +180,7 @@ where
     M: ManagedObject + Send + Sync + 'static,
     R: Send + Sync + 'static,
 {
-    fn page(&self, limit: usize, after: Option<&str>) -> vsphere_ops::Result<Page<Value>> {
+    fn page(&self, query: &ListQuery) -> vsphere_ops::Result<Page<Value>> {
         let item = |entry: Arc<Entry<M, R>>| {
             let mut item = json!({ "name": entry.object.label(), "id": entry.object.id() });
             if let (Some(item), Value::Object(facts)) = (item.as_object_mut(), (self.show)(&entry)) {
@@ -187,7 +188,7 @@ where
             }
             item
         };
-        Ok(self.inventory.page(limit, after)?.map(item))
+        Ok(self.inventory.page(query)?.map(item))
     }
 
     fn names(&self) -> Vec<(String, bool)> {
@@ -212,8 +213,8 @@ where
 }
 
 impl Mirror for Arc<dyn Mirror> {
-    fn page(&self, limit: usize, after: Option<&str>) -> vsphere_ops::Result<Page<Value>> {
-        self.as_ref().page(limit, after)
+    fn page(&self, query: &ListQuery) -> vsphere_ops::Result<Page<Value>> {
+        self.as_ref().page(query)
     }
 
     fn names(&self) -> Vec<(String, bool)> {
@@ -238,8 +239,8 @@ impl Mirror for Arc<dyn Mirror> {
 }
 
 impl Mirror for VmMirror {
-    fn page(&self, limit: usize, after: Option<&str>) -> vsphere_ops::Result<Page<Value>> {
-        Ok(VmMirror::page(self, limit, after)?.map(|machine| json!(machine)))
+    fn page(&self, query: &ListQuery) -> vsphere_ops::Result<Page<Value>> {
+        Ok(VmMirror::page(self, query)?.map(|machine| json!(machine)))
     }
 
     fn names(&self) -> Vec<(String, bool)> {
@@ -305,7 +306,7 @@ async fn start(client: &Client, kind: Kind) -> Result<Arc<dyn Mirror>> {
             mirror::<HostSystem, _>(client, select, |entry| {
                 let (connection, maintenance, status) = &entry.row;
                 json!({
-                    "connection_state": snake(connection.as_str()), "maintenance_mode": maintenance,
+                    "connection_state": word(connection), "maintenance_mode": maintenance,
                     "status": status.as_str(),
                 })
             })
@@ -322,7 +323,7 @@ async fn start(client: &Client, kind: Kind) -> Result<Arc<dyn Mirror>> {
             mirror::<Datastore, _>(client, select, |entry| {
                 let (kind, capacity, free, accessible, maintenance) = &entry.row;
                 json!({
-                    "type": kind, "capacity_gb": gigabytes(*capacity), "free_gb": gigabytes(*free),
+                    "type": kind, "capacity_gb": Size::of_bytes(*capacity), "free_gb": Size::of_bytes(*free),
                     "accessible": accessible, "maintenance_mode": maintenance,
                 })
             })
@@ -341,7 +342,7 @@ async fn start(client: &Client, kind: Kind) -> Result<Arc<dyn Mirror>> {
                 let summary = &entry.row;
                 json!({
                     "hosts": summary.num_hosts, "usable_hosts": summary.num_effective_hosts,
-                    "cpu_mhz": summary.total_cpu, "memory_gb": gigabytes(summary.total_memory),
+                    "cpu_mhz": summary.total_cpu, "memory_gb": Size::of_bytes(summary.total_memory),
                     "status": summary.overall_status.as_str(),
                 })
             })
@@ -356,21 +357,4 @@ async fn start(client: &Client, kind: Kind) -> Result<Arc<dyn Mirror>> {
             .await
         }
     }
-}
-
-/// In GiB, to one digit.
-fn gigabytes(bytes: i64) -> f64 {
-    (bytes as f64 / f64::from(1 << 30) * 10.0).round() / 10.0
-}
-
-/// `poweredOn` as it is written in all answers: `powered_on`.
-fn snake(name: &str) -> String {
-    let mut snake = String::with_capacity(name.len() + 2);
-    for c in name.chars() {
-        if c.is_ascii_uppercase() {
-            snake.push('_');
-        }
-        snake.push(c.to_ascii_lowercase());
-    }
-    snake
 }

@@ -31,8 +31,8 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::gaps::Gaps;
 use crate::mo::Mo;
-use crate::name::{self, Glob};
-use crate::page::{Page, Window};
+use crate::name;
+use crate::page::{ListQuery, Page, Window};
 use crate::read;
 
 /// An alarm that was triggered and has not been cleared.
@@ -140,18 +140,14 @@ impl<M: ManagedObject> Mo<M> {
 /// ```
 /// use vsphere_ops::alarms::AlarmQuery;
 ///
-/// let query = AlarmQuery { entity: Some("/fra1/host/prod-cluster".into()), limit: 50, ..Default::default() };
+/// let query = AlarmQuery { entity: Some("/fra1/host/prod-cluster".into()), ..Default::default() };
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct AlarmQuery {
     /// Only those of this object of any kind, and of all below it: name, path or id.
     pub entity: Option<String>,
-    /// A glob on the alarm's name.
-    pub filter: Option<String>,
-    /// The most to answer with.
-    pub limit: usize,
-    /// The `next_cursor` of the page before.
-    pub cursor: Option<String>,
+    /// The page that is wanted, and a glob on the alarm's name.
+    pub page: ListQuery,
 }
 
 /// Lists triggered alarms, the worst and newest first; those that somebody has acknowledged are among them.
@@ -160,7 +156,7 @@ pub struct AlarmQuery {
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::alarms::{self, AlarmQuery};
 ///
-/// let page = alarms::list(&client, &AlarmQuery { limit: 20, ..Default::default() }).await?;
+/// let page = alarms::list(&client, &AlarmQuery::default()).await?;
 /// println!("{} of {}", page.returned, page.total);
 /// # Ok(())
 /// # }
@@ -175,10 +171,10 @@ pub async fn list(client: &Client, query: &AlarmQuery) -> Result<Page<TriggeredA
         Some(entity) => client.get::<ManagedEntity>(entity).await?.known_alarms().await?,
         None => Mo::<Folder>::new(client, &client.content().root_folder, None).known_alarms().await?,
     };
-    if let Some(glob) = query.filter.as_deref().map(Glob::new) {
+    if let Some(glob) = query.page.glob() {
         alarms.retain(|alarm| glob.fits(&alarm.alarm));
     }
-    let window = Window::of(alarms, TriggeredAlarm::key, query.limit, query.cursor.as_deref())?;
+    let window = Window::of(alarms, TriggeredAlarm::key, &query.page)?;
     Ok(Page { gaps, ..window.into() })
 }
 

@@ -24,7 +24,6 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::find::{self, label};
 use crate::gaps::Gaps;
-use crate::name::Glob;
 use crate::page::{ByName, ListQuery, Page, Window};
 use crate::read::Values;
 use crate::vm::optional;
@@ -90,10 +89,10 @@ const SHOWN: [&str; 3] = ["name", cluster::SUMMARY.path(), cluster::CONFIGURATIO
 /// # Errors
 /// `invalid_argument` for a cursor that no list gave, and those of the server.
 pub async fn list(client: &Client, query: &ListQuery) -> Result<Page<ClusterSummary>> {
-    let glob = query.filter.as_deref().map(Glob::new);
+    let glob = query.glob();
     let objects = find::scan(client, None, &[("ClusterComputeResource", &["name"])]).await?;
     let keys = objects.iter().map(ByName::of).filter(|key| glob.as_ref().is_none_or(|glob| glob.fits(&key.name)));
-    let window = Window::of(keys, ByName::clone, query.limit, query.cursor.as_deref())?;
+    let window = Window::of(keys, ByName::clone, query)?;
     let references = window.items.iter().map(|key| ManagedObjectReference::new("ClusterComputeResource", &key.id));
     let details = find::details(client, references, &SHOWN).await?;
     let gaps = Gaps::of(&details);

@@ -5,7 +5,7 @@
 //! use vsphere_ops::managed::Datastore;
 //!
 //! let nvme = client.get::<Datastore>("nvme-01").await?.info().await?;
-//! println!("{:?} of {:?} GiB free, {} machines", nvme.free_gb, nvme.capacity_gb, nvme.vm_count);
+//! println!("{:?} of {:?} free, {} VMs", nvme.free, nvme.capacity, nvme.vm_count);
 //! # Ok(())
 //! # }
 //! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
@@ -25,7 +25,7 @@ use crate::find;
 use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::named::{NAMED, Named};
-use crate::units::{gib, percent};
+use crate::units::{Size, percent};
 
 /// All about one datastore.
 ///
@@ -33,7 +33,7 @@ use crate::units::{gib, percent};
 /// use vsphere_ops::datastore::DatastoreInfo;
 ///
 /// fn is_overcommitted(datastore: &DatastoreInfo) -> bool {
-///     datastore.provisioned_gb > datastore.capacity_gb
+///     datastore.provisioned > datastore.capacity
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
@@ -55,23 +55,24 @@ pub struct DatastoreInfo {
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub maintenance_mode: MaintenanceMode,
     /// The size in GiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub capacity_gb: Option<f64>,
+    #[serde(rename = "capacity_gb", skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Size>,
     /// What is free of it, in GiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub free_gb: Option<f64>,
+    #[serde(rename = "free_gb", skip_serializing_if = "Option::is_none")]
+    pub free: Option<Size>,
     /// What is in use, in GiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub used_gb: Option<f64>,
+    #[serde(rename = "used_gb", skip_serializing_if = "Option::is_none")]
+    pub used: Option<Size>,
     /// How much of the size is free, in per cent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "crate::units::two_digits_if_known", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub free_percent: Option<f64>,
     /// What thin disks and swap files may still grow by, in GiB, where the server says.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub uncommitted_gb: Option<f64>,
+    #[serde(rename = "uncommitted_gb", skip_serializing_if = "Option::is_none")]
+    pub uncommitted: Option<Size>,
     /// What would be in use when all had grown, in GiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub provisioned_gb: Option<f64>,
+    #[serde(rename = "provisioned_gb", skip_serializing_if = "Option::is_none")]
+    pub provisioned: Option<Size>,
     /// Where it is found, whatever its name.
     pub url: String,
     /// How many hosts mount it.
@@ -141,7 +142,7 @@ impl Mo<Datastore> {
         // Of what no host reaches the server tells the last sizes, or none.
         let known = summary.accessible;
         let used = summary.capacity - summary.free_space;
-        let size = |bytes: i64| known.then(|| gib(bytes));
+        let size = |bytes: i64| known.then(|| Size::of_bytes(bytes));
         #[allow(clippy::cast_precision_loss, reason = "a share in per cent is shown with two digits")]
         let share = percent(summary.free_space as f64, summary.capacity as f64);
         Ok(DatastoreInfo {
@@ -151,12 +152,12 @@ impl Mo<Datastore> {
             type_: summary.type_,
             accessible: summary.accessible,
             maintenance_mode: summary.maintenance_mode.as_deref().map_or(Normal, MaintenanceMode::from),
-            capacity_gb: size(summary.capacity),
-            free_gb: size(summary.free_space),
-            used_gb: size(used),
+            capacity: size(summary.capacity),
+            free: size(summary.free_space),
+            used: size(used),
             free_percent: share.filter(|_| known),
-            uncommitted_gb: summary.uncommitted.and_then(size),
-            provisioned_gb: summary.uncommitted.and_then(|uncommitted| size(used + uncommitted)),
+            uncommitted: summary.uncommitted.and_then(size),
+            provisioned: summary.uncommitted.and_then(|uncommitted| size(used + uncommitted)),
             url: summary.url,
             host_count,
             hosts,

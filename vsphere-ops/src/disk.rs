@@ -47,9 +47,8 @@ use crate::datastore_path::DatastorePath;
 use crate::device::{Device, Devices, Seen, label};
 use crate::error::{Error, Result, invalid};
 use crate::mo::Mo;
-use crate::name::Glob;
 use crate::page::{ListQuery, Page, Window};
-use crate::units::gib;
+use crate::units::Size;
 
 /// The largest disk that there may be, in bytes.
 const LARGEST: i64 = 62 << 40;
@@ -60,7 +59,7 @@ const LARGEST: i64 = 62 << 40;
 /// use vsphere_ops::disk::Disk;
 ///
 /// fn line(disk: &Disk) -> String {
-///     format!("{} ({}): {} GiB in {:?}", disk.label, disk.key, disk.capacity_gb, disk.file)
+///     format!("{} ({}): {} in {:?}", disk.label, disk.key, disk.capacity, disk.file)
 /// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,8 +69,9 @@ pub struct Disk {
     pub label: String,
     /// The device key.
     pub key: i32,
-    /// The capacity in GiB.
-    pub capacity_gb: f64,
+    /// The capacity, shown in GiB.
+    #[serde(rename = "capacity_gb")]
+    pub capacity: Size,
     /// The capacity in bytes.
     pub capacity_bytes: i64,
     /// Whether its space is allocated on demand, where the server says.
@@ -97,7 +97,7 @@ impl Disk {
         Self {
             label: label(disk),
             key: disk.key,
-            capacity_gb: gib(capacity_bytes),
+            capacity: Size::of_bytes(capacity_bytes),
             capacity_bytes,
             thin: flat(disk).and_then(|flat| flat.thin_provisioned),
             mode: mode(disk).map(str::to_owned),
@@ -166,7 +166,7 @@ pub struct DiskInfo {
 ///
 /// fn line(change: &DiskChange) -> String {
 ///     match change.changed {
-///         true => format!("{} of {} has {} GiB now", change.disk.label, change.vm, change.disk.capacity_gb),
+///         true => format!("{} of {} has {} now", change.disk.label, change.vm, change.disk.capacity),
 ///         false => "it was so already".to_owned(),
 ///     }
 /// }
@@ -186,9 +186,9 @@ pub struct DiskChange {
     pub changed: bool,
     /// The disk after the change; one that was removed, as it was.
     pub disk: Disk,
-    /// The capacity before, in GiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub previous_capacity_gb: Option<f64>,
+    /// The capacity before, shown in GiB.
+    #[serde(rename = "previous_capacity_gb", skip_serializing_if = "Option::is_none")]
+    pub previous_capacity: Option<Size>,
     /// The datastore before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_datastore: Option<String>,
@@ -208,7 +208,7 @@ impl DiskChange {
             power_state: devices.power_state.clone(),
             changed,
             disk,
-            previous_capacity_gb: None,
+            previous_capacity: None,
             previous_datastore: None,
             new_controller: None,
             file_deleted: None,
@@ -225,7 +225,7 @@ impl Mo<VirtualMachine> {
     ///
     /// let web = client.get::<VirtualMachine>("web-01").await?;
     /// for disk in web.list_disks(&Default::default()).await?.items {
-    ///     println!("{}: {} GiB on {:?}", disk.label, disk.capacity_gb, disk.datastore);
+    ///     println!("{}: {} on {:?}", disk.label, disk.capacity, disk.datastore);
     /// }
     /// # Ok(())
     /// # }
@@ -237,10 +237,10 @@ impl Mo<VirtualMachine> {
     /// `permission` if the configuration can't be read, and server errors.
     pub async fn list_disks(&self, query: &ListQuery) -> Result<Page<Disk>> {
         let devices = Devices::read(self).await?;
-        let glob = query.filter.as_deref().map(Glob::new);
+        let glob = query.glob();
         let disks = devices.of().map(|(_, disk)| Disk::of(devices.list(), disk));
         let fitting = disks.filter(|disk| glob.as_ref().is_none_or(|glob| glob.fits(&disk.label)));
-        Ok(Window::of(fitting, |disk| disk.key, query.limit, query.cursor.as_deref())?.into())
+        Ok(Window::of(fitting, |disk| disk.key, query)?.into())
     }
 
     /// The disk of the VM with this label or key.

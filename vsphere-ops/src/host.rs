@@ -4,7 +4,7 @@
 //! use vsphere_ops::host::{self, HostQuery};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let query = HostQuery { cluster: Some("prod-cluster".into()), count_vms: true, limit: 50, ..Default::default() };
+//! let query = HostQuery { cluster: Some("prod-cluster".into()), count_vms: true, ..Default::default() };
 //! for host in host::list(&client, &query).await?.items {
 //!     println!("{} {} ({:?} machines)", host.name, host.connection_state, host.vms);
 //! }
@@ -29,22 +29,22 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::find::{self, label};
 use crate::gaps::Gaps;
-use crate::name::Glob;
-use crate::page::{ByName, Page, Window};
+use crate::page::{ByName, ListQuery, Page, Window};
 use crate::read::Values;
 use crate::vm::optional;
 
 /// Which hosts to list.
 ///
 /// ```
+/// use vsphere_ops::ListQuery;
 /// use vsphere_ops::host::HostQuery;
 ///
-/// let query = HostQuery { filter: Some("esx-0?.*".into()), limit: 20, ..Default::default() };
+/// let query = HostQuery { page: ListQuery::first(20).matching("esx-0?.*"), ..Default::default() };
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct HostQuery {
-    /// A glob on the name.
-    pub filter: Option<String>,
+    /// The page that is wanted, and a glob on the name.
+    pub page: ListQuery,
     /// Only those of this cluster: name, path or id.
     pub cluster: Option<String>,
     /// Only those in this state.
@@ -52,10 +52,6 @@ pub struct HostQuery {
     /// Whether the VMs of each host are counted. From a [cache](Client::with_cache) that costs nothing; the server has to
     /// name them all.
     pub count_vms: bool,
-    /// The most to answer with.
-    pub limit: usize,
-    /// The `next_cursor` of the page before.
-    pub cursor: Option<String>,
 }
 
 /// A state that hosts are looked for in.
@@ -63,7 +59,7 @@ pub struct HostQuery {
 /// ```
 /// use vsphere_ops::host::{HostQuery, HostState};
 ///
-/// let query = HostQuery { state: Some(HostState::Maintenance), limit: 20, ..Default::default() };
+/// let query = HostQuery { state: Some(HostState::Maintenance), ..Default::default() };
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -150,7 +146,7 @@ const SHOWN: [&str; 7] = [
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::host::{self, HostQuery, HostState};
 ///
-/// let query = HostQuery { state: Some(HostState::Disconnected), limit: 20, ..Default::default() };
+/// let query = HostQuery { state: Some(HostState::Disconnected), ..Default::default() };
 /// let page = host::list(&client, &query).await?;
 /// println!("{} of {} disconnected hosts", page.returned, page.total);
 /// # Ok(())
@@ -166,7 +162,7 @@ pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary
         Some(cluster) => Some(client.get::<ComputeResource>(cluster).await?.reference().clone()),
         None => None,
     };
-    let glob = query.filter.as_deref().map(Glob::new);
+    let glob = query.page.glob();
     let paths = ["name", host::CONNECTION_STATE.path(), host::IN_MAINTENANCE_MODE.path()];
     let objects = find::scan(client, container.as_ref(), &[("HostSystem", &paths)]).await?;
     let fitting = objects.into_iter().filter_map(|content| {
@@ -176,7 +172,7 @@ pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary
             && query.state.is_none_or(|state| state.fits(&mut values));
         fits.then_some(key)
     });
-    let window = Window::of(fitting, ByName::clone, query.limit, query.cursor.as_deref())?;
+    let window = Window::of(fitting, ByName::clone, &query.page)?;
     let references = window.items.iter().map(|key| ManagedObjectReference::new("HostSystem", &key.id));
     // A host says how many VMs it has only by naming them all.
     let known = client.cache_of::<VirtualMachine>().await.map(|cache| cache.by_host());

@@ -14,7 +14,7 @@ use vsphere_soap::request::ManagedObject;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
-use crate::page::{ByName, Page, Window};
+use crate::page::{ByName, ListQuery, Page, Window};
 use crate::read::Select;
 use crate::watch::{Change, Freshness, Told, Watch};
 
@@ -162,15 +162,15 @@ where
         sorted.iter().skip(start).take_while(|entry| entry.object.label() == name).cloned().collect()
     }
 
-    /// The objects by name, page by page: at most `limit` of them, those after the `next_cursor` of the page before.
+    /// A page of the objects, by name.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-    /// use vsphere_ops::Inventory;
     /// use vsphere_ops::managed::{HostSystem, host_system};
+    /// use vsphere_ops::{Inventory, ListQuery};
     ///
     /// let hosts = Inventory::start(client.watch::<HostSystem>().select(host_system::CONNECTION_STATE)).await?;
-    /// let page = hosts.page(50, None)?;
+    /// let page = hosts.page(&ListQuery::first(50))?;
     /// println!("{} of {} hosts, and on with {:?}", page.returned, page.total, page.next_cursor);
     /// # Ok(())
     /// # }
@@ -180,16 +180,17 @@ where
     ///
     /// # Errors
     /// `invalid_argument` for a cursor that no page gave.
-    pub fn page(&self, limit: usize, cursor: Option<&str>) -> Result<Page<Arc<Entry<M, R>>>> {
-        Ok(self.window(|_| true, limit, cursor)?.into())
+    pub fn page(&self, query: &ListQuery) -> Result<Page<Arc<Entry<M, R>>>> {
+        let glob = query.glob();
+        let fits = |entry: &Entry<M, R>| glob.as_ref().is_none_or(|glob| glob.fits(entry.object.label()));
+        Ok(self.window(fits, query)?.into())
     }
 
     /// A window on the objects that fit.
     pub(crate) fn window(
         &self,
         fits: impl Fn(&Entry<M, R>) -> bool,
-        limit: usize,
-        cursor: Option<&str>,
+        query: &ListQuery,
     ) -> Result<Window<Arc<Entry<M, R>>>> {
         let key = |entry: &&Arc<Entry<M, R>>| {
             let (name, id) = name_and_id(entry);
@@ -197,7 +198,7 @@ where
         };
         let compare = |entry: &&Arc<Entry<M, R>>, key: &ByName| name_and_id(entry).cmp(&(&key.name, &key.id));
         let sorted = self.sorted();
-        let window = Window::of_sorted(sorted.iter().filter(|entry| fits(entry)), key, compare, limit, cursor)?;
+        let window = Window::of_sorted(sorted.iter().filter(|entry| fits(entry)), key, compare, query)?;
         Ok(window.map(Arc::clone))
     }
 

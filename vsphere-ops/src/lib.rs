@@ -132,6 +132,7 @@ pub use page::{Freshness, ListQuery, Page};
 pub use read::{As, Missing, PropertyState, Record, Rows, Select, State, Values, state};
 pub use rest::{Rest, RestFault};
 pub use task::{CancelledTask, Progress, Scope, Step, Task, TaskEvent, TaskResult, wait_all};
+pub use units::Size;
 pub use untrusted::Untrusted;
 pub use vsphere_model::{managed, types};
 pub use vsphere_soap::fault::Fact;
@@ -139,6 +140,7 @@ pub use vsphere_soap::object::Property;
 pub use vsphere_soap::object::path::PathError;
 pub use vsphere_soap::{Cause, Sent};
 pub use watch::{Change, Watch};
+pub use words::word;
 
 /// The programs of the READMEs compile.
 #[cfg(doctest)]

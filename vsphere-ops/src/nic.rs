@@ -41,7 +41,6 @@ pub use plan::NicPlan;
 use crate::device::{self, Device, Devices, Seen, label};
 use crate::error::{Circumstance, Error, ErrorKind, Result};
 use crate::mo::Mo;
-use crate::name::Glob;
 use crate::network::NetworkKind;
 use crate::page::{ListQuery, Page, Window};
 use crate::untrusted;
@@ -267,10 +266,10 @@ impl Mo<VirtualMachine> {
         let named = |error: Error| error.in_operation("list the network adapters of").on(self.label());
         let devices = Devices::read(self).await.map_err(named)?;
         let look = Look::at(self).await.map_err(named)?;
-        let glob = query.filter.as_deref().map(Glob::new);
+        let glob = query.glob();
         let nics = devices.of::<VirtualEthernetCard>().map(|(device, card)| look.nic(device, card));
         let fitting = nics.filter(|nic| glob.as_ref().is_none_or(|glob| glob.fits(&nic.label)));
-        Ok(Window::of(fitting, |nic| nic.key, query.limit, query.cursor.as_deref())?.into())
+        Ok(Window::of(fitting, |nic| nic.key, query)?.into())
     }
 
     /// The network adapter of the VM with this label or key.

@@ -10,14 +10,16 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::error::{Result, invalid};
 use crate::gaps::Gaps;
+use crate::name::Glob;
 
 /// Which part of a list to read.
 ///
 /// ```
 /// use vsphere_ops::ListQuery;
 ///
-/// let query = ListQuery { filter: Some("prod-*".into()), ..Default::default() };
-/// assert_eq!(query.limit, 100);
+/// let query = ListQuery::first(20).matching("prod-*");
+/// assert_eq!((query.limit, query.filter.as_deref()), (20, Some("prod-*")));
+/// assert_eq!(ListQuery::default().limit, 100);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListQuery {
@@ -29,9 +31,27 @@ pub struct ListQuery {
     pub cursor: Option<String>,
 }
 
+impl ListQuery {
+    /// The first page, of at most this many items.
+    pub fn first(limit: usize) -> Self {
+        Self { filter: None, limit, cursor: None }
+    }
+
+    /// Only what a glob fits.
+    #[must_use]
+    pub fn matching(self, glob: &str) -> Self {
+        Self { filter: Some(glob.to_owned()), ..self }
+    }
+
+    /// The glob, ready for use.
+    pub(crate) fn glob(&self) -> Option<Glob> {
+        self.filter.as_deref().map(Glob::new)
+    }
+}
+
 impl Default for ListQuery {
     fn default() -> Self {
-        Self { filter: None, limit: 100, cursor: None }
+        Self::first(100)
     }
 }
 
@@ -41,14 +61,14 @@ impl Default for ListQuery {
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::vm::{self, VmQuery};
 ///
-/// let mut query = VmQuery { limit: 100, ..Default::default() };
+/// let mut query = VmQuery::default();
 /// loop {
 ///     let page = vm::list(&client, &query).await?;
 ///     for vm in &page.items {
 ///         println!("{}", vm.name);
 ///     }
-///     query.cursor = page.next_cursor;
-///     if query.cursor.is_none() {
+///     query.page.cursor = page.next_cursor;
+///     if query.page.cursor.is_none() {
 ///         break;
 ///     }
 /// }
@@ -83,9 +103,10 @@ impl<T> Page<T> {
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::ListQuery;
     /// use vsphere_ops::vm::{self, VmQuery};
     ///
-    /// let page = vm::list(&client, &VmQuery { limit: 10, ..Default::default() }).await?;
+    /// let page = vm::list(&client, &VmQuery { page: ListQuery::first(10), ..Default::default() }).await?;
     /// let names = page.map(|vm| vm.name);
     /// println!("{:?} of {}", names.items, names.total);
     /// # Ok(())
@@ -158,10 +179,10 @@ impl<T> Window<T> {
     pub(crate) fn of<K: Key>(
         items: impl IntoIterator<Item = T>,
         key: impl Fn(&T) -> K,
-        limit: usize,
-        cursor: Option<&str>,
+        query: &ListQuery,
     ) -> Result<Self> {
-        let after: Option<K> = cursor.map(key_of).transpose()?;
+        let limit = query.limit;
+        let after: Option<K> = query.cursor.as_deref().map(key_of).transpose()?;
         let mut total = 0;
         let mut left: Vec<(K, T)> = items
             .into_iter()
@@ -188,10 +209,9 @@ impl<T> Window<T> {
         items: impl IntoIterator<Item = T>,
         key: impl Fn(&T) -> K,
         compare: impl Fn(&T, &K) -> Ordering,
-        limit: usize,
-        cursor: Option<&str>,
+        query: &ListQuery,
     ) -> Result<Self> {
-        let after: Option<K> = cursor.map(key_of).transpose()?;
+        let after: Option<K> = query.cursor.as_deref().map(key_of).transpose()?;
         let mut window = Self { items: Vec::new(), total: 0, next_cursor: None };
         let mut more = false;
         for item in items {
@@ -199,7 +219,7 @@ impl<T> Window<T> {
             if after.as_ref().is_some_and(|after| compare(&item, after).is_le()) {
                 continue;
             }
-            if window.items.len() < limit {
+            if window.items.len() < query.limit {
                 window.items.push(item);
             } else {
                 more = true;
@@ -257,17 +277,17 @@ mod tests {
         if sorted {
             items.sort_unstable();
         }
-        let (mut pages, mut cursor) = (Vec::new(), None::<String>);
+        let (mut pages, mut query) = (Vec::new(), ListQuery::first(limit));
         loop {
             let cut = match sorted {
-                true => Window::of_sorted(items.clone(), |item| *item, Ord::cmp, limit, cursor.as_deref()),
-                false => Window::of(items.clone(), |item| *item, limit, cursor.as_deref()),
+                true => Window::of_sorted(items.clone(), |item| *item, Ord::cmp, &query),
+                false => Window::of(items.clone(), |item| *item, &query),
             };
             let page = Page::from(cut.unwrap());
             assert_eq!((page.total, page.truncated), (7, page.next_cursor.is_some()));
             pages.push(page.items);
-            cursor = page.next_cursor;
-            if cursor.is_none() {
+            query.cursor = page.next_cursor;
+            if query.cursor.is_none() {
                 return pages;
             }
         }
@@ -283,17 +303,19 @@ mod tests {
 
     #[test]
     fn an_item_that_went_does_not_hide_the_next() {
-        let first = Window::of(["a", "b", "c"], |item| (*item).to_owned(), 2, None).unwrap();
-        let next = Window::of(["a", "c"], |item| (*item).to_owned(), 2, first.next_cursor.as_deref()).unwrap();
+        let first = Window::of(["a", "b", "c"], |item| (*item).to_owned(), &ListQuery::first(2)).unwrap();
+        let query = ListQuery { cursor: first.next_cursor, ..ListQuery::first(2) };
+        let next = Window::of(["a", "c"], |item| (*item).to_owned(), &query).unwrap();
         assert_eq!(next.items, ["c"]);
     }
 
     #[test]
     fn a_cursor_of_another_kind_of_list_is_refused() {
-        let cursor = Window::of([1, 2], |item| *item, 1, None).unwrap().next_cursor.unwrap();
+        let cursor = Window::of([1, 2], |item| *item, &ListQuery::first(1)).unwrap().next_cursor.unwrap();
         let key = |item: &&str| ByName { name: (*item).to_owned(), id: String::new() };
         for cursor in [cursor.as_str(), "", "web-1", "vm-1:web-1"] {
-            let refused = Window::of(["a"], key, 1, Some(cursor)).err().unwrap();
+            let query = ListQuery { cursor: Some(cursor.to_owned()), ..ListQuery::first(1) };
+            let refused = Window::of(["a"], key, &query).err().unwrap();
             assert_eq!(refused.code(), "invalid_argument", "{cursor:?}");
         }
     }

@@ -53,7 +53,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::find::no_longer;
 use crate::gaps::Gaps;
 use crate::mo::Mo;
-use crate::name::{self, Glob};
+use crate::name;
 use crate::page::{ListQuery, Page, Window};
 use crate::untrusted::Untrusted;
 
@@ -121,11 +121,11 @@ impl Mo<VirtualMachine> {
     /// `not_found` if the VM no longer exists, and server errors.
     pub async fn list_snapshots(&self, query: &ListQuery) -> Result<Page<SnapshotInfo>> {
         let (tree, gaps) = Tree::measured_with_gaps(self).await?;
-        let glob = query.filter.as_deref().map(Glob::new);
+        let glob = query.glob();
         let fitting = tree.nodes.into_iter().filter(|node| glob.as_ref().is_none_or(|glob| glob.fits(&node.name)));
         // The oldest first.
         let key = |node: &SnapshotInfo| (node.taken.timestamp(), node.taken.timestamp_subsec_nanos(), node.id.clone());
-        let window = Window::of(fitting, key, query.limit, query.cursor.as_deref())?;
+        let window = Window::of(fitting, key, query)?;
         Ok(Page { gaps, ..window.into() })
     }
 }

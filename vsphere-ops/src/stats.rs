@@ -133,13 +133,15 @@ pub struct HostStats {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_usage_mhz: Option<i32>,
     /// The share of its CPUs that is in use.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "crate::units::two_digits_if_known", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub cpu_usage_percent: Option<f64>,
     /// Memory in use in MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_usage_mb: Option<i32>,
     /// The share of its memory that is in use.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "crate::units::two_digits_if_known", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub memory_usage_percent: Option<f64>,
     /// What it has measured in the last five minutes.
     #[serde(skip_serializing_if = "Option::is_none")]

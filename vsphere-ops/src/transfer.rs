@@ -36,7 +36,7 @@ mod web;
 pub use checksum::{Algorithm, Checksum};
 pub use download::{Download, FileStream};
 pub use lease::Lease;
-pub use meter::{Progress, Transferred};
+pub use meter::{TransferProgress, Transferred};
 pub use upload::Upload;
 pub use web::{WebFile, WebHosts};
 

@@ -2,10 +2,11 @@
 //!
 //! ```
 //! use vsphere_ops::managed::VirtualMachine;
+//! use vsphere_ops::ListQuery;
 //! use vsphere_ops::vm::{self, VmQuery};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! let query = VmQuery { filter: Some("web-*".into()), limit: 50, ..Default::default() };
+//! let query = VmQuery { page: ListQuery::first(50).matching("web-*"), ..Default::default() };
 //! for vm in vm::list(&client, &query).await?.items {
 //!     println!("{} {:?} on {:?}", vm.name, vm.ip, vm.host);
 //! }
@@ -53,8 +54,7 @@ use crate::client::Client;
 use crate::error::{Result, invalid};
 use crate::find::{self, label, name_of};
 use crate::gaps::Gaps;
-use crate::name::Glob;
-use crate::page::{ByName, Page, Window};
+use crate::page::{ByName, ListQuery, Page, Window};
 use crate::read::Values;
 use crate::untrusted::{self, Untrusted};
 
@@ -63,12 +63,12 @@ use crate::untrusted::{self, Untrusted};
 /// ```
 /// use vsphere_ops::vm::VmQuery;
 ///
-/// let query = VmQuery { folder: Some("/fra1/vm/prod".into()), limit: 100, ..Default::default() };
+/// let query = VmQuery { folder: Some("/fra1/vm/prod".into()), ..Default::default() };
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct VmQuery {
-    /// A glob on the name.
-    pub filter: Option<String>,
+    /// The page that is wanted, and a glob on the name.
+    pub page: ListQuery,
     /// Only those in this state.
     pub power_state: Option<VirtualMachinePowerState>,
     /// Only those in this folder and below: name, path or id.
@@ -77,10 +77,6 @@ pub struct VmQuery {
     pub host: Option<String>,
     /// Only those of this cluster: name, path or id.
     pub cluster: Option<String>,
-    /// The most to answer with.
-    pub limit: usize,
-    /// The `next_cursor` of the page before.
-    pub cursor: Option<String>,
 }
 
 /// A virtual machine in a list.
@@ -135,7 +131,7 @@ const SHOWN: [&str; 7] = [
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::vm::{self, VmQuery};
 ///
-/// let query = VmQuery { cluster: Some("prod-cluster".into()), limit: 20, ..Default::default() };
+/// let query = VmQuery { cluster: Some("prod-cluster".into()), ..Default::default() };
 /// let page = vm::list(&client, &query).await?;
 /// println!("{} of {}, and on with {:?}", page.returned, page.total, page.next_cursor);
 /// # Ok(())
@@ -150,7 +146,7 @@ const SHOWN: [&str; 7] = [
 pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
     let power_state = &query.power_state;
     let container = container(client, query).await?;
-    let glob = query.filter.as_deref().map(Glob::new);
+    let glob = query.page.glob();
     // Of all machines only what tells whether and where they stand in the list.
     let mut paths = vec!["name", vm::IS_TEMPLATE.path()];
     paths.extend(power_state.is_some().then_some(vm::POWER_STATE.path()));
@@ -168,7 +164,7 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
         let key = fits.then(|| ByName::of(&content))?;
         glob.as_ref().is_none_or(|glob| glob.fits(&key.name)).then_some(key)
     });
-    let window = Window::of(fitting, ByName::clone, query.limit, query.cursor.as_deref())?;
+    let window = Window::of(fitting, ByName::clone, &query.page)?;
     let references = window.items.iter().map(|key| ManagedObjectReference::new("VirtualMachine", &key.id));
     let details = find::details(client, references, &SHOWN).await?;
     let gaps = Gaps::of(&details);

@@ -9,8 +9,14 @@ pub(crate) fn state<S: Serializer>(state: &impl Display, to: S) -> Result<S::Ok,
     to.serialize_str(&word(state))
 }
 
-/// `powered_on` for `poweredOn`; `unknown` for a state that the server does not tell.
-pub(crate) fn word(state: &impl Display) -> String {
+/// A state of the API as reports have it: `powered_on` for `poweredOn`; `unknown` for one that the server does not tell.
+///
+/// ```
+/// use vsphere_ops::types::VirtualMachinePowerState;
+///
+/// assert_eq!(vsphere_ops::word(&VirtualMachinePowerState::PoweredOn), "powered_on");
+/// ```
+pub fn word(state: &impl Display) -> String {
     let state = state.to_string();
     let mut word = String::with_capacity(state.len() + 2);
     for c in state.chars() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use vsphere_ops::managed::{HostSystem, VirtualMachine};
 use vsphere_ops::vm::{self, VmMirror, VmQuery};
-use vsphere_ops::{Client, Config, Mo};
+use vsphere_ops::{Client, Config, ListQuery, Mo};
 use vsphere_sim::{Model, Sim, Size};
 
 /// More machines than an answer with pages holds.
@@ -56,7 +56,7 @@ impl Lab {
 }
 
 fn query(limit: usize) -> VmQuery {
-    VmQuery { limit, ..VmQuery::default() }
+    VmQuery { page: ListQuery::first(limit), ..VmQuery::default() }
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn a_page_takes_the_names_of_all_and_the_details_of_its_own() {
     assert_eq!((page.returned, page.total), (50, VMS));
     assert!(page.items.iter().all(|vm| vm.host.as_deref().is_some_and(|host| host.contains("_H"))), "{page:?}");
     assert_eq!(lab.requests() - before, 3, "the view, the names, the details");
-    let next = VmQuery { cursor: page.next_cursor, ..query(1000) };
+    let next = VmQuery { page: ListQuery { cursor: page.next_cursor, ..ListQuery::first(1000) }, ..VmQuery::default() };
     assert_eq!(vm::list(&lab.client, &next).await.unwrap().returned, VMS - 50);
     assert_eq!(lab.requests() - before, 5);
 }
@@ -174,6 +174,9 @@ async fn pages_of_a_mirror_are_in_order_whatever_is_renamed_meanwhile() {
     assert_eq!(names(ours), names(theirs));
     // A cursor of one is good for the other.
     let first = vm::list(&lab.client, &query(100)).await.unwrap();
-    let rest = VmQuery { cursor: first.next_cursor.clone(), ..query(1000) };
+    let rest = VmQuery {
+        page: ListQuery { cursor: first.next_cursor.clone(), ..ListQuery::first(1000) },
+        ..VmQuery::default()
+    };
     assert_eq!(names(mirror.list(&rest).unwrap().unwrap()), names(vm::list(&lab.client, &rest).await.unwrap()));
 }

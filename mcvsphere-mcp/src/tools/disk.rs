@@ -99,7 +99,7 @@ async fn resize_disk(args: ResizeDisk, cx: Cx) -> Result<Object<DiskChange>> {
         let resizing = args.vm.find(&cx).await?.disk(&args.disk).await?.resizing(size).await?;
         let (found, size) = (&resizing.info, args.new_size_gb);
         let (label, vm) = (quoted(&found.disk.label), quoted(&found.vm));
-        let question = format!("Grow {label} of {vm} from {} to {size} GiB?", found.disk.capacity_gb);
+        let question = format!("Grow {label} of {vm} from {} to {size} GiB?", found.disk.capacity);
         let preview = Preview::new(question).note("A disk cannot be made smaller again.");
         let preview = preview.object(&resizing)?.bind(resizing.change_version())?;
         Ok((resizing, preview))

@@ -15,12 +15,10 @@ pub(super) fn tools() -> Vec<Tool> {
 async fn list_hosts(args: ListHosts, cx: Cx) -> Result<Listed<HostSummary>> {
     let (page, fields) = args.paging.open(&cx)?;
     let query = HostQuery {
-        filter: page.filter,
+        page,
         cluster: args.cluster,
         state: args.state,
         count_vms: fields.as_ref().is_none_or(|fields| fields.iter().any(|field| field == "vms")),
-        limit: page.limit,
-        cursor: page.cursor,
     };
     let page = host::list(&cx.client().await?, &query).await?;
     Ok(cx.page(page, fields))

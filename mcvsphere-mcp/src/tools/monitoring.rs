@@ -73,9 +73,8 @@ async fn get_vm_tools_status(args: OneVm, cx: Cx) -> Result<Object<ToolsStatus>>
 
 async fn get_alarms(args: GetAlarms, cx: Cx) -> Result<Listed<TriggeredAlarm>> {
     let (page, fields) = args.paging.open(&cx)?;
-    let query = AlarmQuery { entity: args.entity, filter: page.filter, limit: page.limit, cursor: page.cursor };
-    let page = alarms::list(&cx.client().await?, &query).await?;
-    Ok(cx.page(page, fields))
+    let query = AlarmQuery { entity: args.entity, page };
+    Ok(cx.page(alarms::list(&cx.client().await?, &query).await?, fields))
 }
 
 async fn get_recent_events(args: GetRecentEvents, cx: Cx) -> Result<Object<RecentEvents>> {

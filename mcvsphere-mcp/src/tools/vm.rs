@@ -24,13 +24,11 @@ pub(super) fn tools() -> Vec<Tool> {
 async fn list_vms(args: ListVms, cx: Cx) -> Result<Listed<VmSummary>> {
     let (page, fields) = args.paging.open(&cx)?;
     let query = VmQuery {
-        filter: page.filter,
+        page,
         power_state: args.power_state.map(Into::into),
         folder: args.folder,
         host: args.host,
         cluster: args.cluster,
-        limit: page.limit,
-        cursor: page.cursor,
     };
     Ok(cx.page(cx.list_machines(&query).await?, fields))
 }

@@ -9,6 +9,7 @@ use std::{
 use rmcp::{RoleClient, model::CallToolRequestParams, service::RunningService};
 use serde_json::{Value, json};
 use vsphere_ops::{
+    ListQuery,
     managed::VirtualMachine,
     types::VirtualMachinePowerState,
     vm::{self, VmQuery},
@@ -128,16 +129,23 @@ async fn the_mirror_answers_as_the_server_does_and_without_a_request() {
     warm_up(&lab, &client).await;
     let host = list(&client, json!({ "limit": 1 })).await["items"][0]["host"].clone();
     for (arguments, query) in [
-        (json!({}), VmQuery { limit: 50, ..VmQuery::default() }),
-        (json!({ "limit": 1000 }), VmQuery { limit: 1000, ..VmQuery::default() }),
-        (json!({ "filter": "*_VM1*" }), VmQuery { filter: Some("*_VM1*".into()), limit: 50, ..VmQuery::default() }),
+        (json!({}), VmQuery { page: ListQuery::first(50), ..VmQuery::default() }),
+        (json!({ "limit": 1000 }), VmQuery { page: ListQuery::first(1000), ..VmQuery::default() }),
+        (
+            json!({ "filter": "*_VM1*" }),
+            VmQuery { page: ListQuery::first(50).matching("*_VM1*"), ..VmQuery::default() },
+        ),
         (
             json!({ "power_state": "powered_off" }),
-            VmQuery { power_state: Some(VirtualMachinePowerState::PoweredOff), limit: 50, ..VmQuery::default() },
+            VmQuery {
+                power_state: Some(VirtualMachinePowerState::PoweredOff),
+                page: ListQuery::first(50),
+                ..VmQuery::default()
+            },
         ),
         (
             json!({ "host": host, "limit": 1000 }),
-            VmQuery { host: host.as_str().map(str::to_owned), limit: 1000, ..VmQuery::default() },
+            VmQuery { host: host.as_str().map(str::to_owned), page: ListQuery::first(1000), ..VmQuery::default() },
         ),
     ] {
         let theirs = json!(vm::list(&lab.client, &query).await.unwrap());
@@ -177,7 +185,7 @@ async fn the_mirror_answers_as_the_server_does_and_without_a_request() {
 }
 
 async fn list_names(lab: &Lab) -> Vec<String> {
-    let page = vm::list(&lab.client, &VmQuery { limit: 1000, ..VmQuery::default() }).await.unwrap();
+    let page = vm::list(&lab.client, &VmQuery { page: ListQuery::first(1000), ..VmQuery::default() }).await.unwrap();
     page.items.into_iter().map(|vm| vm.name).collect()
 }
 

@@ -6,7 +6,7 @@ use vsphere_model::types::{VirtualDisk, VirtualIDEController};
 use super::{Disk, DiskChange, DiskInfo, capacity, checked_size, parents};
 use crate::device::{self, Device, DeviceChange, Devices, label};
 use crate::error::{Circumstance, Error, ErrorKind, Result, invalid};
-use crate::units::gib;
+use crate::units::Size;
 
 const OPERATION: &str = "resize a disk of";
 
@@ -62,7 +62,12 @@ impl Device<Disk> {
         let (device, disk) = self.found::<VirtualDisk>(OPERATION)?;
         let has = capacity(disk);
         if wanted < has {
-            let text = format!("{} has {} GiB, and a disk can't shrink to {}", label(disk), gib(has), gib(wanted));
+            let text = format!(
+                "{} has {}, and a disk can't shrink to {}",
+                label(disk),
+                Size::of_bytes(has),
+                Size::of_bytes(wanted)
+            );
             return Err(named(invalid(OPERATION, text)));
         }
         let mut changes = Vec::new();
@@ -95,9 +100,9 @@ impl Resizing {
         let was = self.info.disk;
         let done = self.change.carry_out().await?;
         let after = done.after.by_key(was.key).and_then(|device| device.downcast_ref());
-        let previous_capacity_gb = Some(was.capacity_gb);
+        let previous_capacity = Some(was.capacity);
         let disk = after.map_or(was, |disk| Disk::of(done.after.list(), disk));
-        Ok(DiskChange { previous_capacity_gb, ..DiskChange::new(&machine, &done.after, done.changed, disk) })
+        Ok(DiskChange { previous_capacity, ..DiskChange::new(&machine, &done.after, done.changed, disk) })
     }
 }
 

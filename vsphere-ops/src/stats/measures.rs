@@ -9,7 +9,6 @@ use vsphere_soap::object::format_date_time;
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::performance::{Interval, Series};
-use crate::units::two_digits;
 
 /// How many values of each counter are looked at: five minutes of them.
 const SAMPLES: u16 = 15;
@@ -51,10 +50,16 @@ pub struct Measured {
     /// What is measured, with its unit (`cpu_ready_percent`).
     pub name: &'static str,
     /// The newest value.
+    #[serde(serialize_with = "crate::units::two_digits")]
+    #[cfg_attr(feature = "schema", schemars(with = "f64"))]
     pub latest: f64,
     /// The mean of all values.
+    #[serde(serialize_with = "crate::units::two_digits")]
+    #[cfg_attr(feature = "schema", schemars(with = "f64"))]
     pub average: f64,
     /// The largest value.
+    #[serde(serialize_with = "crate::units::two_digits")]
+    #[cfg_attr(feature = "schema", schemars(with = "f64"))]
     pub peak: f64,
 }
 
@@ -204,7 +209,6 @@ impl Measure {
         #[allow(clippy::cast_precision_loss, reason = "there are few samples")]
         let average = values.iter().sum::<f64>() / values.len() as f64;
         let peak = values.iter().copied().fold(latest, f64::max);
-        let [latest, average, peak] = [latest, average, peak].map(two_digits);
         Some(Measured { name: self.name, latest, average, peak })
     }
 }

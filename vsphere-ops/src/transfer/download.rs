@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::checksum::{Algorithm, Check, Checksum, Hasher, local};
 use super::file_error;
 use super::lease::{EndsLease, LeaseShare};
-use super::meter::{Listener, Meter, Progress, Transferred};
+use super::meter::{Listener, Meter, TransferProgress, Transferred};
 use super::route::{Place, Way};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -56,7 +56,7 @@ impl Download {
     }
 
     /// Calls `listener` with the progress, ten times a second at most, and at the end.
-    pub fn on_progress(mut self, listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+    pub fn on_progress(mut self, listener: impl Fn(TransferProgress) + Send + Sync + 'static) -> Self {
         self.listener = Some(Listener::new(listener));
         self
     }

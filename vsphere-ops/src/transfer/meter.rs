@@ -9,9 +9,9 @@ use super::checksum::Checksum;
 /// How far a transfer is.
 ///
 /// ```
-/// use vsphere_ops::transfer::Progress;
+/// use vsphere_ops::transfer::TransferProgress;
 ///
-/// fn show(progress: Progress) {
+/// fn show(progress: TransferProgress) {
 ///     match progress.percent() {
 ///         Some(percent) => println!("{percent} % at {:.0} MB/s", progress.rate / 1e6),
 ///         None => println!("{} of {:?} bytes", progress.bytes, progress.total),
@@ -20,7 +20,7 @@ use super::checksum::Checksum;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct Progress {
+pub struct TransferProgress {
     /// How many bytes have gone.
     pub bytes: u64,
     /// How many there are, where that is known.
@@ -29,7 +29,7 @@ pub struct Progress {
     pub rate: f64,
 }
 
-impl Progress {
+impl TransferProgress {
     /// Per cent of the bytes, where their number is known.
     pub fn percent(&self) -> Option<u8> {
         let total = self.total?;
@@ -63,10 +63,10 @@ pub struct Transferred {
 
 /// What is called with the progress of a transfer.
 #[derive(Clone)]
-pub(super) struct Listener(Arc<dyn Fn(Progress) + Send + Sync>);
+pub(super) struct Listener(Arc<dyn Fn(TransferProgress) + Send + Sync>);
 
 impl Listener {
-    pub(super) fn new(listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+    pub(super) fn new(listener: impl Fn(TransferProgress) + Send + Sync + 'static) -> Self {
         Self(Arc::new(listener))
     }
 }
@@ -107,7 +107,7 @@ impl Meter {
         if let Some(Listener(listener)) = &self.listener {
             let seconds = self.started.elapsed().as_secs_f64();
             let rate = if seconds > 0.0 { self.bytes as f64 / seconds } else { 0.0 };
-            listener(Progress { bytes: self.bytes, total: self.total, rate });
+            listener(TransferProgress { bytes: self.bytes, total: self.total, rate });
         }
     }
 
@@ -125,7 +125,7 @@ mod tests {
         for (bytes, total, percent) in
             [(0, None, None), (0, Some(0), Some(100)), (1, Some(3), Some(33)), (u64::MAX, Some(u64::MAX), Some(1))]
         {
-            assert_eq!(Progress { bytes, total, rate: 0.0 }.percent(), percent);
+            assert_eq!(TransferProgress { bytes, total, rate: 0.0 }.percent(), percent);
         }
     }
 }

@@ -15,7 +15,7 @@ use vsphere_soap::ErrorKind as WireKind;
 
 use super::checksum::{Algorithm, Check, Checksum, Hasher, local};
 use super::lease::{EndsLease, LeaseShare};
-use super::meter::{Listener, Meter, Progress, Transferred};
+use super::meter::{Listener, Meter, TransferProgress, Transferred};
 use super::route::{Place, Way};
 use super::{file_error, vmdk};
 use crate::error::{Error, ErrorKind, Result};
@@ -55,7 +55,7 @@ impl Upload {
     }
 
     /// Calls `listener` with the progress, ten times a second at most, and at the end.
-    pub fn on_progress(mut self, listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+    pub fn on_progress(mut self, listener: impl Fn(TransferProgress) + Send + Sync + 'static) -> Self {
         self.listener = Some(Listener::new(listener));
         self
     }

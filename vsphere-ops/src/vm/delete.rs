@@ -72,8 +72,8 @@ pub struct Deleted {
 /// use vsphere_ops::vm::Deletion;
 ///
 /// fn warning(vm: &Deletion) -> String {
-///     let size: f64 = vm.disks.iter().map(|disk| disk.capacity_gb).sum();
-///     format!("{} is {} and has {size} GB and {} snapshots", vm.path, vm.power_state, vm.snapshots.len())
+///     let size: i64 = vm.disks.iter().map(|disk| disk.capacity.bytes()).sum();
+///     format!("{} is {} and has {size} bytes and {} snapshots", vm.path, vm.power_state, vm.snapshots.len())
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]

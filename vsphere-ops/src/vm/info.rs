@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::find::Ancestry;
 use crate::gaps::Gaps;
 use crate::mo::Mo;
+use crate::units::Size;
 use crate::untrusted::{self, Untrusted};
 
 /// All about one VM.
@@ -124,8 +125,8 @@ pub struct ToolsInfo {
 /// ```
 /// use vsphere_ops::vm::VmDisk;
 ///
-/// fn provisioned_gb(disks: &[VmDisk]) -> f64 {
-///     disks.iter().map(|disk| disk.capacity_gb).sum()
+/// fn provisioned_bytes(disks: &[VmDisk]) -> i64 {
+///     disks.iter().map(|disk| disk.capacity.bytes()).sum()
 /// }
 /// ```
 #[derive(Debug, Clone, Serialize)]
@@ -137,7 +138,8 @@ pub struct VmDisk {
     /// The device key.
     pub key: i32,
     /// The capacity in GiB.
-    pub capacity_gb: f64,
+    #[serde(rename = "capacity_gb")]
+    pub capacity: Size,
     /// Whether its space is allocated on demand, where the server says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thin: Option<bool>,
@@ -279,8 +281,8 @@ fn port_of(device: &Poly<VirtualDevice>) -> Option<String> {
 pub(super) fn disk(device: &Poly<VirtualDevice>) -> Option<VmDisk> {
     let disk = device.downcast_ref::<VirtualDisk>()?;
     let uuid = crate::disk::uuid(disk);
-    let crate::disk::Disk { label, key, capacity_gb, thin, file, .. } = crate::disk::Disk::of(&[], disk);
-    Some(VmDisk { label, key, capacity_gb, thin, file, uuid })
+    let crate::disk::Disk { label, key, capacity, thin, file, .. } = crate::disk::Disk::of(&[], disk);
+    Some(VmDisk { label, key, capacity, thin, file, uuid })
 }
 
 fn nic(device: &Poly<VirtualDevice>, guest: &GuestInfo, names: &HashMap<String, String>) -> Option<VmNic> {

@@ -17,8 +17,8 @@ use super::{VmQuery, VmSummary};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::inventory::{Entry, Inventory};
-use crate::name::{self, Glob};
-use crate::page::{Freshness, Page};
+use crate::name;
+use crate::page::{Freshness, ListQuery, Page};
 use crate::read::{Missing, Select, Values};
 use crate::untrusted::{self, Untrusted};
 
@@ -32,7 +32,7 @@ use crate::untrusted::{self, Untrusted};
 /// use vsphere_ops::vm::{self, VmMirror, VmQuery};
 ///
 /// let mirror = VmMirror::start(&client).await?;
-/// let query = VmQuery { filter: Some("web-*".into()), limit: 50, ..Default::default() };
+/// let query = VmQuery { page: ListQuery::first(50).matching("web-*"), ..Default::default() };
 /// let page = match mirror.list(&query)? {
 ///     Some(page) if mirror.is_current() => page,
 ///     _ => vm::list(&client, &query).await?,
@@ -122,7 +122,7 @@ impl VmMirror {
                 None => return Ok(None),
             },
         };
-        let glob = query.filter.as_deref().map(Glob::new);
+        let glob = query.page.glob();
         let hosts = self.vms.beside();
         let fits = |entry: &Entry<VirtualMachine, Row>| {
             !entry.row.template
@@ -130,7 +130,7 @@ impl VmMirror {
                 && query.power_state.as_ref().is_none_or(|wanted| entry.row.power_state.as_ref() == Some(wanted))
                 && host.as_ref().is_none_or(|id| entry.row.host.as_ref().is_some_and(|own| own.value == **id))
         };
-        let window = self.vms.window(fits, query.limit, query.cursor.as_deref())?;
+        let window = self.vms.window(fits, &query.page)?;
         let gaps = window.items.iter().flat_map(|entry| entry.row.refused.iter().cloned()).collect();
         let items = window.items.iter().map(|entry| summary(entry, &hosts)).collect();
         Ok(Some(Page { freshness: self.freshness(), gaps, ..window.page(items) }))
@@ -169,13 +169,13 @@ impl VmMirror {
         self.vms.sorted().iter().map(|entry| mirrored(entry, &hosts)).collect()
     }
 
-    /// VMs and templates by name, page by page: at most `limit` of them, those after the `next_cursor` of the page before.
+    /// A page of the VMs and templates, by name.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
     /// # let mirror = vsphere_ops::vm::VmMirror::start(&client).await?;
-    /// let page = mirror.page(200, None)?;
-    /// println!("{} of {} machines and templates", page.returned, page.total);
+    /// let page = mirror.page(&vsphere_ops::ListQuery::first(200))?;
+    /// println!("{} of {} VMs and templates", page.returned, page.total);
     /// # Ok(())
     /// # }
     /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
@@ -184,9 +184,9 @@ impl VmMirror {
     ///
     /// # Errors
     /// `invalid_argument` for a cursor that no page gave.
-    pub fn page(&self, limit: usize, cursor: Option<&str>) -> Result<Page<MirroredVm>> {
+    pub fn page(&self, query: &ListQuery) -> Result<Page<MirroredVm>> {
         let hosts = self.vms.beside();
-        Ok(self.vms.page(limit, cursor)?.map(|entry| mirrored(&entry, &hosts)))
+        Ok(self.vms.page(query)?.map(|entry| mirrored(&entry, &hosts)))
     }
 
     /// The names of all VMs and templates, and whether each is that of a template.

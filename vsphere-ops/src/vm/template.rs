@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::find::{self, Ancestry, label};
 use crate::gaps::Gaps;
 use crate::mo::Mo;
-use crate::name::Glob;
 use crate::page::{ByName, ListQuery, Page, Window};
 use crate::placement::{Near, Placement, datacenter_of};
 use crate::read::Values;
@@ -178,7 +177,7 @@ const SHOWN: [&str; 5] =
 /// # Errors
 /// `invalid_argument` for a cursor that no page gave, and server errors.
 pub async fn templates(client: &Client, query: &ListQuery) -> Result<Page<TemplateSummary>> {
-    let glob = query.filter.as_deref().map(Glob::new);
+    let glob = query.glob();
     let types: [(&str, &[&str]); 1] = [("VirtualMachine", &["name", vm::IS_TEMPLATE.path()])];
     let fitting = find::scan(client, None, &types).await?.into_iter().filter_map(|content| {
         let key = ByName::of(&content);
@@ -186,7 +185,7 @@ pub async fn templates(client: &Client, query: &ListQuery) -> Result<Page<Templa
         let template = optional(&mut values, vm::IS_TEMPLATE.path()).unwrap_or(false);
         (template && glob.as_ref().is_none_or(|glob| glob.fits(&key.name))).then_some(key)
     });
-    let window = Window::of(fitting, ByName::clone, query.limit, query.cursor.as_deref())?;
+    let window = Window::of(fitting, ByName::clone, query)?;
     let references: Vec<_> =
         window.items.iter().map(|key| ManagedObjectReference::new("VirtualMachine", &key.id)).collect();
     let details = find::details(client, references.iter().cloned(), &SHOWN).await?;

@@ -1,5 +1,6 @@
 //! What reports and pages say of what they do not know.
 
+use vsphere_ops::ListQuery;
 use vsphere_ops::managed::VirtualMachine;
 use vsphere_ops::vm::{self, VmQuery};
 
@@ -36,7 +37,7 @@ async fn a_list_says_what_could_not_be_read_of_how_many_objects_and_which_right_
     })
     .await;
     let client = server.client().await;
-    let page = vm::list(&client, &VmQuery { limit: 50, ..VmQuery::default() }).await.unwrap();
+    let page = vm::list(&client, &VmQuery { page: ListQuery::first(50), ..VmQuery::default() }).await.unwrap();
     assert_eq!(page.items.len(), 3);
     let hidden: Vec<_> =
         page.gaps.unreadable.iter().map(|it| (&*it.property, it.privilege.as_deref(), it.objects)).collect();
