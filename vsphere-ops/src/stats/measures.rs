@@ -263,7 +263,7 @@ mod tests {
         // 2,000 ms of two CPUs in 20 s: each has waited 5 % of the time.
         let ready = [series("cpu.ready.summation", "millisecond", "", &[4000, 1000, 2000])];
         let percent = measured("cpu_ready_percent", &ready).unwrap();
-        assert_eq!((percent.latest, percent.average, percent.peak), (5.0, 5.83, 10.0));
+        assert_eq!((percent.latest, percent.average, percent.peak), (5.0, 35.0 / 6.0, 10.0));
         assert_eq!(measured("cpu_ready_ms", &ready).unwrap().latest, 2000.0);
     }
 

@@ -29,6 +29,7 @@ use crate::untrusted::{self, Untrusted};
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::ListQuery;
 /// use vsphere_ops::vm::{self, VmMirror, VmQuery};
 ///
 /// let mirror = VmMirror::start(&client).await?;
