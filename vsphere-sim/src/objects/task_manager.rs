@@ -17,8 +17,8 @@ pub(crate) const METHODS: Methods = &[
     ("TaskHistoryCollector", "ReadNextTasks", Handler::Write(read_next)),
     ("TaskHistoryCollector", "ReadPreviousTasks", Handler::Write(read_previous)),
     ("TaskHistoryCollector", "SetCollectorPageSize", Handler::Write(set_page_size)),
-    ("TaskHistoryCollector", "RewindCollector", Handler::Write(rewind)),
-    ("TaskHistoryCollector", "ResetCollector", Handler::Write(reset)),
+    ("TaskHistoryCollector", "RewindCollector", Handler::Write(to_oldest)),
+    ("TaskHistoryCollector", "ResetCollector", Handler::Write(to_latest_page)),
     ("TaskHistoryCollector", "DestroyCollector", Handler::Write(destroy)),
     ("Task", "CancelTask", Handler::Write(cancel)),
     ("Task", "UpdateProgress", Handler::Write(update_progress)),
@@ -188,8 +188,8 @@ fn set_page_size(world: &mut World, call: &Call) -> Outcome<Reply> {
     Ok(Reply::NONE)
 }
 
-/// To before the latest page, from where one goes back.
-fn rewind(world: &mut World, call: &Call) -> Outcome<Reply> {
+/// To before the latest page, from where a client reads back.
+fn to_latest_page(world: &mut World, call: &Call) -> Outcome<Reply> {
     let history = world.get::<TaskHistory>(&call.target)?;
     let tasks = history.tasks(world, call.session.as_deref());
     let oldest = tasks.get(tasks.len().saturating_sub(history.page));
@@ -198,8 +198,8 @@ fn rewind(world: &mut World, call: &Call) -> Outcome<Reply> {
     Ok(Reply::NONE)
 }
 
-/// To before the oldest task, from where one goes forward.
-fn reset(world: &mut World, call: &Call) -> Outcome<Reply> {
+/// To before the oldest task, where a collector begins, and from where a client reads forward.
+fn to_oldest(world: &mut World, call: &Call) -> Outcome<Reply> {
     world.quietly_edit::<TaskHistory>(&call.target)?.position = 0;
     Ok(Reply::NONE)
 }

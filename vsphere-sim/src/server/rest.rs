@@ -24,26 +24,28 @@ pub(super) async fn answer(core: Arc<Core>, request: Request<Incoming>, _peer: P
     // The older path wraps each answer in an object.
     let older = request.uri().path().starts_with("/rest/");
     let wrap = |value: Value| if older { json!({ "value": value }) } else { value };
+    let asks = request.method() == Method::GET && !older
+        || request.method() == Method::POST && older && request.uri().query() == Some("~action=get");
     match (request.method(), request.uri().path()) {
+        (_, "/api/session" | "/rest/com/vmware/cis/session") if asks => match user_of(&core.read(), key.as_deref()) {
+            Some(user) => json_answer(StatusCode::OK, &wrap(json!({ "user": user }))),
+            None => refused(older),
+        },
         (&Method::POST, "/api/session" | "/rest/com/vmware/cis/session") => {
             let mut world = core.write();
             let user = credentials.and_then(|(user, password)| world.settings.user(&user, &password).cloned());
-            let Some(user) = user else { return refused() };
+            let Some(user) = user else { return refused(older) };
             let key = world.open_rest_session(&user.principal);
             let status = if older { StatusCode::OK } else { StatusCode::CREATED };
             json_answer(status, &wrap(json!(key)))
         }
-        (&Method::GET, "/api/session") => match user_of(&core.read(), key.as_deref()) {
-            Some(user) => json_answer(StatusCode::OK, &json!({ "user": user })),
-            None => refused(),
-        },
         (&Method::DELETE, "/api/session" | "/rest/com/vmware/cis/session") => {
             let ended = key.is_some_and(|key| core.write().close_rest_session(&key));
-            if ended { text(StatusCode::NO_CONTENT, "application/json", "") } else { refused() }
+            if ended { text(StatusCode::NO_CONTENT, "application/json", "") } else { refused(older) }
         }
         _ => match user_of(&core.read(), key.as_deref()) {
-            Some(_) => error(StatusCode::NOT_FOUND, "NOT_FOUND", "The simulator has nothing at this path."),
-            None => refused(),
+            Some(_) => error(older, StatusCode::NOT_FOUND, "NOT_FOUND", "The simulator has nothing at this path."),
+            None => refused(older),
         },
     }
 }
@@ -60,13 +62,16 @@ pub(super) fn basic(header: &str) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
-fn refused() -> Response<Body> {
-    error(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "Authentication required.")
+fn refused(older: bool) -> Response<Body> {
+    error(older, StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "Authentication required.")
 }
 
-fn error(status: StatusCode, kind: &str, message: &str) -> Response<Body> {
+/// An error, which below the older path is named by its type.
+fn error(older: bool, status: StatusCode, kind: &str, message: &str) -> Response<Body> {
     let messages = json!([{ "id": "vsphere.sim", "default_message": message, "args": [] }]);
-    json_answer(status, &json!({ "error_type": kind, "messages": messages }))
+    let error = json!({ "error_type": kind, "messages": messages });
+    let type_ = format!("com.vmware.vapi.std.errors.{}", kind.to_lowercase());
+    json_answer(status, &if older { json!({ "type": type_, "value": error }) } else { error })
 }
 
 fn json_answer(status: StatusCode, value: &Value) -> Response<Body> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::time::sleep;
 use vsphere_model::managed;
 use vsphere_model::types::{
@@ -16,8 +17,12 @@ use crate::fault::{Fault, Outcome};
 /// How many finished tasks the server remembers.
 const HISTORY: usize = 1000;
 
-/// How many of an entity's, and of the server's last tasks are shown as recent.
+/// How many of an entity's last tasks are shown as recent.
 const RECENT: usize = 10;
+
+/// How long a finished task of the server is shown as recent, and how many of these.
+const RECENTLY: TimeDelta = TimeDelta::minutes(10);
+const MOST_RECENT: usize = 200;
 
 /// How many steps of progress a task reports.
 const STEPS: u8 = 10;
@@ -221,9 +226,18 @@ impl World {
         }
     }
 
-    /// The last tasks of the server, oldest first.
+    /// The tasks of the server that wait, run, or ended of late, oldest first.
     pub(crate) fn recent_tasks(&self) -> Vec<Moref> {
-        self.tasks.range(self.tasks.len().saturating_sub(RECENT)..).cloned().collect()
+        let since = self.now() - RECENTLY;
+        let mut finished = 0;
+        let newest_first = self.tasks.iter().rev().filter(|task| {
+            let ended = self.get::<Task>(task).ok().and_then(|task| task.info.complete_time);
+            finished += usize::from(ended.is_some());
+            ended.is_none_or(|ended| ended >= since && finished <= MOST_RECENT)
+        });
+        let mut recent: Vec<Moref> = newest_first.cloned().collect();
+        recent.reverse();
+        recent
     }
 
     /// All tasks that are remembered, oldest first.

@@ -2,11 +2,11 @@
 
 use crate::support::Lab;
 use crate::support::machine::Site;
-use vsphere_model::managed::{VirtualMachine, datacenter, virtual_machine as vm};
+use vsphere_model::managed::{ClusterComputeResource, VirtualMachine, datacenter, virtual_machine as vm};
 use vsphere_model::types::{
-    DuplicateName, InvalidArgument, ManagedObjectReference, VirtualDisk, VirtualDiskFlatVer2BackingInfo,
-    VirtualEthernetCard, VirtualMachineCloneSpec, VirtualMachineConfigSpec, VirtualMachineMovePriority,
-    VirtualMachinePowerState, VirtualMachineRelocateSpec,
+    ClusterConfigSpecEx, ClusterDrsConfigInfo, DuplicateName, InvalidArgument, ManagedObjectReference, Poly,
+    VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard, VirtualMachineCloneSpec,
+    VirtualMachineConfigSpec, VirtualMachineMovePriority, VirtualMachinePowerState, VirtualMachineRelocateSpec,
 };
 use vsphere_sim::{Model, Size};
 use vsphere_soap::request::ManagedObject as _;
@@ -101,6 +101,29 @@ async fn pitfall_14_a_clone_of_a_template_needs_a_pool() {
     assert!(!lab.get(&copy, vm::CONFIG).await.unwrap().template);
     template.mark_as_virtual_machine(&site.pool, None).await.unwrap();
     lab.done(template.power_on_vm_task(None)).await;
+}
+
+#[tokio::test]
+async fn where_nothing_chooses_a_host_one_is_found_for_a_machine_that_is_off() {
+    let lab = Lab::new(Model::sized(Size { vms: 2, hosts: 4, clusters: 2, ..Size::default() })).await;
+    let other: ClusterComputeResource = lab.object(&lab.at("/DC0/host/DC0_C1").await);
+    let drs = ClusterDrsConfigInfo { enabled: Some(false), ..Default::default() };
+    let spec = ClusterConfigSpecEx { drs_config: Some(Box::new(drs)), ..Default::default() };
+    lab.done(other.reconfigure_compute_resource_task(&Poly::new(spec), true)).await;
+    let machine: VirtualMachine = lab.object(&lab.at("/DC0/vm/DC0_C0_VM0").await);
+    if lab.get(&machine, vm::RUNTIME).await.power_state == VirtualMachinePowerState::PoweredOff {
+        lab.done(machine.power_on_vm_task(None)).await;
+    }
+    let there =
+        VirtualMachineRelocateSpec { pool: Some(lab.at("/DC0/host/DC0_C1/Resources").await), ..Default::default() };
+    let fault = lab.refused(machine.relocate_vm_task(&there, None)).await;
+    let invalid: &InvalidArgument = fault.downcast_ref().unwrap();
+    assert_eq!(invalid.invalid_property.as_deref(), Some("spec.pool"));
+    lab.done(machine.power_off_vm_task()).await;
+    lab.done(machine.relocate_vm_task(&there, None)).await;
+    let host = lab.get(&machine, vm::RUNTIME).await.host.unwrap();
+    let name: String = lab.read(&host, "name").await.unwrap().take().unwrap();
+    assert!(name.starts_with("DC0_C1_"), "{name}");
 }
 
 #[tokio::test]

@@ -26,6 +26,18 @@ pub(crate) fn running(world: &World, host: &Moref) -> Vec<Moref> {
     world.get::<Host>(host).map(|host| host.vms.iter().filter(runs).cloned().collect()).unwrap_or_default()
 }
 
+/// The machines that keep the host from entering: those that run, and where the client wants all to go the others too, but for
+/// templates.
+fn in_the_way(world: &World, host: &Moref, others: bool) -> usize {
+    let Ok(host) = world.get::<Host>(host) else { return 0 };
+    let stays = |vm: &&Moref| {
+        world.get::<Vm>(vm).is_ok_and(|vm| {
+            vm.runtime.power_state == VirtualMachinePowerState::PoweredOn || (others && vm.pool.is_some())
+        })
+    };
+    host.vms.iter().filter(stays).count()
+}
+
 fn invalid_state(message: &str) -> Fault {
     Fault::new(InvalidState::default(), message)
 }
@@ -43,13 +55,13 @@ fn enter(world: &mut World, call: &Call) -> Outcome<Reply> {
     world.post(&host, &user, EnteringMaintenanceModeEvent::default(), message);
     let limit = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
     let reference = task.clone();
-    // vMotion takes its time; then whoever is left must go by himself.
+    // vMotion takes its time; what is left then must be moved or powered off by a client.
     world.later(Duration::from_secs(4), move |world| {
         drs::evacuate(world, &host, evacuate_others, &user);
-        let before = running(world, &host).len();
+        let before = in_the_way(world, &host, evacuate_others);
         let (waited_for, entered) = (host.clone(), host);
-        let progress = move |world: &World| percent(before, running(world, &waited_for).len());
-        let work = Box::new(move |world: &mut World| finish_entering(world, &entered, &user));
+        let progress = move |world: &World| percent(before, in_the_way(world, &waited_for, evacuate_others));
+        let work = Box::new(move |world: &mut World| finish_entering(world, &entered, evacuate_others, &user));
         world.finish_when(&reference, limit, progress, work);
     });
     Ok(Reply::of(task))
@@ -61,10 +73,13 @@ fn percent(before: usize, left: usize) -> i32 {
     if left == 0 { 100 } else { i32::try_from(20 + 70 * gone / before.max(1)).unwrap_or(20) }
 }
 
-fn finish_entering(world: &mut World, host: &Moref, user: &str) -> Outcome<Any> {
+fn finish_entering(world: &mut World, host: &Moref, evacuate_others: bool, user: &str) -> Outcome<Any> {
     connection::check_reachable(world, host)?;
-    if !running(world, host).is_empty() {
-        return Err(Fault::new(Timedout::default(), "The operation timed out: machines still run on the host."));
+    if in_the_way(world, host, evacuate_others) > 0 {
+        return Err(Fault::new(
+            Timedout::default(),
+            "The operation timed out: virtual machines are still on the host.",
+        ));
     }
     world.edit::<Host>(host)?.runtime.in_maintenance_mode = true;
     connection::touch_compute(world, host);

@@ -1,6 +1,6 @@
 //! The services of a host: SSH, NTP and the others.
 
-use vsphere_model::types::{HostService, HostServiceInfo, HostServiceSourcePackage, InvalidState, NotFound};
+use vsphere_model::types::{HostService, HostServiceInfo, HostServiceSourcePackage, NotFound};
 
 use super::part;
 use crate::call::{Call, Handler, Methods, Reply};
@@ -136,28 +136,19 @@ fn service<'w>(world: &'w mut World, call: &Call) -> Outcome<&'w mut Service> {
     part::edit_host(world, call)?.services.named(&key)
 }
 
+// Hosts since ESXi 5 answer without a fault where the service is in the state already.
 fn start(world: &mut World, call: &Call) -> Outcome<Reply> {
-    switch(service(world, call)?, true)
+    service(world, call)?.running = true;
+    Ok(Reply::NONE)
 }
 
 fn stop(world: &mut World, call: &Call) -> Outcome<Reply> {
-    switch(service(world, call)?, false)
-}
-
-fn switch(service: &mut Service, running: bool) -> Outcome<Reply> {
-    if service.running == running {
-        let state = if running { "is running already" } else { "is not running" };
-        return Err(Fault::new(InvalidState::default(), format!("The service {state}.")));
-    }
-    service.running = running;
+    service(world, call)?.running = false;
     Ok(Reply::NONE)
 }
 
 fn restart(world: &mut World, call: &Call) -> Outcome<Reply> {
-    if !service(world, call)?.running {
-        return Err(Fault::new(InvalidState::default(), "The service is not running."));
-    }
-    Ok(Reply::NONE)
+    start(world, call)
 }
 
 fn update_policy(world: &mut World, call: &Call) -> Outcome<Reply> {

@@ -153,8 +153,8 @@ fn guest_info() -> GuestInfo {
 /// `HostNotConnected`, `InvalidHostState`, `NoActiveHostInCluster`.
 pub(super) fn choose_host(world: &World, pool: &Moref, host: Option<&Moref>) -> Outcome<Moref> {
     let owner = world.get::<ResourcePool>(pool)?.owner.clone();
-    let compute = world.get::<Compute>(&owner)?;
     if let Some(host) = host {
+        let compute = world.get::<Compute>(&owner)?;
         if !compute.hosts.contains(host) {
             return Err(Fault::invalid_argument("host"));
         }
@@ -163,11 +163,20 @@ pub(super) fn choose_host(world: &World, pool: &Moref, host: Option<&Moref>) -> 
     if !chooses(world, &owner) {
         return Err(Fault::invalid_argument("host"));
     }
+    least_busy(world, &owner)
+}
+
+/// The host of a compute resource that has the fewest machines.
+///
+/// # Errors
+/// `NoActiveHostInCluster`.
+pub(super) fn least_busy(world: &World, owner: &Moref) -> Outcome<Moref> {
+    let compute = world.get::<Compute>(owner)?;
     let able = compute.hosts.iter().filter_map(|host| Some((host, world.get::<Host>(host).ok()?)));
     let least = able.filter(|(_, host)| host.is_usable()).min_by_key(|(_, host)| host.vms.len());
     least.map(|(host, _)| host.clone()).ok_or_else(|| {
         let fault = NoActiveHostInCluster { compute_resource: owner.clone(), ..Default::default() };
-        Fault::new(fault, format!("No host in '{}' can run virtual machines now.", world.name_of(&owner)))
+        Fault::new(fault, format!("No host in '{}' can run virtual machines now.", world.name_of(owner)))
     })
 }
 

@@ -12,7 +12,7 @@ use vsphere_model::types::{
 };
 
 use super::clone::{asked_format, check_locators};
-use super::create::choose_host;
+use super::create::{choose_host, chooses, least_busy};
 use super::draft::Draft;
 use super::files::Place;
 use super::hardware::{self, Kind};
@@ -126,6 +126,13 @@ fn new_host(world: &World, machine: &Vm, spec: &VirtualMachineRelocateSpec, pool
     let stays = world.entity(&current).is_ok_and(|host| host.parent.as_ref() == Some(owner));
     if asked.is_none() && stays {
         return Ok(current);
+    }
+    if asked.is_none() && !chooses(world, owner) {
+        // Nothing picks the host of a machine that runs; for one that does not, any will do.
+        return match machine.runtime.power_state {
+            VirtualMachinePowerState::PoweredOff => least_busy(world, owner),
+            _ => Err(Fault::invalid_argument("spec.pool")),
+        };
     }
     choose_host(world, pool, asked).map_err(|fault| {
         let elsewhere =
