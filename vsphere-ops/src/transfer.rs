@@ -42,10 +42,14 @@ pub use web::{WebFile, WebHosts};
 
 use crate::error::{Error, ErrorKind};
 
-/// What the answer to a request for a file means.
-fn file_error(error: vsphere_soap::Error) -> Error {
+/// What the answer to a request for the file at this path means.
+fn file_error(error: vsphere_soap::Error, path: &str) -> Error {
     let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
     let kind = match error.status() {
+        Some(401 | 404) if is_of_a_ticket(path) => ErrorKind::InvalidState(
+            "the URL of the file is not good any more: it was used, has expired, or the VM was moved or powered off"
+                .into(),
+        ),
         Some(404) => ErrorKind::NotFound("there is no such file or folder".into()),
         Some(401 | 403) => ErrorKind::Unreadable("the user may not access this file".into()),
         _ => return error.into(),
@@ -55,4 +59,9 @@ fn file_error(error: vsphere_soap::Error) -> Error {
         Some(target) => meant.on(target),
         None => meant,
     }
+}
+
+/// Whether a URL with this path is itself the leave to use it, for a time: that of a file in a guest or of a lease.
+fn is_of_a_ticket(path: &str) -> bool {
+    ["/guestFile", "/nfc/", "/ha-nfc/"].iter().any(|start| path.starts_with(start))
 }

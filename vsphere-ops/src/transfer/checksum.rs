@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
-use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA512};
 
 use crate::error::{Error, ErrorKind, Result, invalid};
 
@@ -28,11 +28,13 @@ pub enum Algorithm {
     Sha1,
     /// SHA-256.
     Sha256,
+    /// SHA-512.
+    Sha512,
 }
 
 /// The checksum of a file.
 ///
-/// Parsed from hexadecimal digits: 64 are SHA-256, 40 are SHA-1.
+/// Parsed from hexadecimal digits: 128 are SHA-512, 64 are SHA-256, 40 are SHA-1.
 ///
 /// ```
 /// use vsphere_ops::transfer::{Algorithm, Checksum};
@@ -48,6 +50,7 @@ pub struct Checksum(Sum);
 enum Sum {
     Sha1([u8; 20]),
     Sha256([u8; 32]),
+    Sha512([u8; 64]),
 }
 
 impl Checksum {
@@ -56,6 +59,7 @@ impl Checksum {
         match self.0 {
             Sum::Sha1(_) => Algorithm::Sha1,
             Sum::Sha256(_) => Algorithm::Sha256,
+            Sum::Sha512(_) => Algorithm::Sha512,
         }
     }
 
@@ -72,7 +76,22 @@ impl Checksum {
         match &self.0 {
             Sum::Sha1(bytes) => bytes,
             Sum::Sha256(bytes) => bytes,
+            Sum::Sha512(bytes) => bytes,
         }
+    }
+}
+
+impl Checksum {
+    /// The checksum with these bytes, whose number says how it was computed.
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let sum = if let Ok(bytes) = bytes.try_into() {
+            Sum::Sha1(bytes)
+        } else if let Ok(bytes) = bytes.try_into() {
+            Sum::Sha256(bytes)
+        } else {
+            Sum::Sha512(bytes.try_into().ok()?)
+        };
+        Some(Self(sum))
     }
 }
 
@@ -80,18 +99,18 @@ impl FromStr for Checksum {
     type Err = Error;
 
     /// # Errors
-    /// `invalid_argument` if the text is not 64 or 40 hexadecimal digits.
+    /// `invalid_argument` if the text is not 128, 64 or 40 hexadecimal digits.
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim();
-        let refused = || invalid("read the checksum", "it is not 64 (SHA-256) or 40 (SHA-1) hexadecimal digits");
+        let refused =
+            || invalid("read the checksum", "it is not 128 (SHA-512), 64 (SHA-256) or 40 (SHA-1) hexadecimal digits");
         let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
         let digits = digits.ok_or_else(refused)?;
         let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-        match (digits.len(), <[u8; 32]>::try_from(&bytes[..]), <[u8; 20]>::try_from(&bytes[..])) {
-            (64, Ok(bytes), _) => Ok(Self(Sum::Sha256(bytes))),
-            (40, _, Ok(bytes)) => Ok(Self(Sum::Sha1(bytes))),
-            _ => Err(refused()),
+        if digits.len() % 2 != 0 {
+            return Err(refused());
         }
+        Self::of(&bytes).ok_or_else(refused)
     }
 }
 
@@ -129,6 +148,7 @@ impl Check {
         let context = self.algorithm.map(|algorithm| match algorithm {
             Algorithm::Sha1 => Context::new(&SHA1_FOR_LEGACY_USE_ONLY),
             Algorithm::Sha256 => Context::new(&SHA256),
+            Algorithm::Sha512 => Context::new(&SHA512),
         });
         Hasher { context, expected: self.expected }
     }
@@ -156,12 +176,7 @@ impl Hasher {
     /// The checksum of all that went by, where it is what was expected.
     pub(super) fn finish(self) -> Result<Option<Checksum>, Mismatch> {
         let Some(context) = self.context else { return Ok(None) };
-        let digest = context.finish();
-        let sum = match (<[u8; 32]>::try_from(digest.as_ref()), <[u8; 20]>::try_from(digest.as_ref())) {
-            (Ok(bytes), _) => Checksum(Sum::Sha256(bytes)),
-            (_, Ok(bytes)) => Checksum(Sum::Sha1(bytes)),
-            _ => return Ok(None),
-        };
+        let Some(sum) = Checksum::of(context.finish().as_ref()) else { return Ok(None) };
         match self.expected {
             Some(expected) if expected != sum => Err(Mismatch { expected, found: sum }),
             _ => Ok(Some(sum)),
@@ -209,9 +224,13 @@ mod tests {
     const SHA_1: &str = "a9993e364706816aba3e25717850c26c9cd0d89d";
     const SHA_256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
+    const SHA_512: &str = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+                           2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
+
     #[test]
     fn checksums_are_read_computed_and_compared() {
-        for (text, algorithm) in [(SHA_1, Algorithm::Sha1), (SHA_256, Algorithm::Sha256)] {
+        for (text, algorithm) in [(SHA_1, Algorithm::Sha1), (SHA_256, Algorithm::Sha256), (SHA_512, Algorithm::Sha512)]
+        {
             let expected: Checksum = text.to_uppercase().parse().unwrap();
             assert_eq!((expected.to_string().as_str(), expected.algorithm()), (text, algorithm));
             let check = Check::against(expected);

@@ -133,7 +133,8 @@ impl Download {
         let mut guard = EndsLease::new(lease);
         let opened = async {
             let route = place.route(Way::Down).await?;
-            route.transport.download(route.call(OPERATION, &label)).await.map_err(file_error)
+            let opened = route.transport.download(route.call(OPERATION, &label)).await;
+            opened.map_err(|error| file_error(error, route.path()))
         };
         let inner = match opened.await {
             Ok(inner) => inner,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use vsphere_model::managed::{HttpNfcLease, VirtualMachine};
 use vsphere_model::types::{
     HttpNfcLeaseDeviceUrl, HttpNfcLeaseInfo, HttpNfcLeaseState, LocalizedMethodFault, ManagedObjectReference,
-    ObjectSpec, PropertyFilterSpec,
+    ObjectSpec, OvfFileItem, PropertyFilterSpec,
 };
 
 use super::download::Download;
@@ -184,6 +184,30 @@ impl Lease {
     /// Sends a file of the lease. What goes to a disk must be a streamOptimized VMDK, and is looked at first.
     pub fn upload(&self, device: &HttpNfcLeaseDeviceUrl) -> Upload {
         Upload::new(self.place(device), Some(self.share.clone()))
+    }
+
+    /// Sends the file that a descriptor has for a device. A file that the server creates goes as it is; one that it does
+    /// not create is the content of a disk, which must be a streamOptimized VMDK, and is looked at first.
+    ///
+    /// ```no_run
+    /// use vsphere_ops::transfer::Lease;
+    /// use vsphere_ops::types::OvfFileItem;
+    ///
+    /// # async fn send(lease: &Lease, items: &[OvfFileItem]) -> vsphere_ops::Result<()> {
+    /// for item in items {
+    ///     // By the key: names and order need not be those of the descriptor.
+    ///     let device = lease.devices().iter().find(|device| device.import_key == item.device_id);
+    ///     lease.upload_item(device.unwrap(), item).from_file(&item.path).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn upload_item(&self, device: &HttpNfcLeaseDeviceUrl, item: &OvfFileItem) -> Upload {
+        let mut place = self.place(device);
+        if let Place::Lease { disk, .. } = &mut place {
+            *disk = !item.create;
+        }
+        Upload::new(place, Some(self.share.clone()))
     }
 
     fn place(&self, device: &HttpNfcLeaseDeviceUrl) -> Place {

@@ -42,13 +42,14 @@ pub(super) struct Url(pub(super) String);
 
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.without_query())
+        f.write_str(self.file_name())
     }
 }
 
 impl Url {
-    fn without_query(&self) -> &str {
-        self.0.split('?').next().unwrap_or_default()
+    /// The last step of the path: those before may be a ticket.
+    fn file_name(&self) -> &str {
+        self.0.split('?').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default()
     }
 }
 
@@ -77,6 +78,11 @@ impl Route {
             .content_type(self.content_type)
     }
 
+    /// On the server, with the query.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     fn plain(transport: Transport, path: String) -> Self {
         Self { transport, path, ticket: None, method: SendMethod::Put, content_type: "application/octet-stream" }
     }
@@ -89,7 +95,7 @@ impl Place {
             Self::Datastore { path, .. } if path.trim_start().starts_with('[') => path.trim().to_owned(),
             Self::Datastore { store, path, .. } => format!("[{}] {path}", store.label()),
             Self::Guest { vm, .. } => format!("a file in the guest of {}", vm.label()),
-            Self::Lease { url, .. } => url.without_query().rsplit('/').next().unwrap_or_default().to_owned(),
+            Self::Lease { url, .. } => url.file_name().to_owned(),
             Self::Web(file) => file.label(),
         }
     }
@@ -121,7 +127,7 @@ impl Place {
                     true => {
                         Route { method: SendMethod::Post, content_type: "application/x-vnd.vmware-streamVmdk", ..route }
                     }
-                    false => route,
+                    false => Route { method: SendMethod::Replace, ..route },
                 })
             }
             Self::Web(file) => file.route().map(|(transport, path)| Route::plain(transport, path)),

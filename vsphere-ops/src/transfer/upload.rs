@@ -142,7 +142,8 @@ impl Upload {
             });
             let route = place.route(Way::Up).await?;
             let call = route.call(OPERATION, &label);
-            route.transport.upload(call, pieces, length).await.map_err(source_or_server)
+            let sent = route.transport.upload(call, pieces, length).await;
+            sent.map_err(|error| source_or_server(error, route.path()))
         };
         if let Err(error) = sent.await {
             guard.fail().await;
@@ -159,13 +160,13 @@ impl Upload {
 /// Where the checksum is left when a file has gone by.
 type Found = Arc<Mutex<Option<Checksum>>>;
 
-fn source_or_server(error: vsphere_soap::Error) -> Error {
+fn source_or_server(error: vsphere_soap::Error, path: &str) -> Error {
     match error.kind() {
         WireKind::Source(_) => match error.into_kind() {
             WireKind::Source(source) => Error::new(OPERATION, local(source)),
             other => vsphere_soap::Error::new(OPERATION, other).into(),
         },
-        _ => file_error(error),
+        _ => file_error(error, path),
     }
 }
 

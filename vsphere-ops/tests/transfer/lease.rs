@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use vsphere_ops::Client;
 use vsphere_ops::transfer::Lease;
-use vsphere_ops::types::ManagedObjectReference;
+use vsphere_ops::types::{ManagedObjectReference, OvfFileItem};
 
 use crate::server::{Answer, Server, connect, file, operation, soap, vcenter};
 
@@ -76,6 +76,7 @@ async fn a_lease_is_waited_for_used_and_completed() {
     let request = host.requests().pop().unwrap();
     assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/nfc/52/disk-0.vmdk"));
     assert_eq!(request.header("content-type"), "application/x-vnd.vmware-streamVmdk");
+    assert_eq!(request.header("overwrite"), "", "a disk is not there before");
     // The session is vCenter's, and none of the host's business.
     assert_eq!((request.header("cookie"), request.body.len()), ("", 5000));
     assert_eq!((vcenter.count("HttpNfcLeaseComplete"), vcenter.count("DestroyPropertyCollector")), (1, 1));
@@ -213,5 +214,40 @@ async fn pitfall_22_another_kind_of_disk_is_refused_unsent() {
     let (_vcenter, client) = with_lease(&url, &host.thumbprint, false, 300).await;
     let lease = ready(&client).await.unwrap();
     lease.upload(&lease.devices()[0]).from_stream(whole(vec![0; 10]), 10).await.unwrap();
-    assert_eq!(host.requests().pop().unwrap().method, "PUT");
+    let request = host.requests().pop().unwrap();
+    assert_eq!((request.method.as_str(), request.header("overwrite")), ("PUT", "t"));
+}
+
+#[tokio::test]
+async fn what_the_descriptor_says_counts_more_than_what_the_lease_says() {
+    let host = Server::tls(|_| Answer::Body(200, "text/plain", Vec::new())).await;
+    let url = format!("{}/nfc/52/file-1.iso", host.address);
+    let (_vcenter, client) = with_lease(&url, &host.thumbprint, true, 300).await;
+    let lease = ready(&client).await.unwrap();
+    let item = OvfFileItem { create: true, ..Default::default() };
+    lease.upload_item(&lease.devices()[0], &item).from_stream(whole(vec![0; 10]), 10).await.unwrap();
+    let request = host.requests().pop().unwrap();
+    assert_eq!((request.method.as_str(), request.header("overwrite")), ("PUT", "t"));
+    let item = OvfFileItem { create: false, ..Default::default() };
+    let error = lease.upload_item(&lease.devices()[0], &item).from_stream(whole(vec![0; 10]), 10).await.unwrap_err();
+    assert!(error.to_string().contains("streamOptimized"), "{error}");
+}
+
+#[tokio::test]
+async fn a_ticket_that_is_not_good_any_more_is_told_and_not_shown() {
+    for status in [401, 404] {
+        let host = Server::tls(move |request| {
+            Answer::Body(status, "text/plain", format!("no such URL: {}", request.path).into_bytes())
+        })
+        .await;
+        let url = format!("{}/nfc/52f0c0ffee/disk-0.vmdk", host.address);
+        let (_vcenter, client) = with_lease(&url, &host.thumbprint, true, 300).await;
+        let lease = ready(&client).await.unwrap();
+        let download = lease.download(&lease.devices()[0]);
+        let shown = format!("{download:?}");
+        let error = download.stream().await.unwrap_err();
+        assert_eq!(error.code(), "invalid_state", "{error}");
+        assert!(error.to_string().contains("was used, has expired"), "{error}");
+        assert!(!format!("{error} {error:?} {shown}").contains("c0ffee"), "{error:?} {shown}");
+    }
 }

@@ -52,8 +52,7 @@ impl FileLocation {
 
 impl fmt::Debug for FileLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.split('?').next().unwrap_or_default();
-        write!(f, "FileLocation({}{path})", self.endpoint)
+        write!(f, "FileLocation({}{})", self.endpoint, shown(&self.path))
     }
 }
 
@@ -79,10 +78,12 @@ pub struct FileCall<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SendMethod {
-    /// `PUT`: the file is there afterwards, whatever was there before. For datastores, guests and plain lease files.
+    /// `PUT`: the file is there afterwards, whatever was there before. For datastores and guests.
     #[default]
     Put,
-    /// `POST` that may overwrite: for the disks of a lease, which the server unpacks.
+    /// `PUT` that says that it may overwrite: for the files of a lease that are no disks, such as images.
+    Replace,
+    /// `POST`: for the disks of a lease, which the server unpacks.
     Post,
 }
 
@@ -129,10 +130,11 @@ impl<'a> FileCall<'a> {
         }
     }
 
-    /// The ticket, and the tokens in the query: what no error may show.
+    /// The ticket, and the tokens in the path and the query: what no error may show.
     pub(super) fn secrets(&self) -> Secrets {
         let mut secrets = Secrets::new();
         self.ticket.iter().for_each(|ticket| secrets.add(ticket));
+        lease_ticket(self.path).iter().for_each(|ticket| secrets.add(ticket));
         let query = self.path.split_once('?').map_or("", |(_, query)| query);
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             // Others, such as the name of a datacenter, are what the error is about.
@@ -161,9 +163,24 @@ impl fmt::Debug for FileCall<'_> {
         f.debug_struct("FileCall")
             .field("operation", &self.operation)
             .field("target", &self.target)
-            .field("path", &self.path.split('?').next())
+            .field("path", &shown(self.path))
             .field("method", &self.method)
             .finish_non_exhaustive()
+    }
+}
+
+/// The ticket in the path of a lease's file, which is all that it takes to read or write that: `/nfc/52a3…/disk-0.vmdk`.
+fn lease_ticket(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/nfc/").or_else(|| path.strip_prefix("/ha-nfc/"))?;
+    rest.split(['/', '?']).next().filter(|ticket| !ticket.is_empty())
+}
+
+/// A path without what nobody may see of it.
+fn shown(path: &str) -> String {
+    let without_query = path.split('?').next().unwrap_or_default();
+    match lease_ticket(path) {
+        Some(ticket) => without_query.replacen(ticket, "…", 1),
+        None => without_query.to_owned(),
     }
 }
 
@@ -198,6 +215,8 @@ mod tests {
         }
         let shown = format!("{:?}", FileLocation::parse("https://esx1/f?token=hunter2", &connected).unwrap());
         assert_eq!(shown, "FileLocation(https://esx1/f)");
+        let shown = format!("{:?}", FileLocation::parse("https://esx1/nfc/52a3-b/disk-0.vmdk", &connected).unwrap());
+        assert_eq!(shown, "FileLocation(https://esx1/nfc/…/disk-0.vmdk)");
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Transport {
         let url = self.endpoint().url(call.path);
         let mut request = match call.method {
             SendMethod::Put => self.client().put(url),
-            SendMethod::Post => self.client().post(url).header("Overwrite", "t"),
+            SendMethod::Replace => self.client().put(url).header("Overwrite", "t"),
+            SendMethod::Post => self.client().post(url),
         };
         let kind = HeaderValue::from_str(call.content_type).map_err(|_| {
             call.failed(ErrorKind::Config(format!("the content type {:?} is not valid", call.content_type)))
