@@ -111,6 +111,7 @@ impl Sim {
             thumbprint: Thumbprint::sha256_of(identity.certificate()),
         });
         let core = Core::new(&model)?;
+        core.write().thumbprint = certificate.as_ref().map(|certificate| certificate.thumbprint.to_string());
         let server = Server::start(Arc::clone(&core), address, identity).await?;
         Ok(Self { core, server, certificate })
     }

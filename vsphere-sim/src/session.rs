@@ -101,6 +101,7 @@ impl World {
     /// Ends a session, with all that it keeps on the server.
     pub(crate) fn end_session(&mut self, key: &str) {
         if self.sessions.by_key.remove(key).is_some() {
+            crate::objects::lease::session_ended(self, key);
             self.remove_owned_by(key);
             // Who waits in this session finds it gone.
             self.announce();

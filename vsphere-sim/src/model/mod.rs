@@ -76,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) idle_limit: Duration,
     /// How many sessions there may be.
     pub(crate) max_sessions: usize,
+    /// How long a lease goes on of whose progress nothing is told.
+    pub(crate) lease_timeout: Duration,
     pub(crate) users: Vec<User>,
     pub(crate) groups: Vec<Group>,
     /// The version of the server and of its API (`9.0.0.0`).
@@ -105,6 +107,7 @@ impl Model {
                 page: 100,
                 idle_limit: Duration::from_secs(30 * 60),
                 max_sessions: 550,
+                lease_timeout: Duration::from_secs(300),
                 users: vec![users::first_user()],
                 groups: vec![users::first_group()],
                 version: "9.0.0.0".to_owned(),
@@ -166,6 +169,14 @@ impl Model {
     #[must_use]
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.settings.max_sessions = sessions;
+        self
+    }
+
+    /// How long a lease goes on of whose progress nothing is told; 300 seconds by default, as on a real server. Clients are
+    /// told whole seconds.
+    #[must_use]
+    pub fn lease_timeout(mut self, time: Duration) -> Self {
+        self.settings.lease_timeout = time;
         self
     }
 

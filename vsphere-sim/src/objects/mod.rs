@@ -16,9 +16,11 @@ mod event_manager;
 mod extension_manager;
 pub(crate) mod folder;
 pub(crate) mod host;
+pub(crate) mod lease;
 mod license_manager;
 pub(crate) mod network;
 pub(crate) mod option_manager;
+mod ovf;
 mod performance;
 pub(crate) mod resource_pool;
 pub(crate) mod roles;
@@ -73,9 +75,11 @@ pub(crate) const METHODS: &[Methods] = &[
     host::summary::METHODS,
     host::time::METHODS,
     host::vnic::METHODS,
+    lease::METHODS,
     license_manager::METHODS,
     network::METHODS,
     option_manager::METHODS,
+    ovf::METHODS,
     performance::METHODS,
     resource_pool::methods::METHODS,
     scheduled_task_manager::METHODS,
@@ -114,6 +118,7 @@ pub(crate) fn install(world: &mut World) {
         customization_spec_manager::install(world);
     }
     datastore::install(world);
+    ovf::install(world);
     search_index::install(world);
     task_manager::install(world);
 }

@@ -78,7 +78,7 @@ pub(crate) fn locate(world: &World, url: &hyper::Uri) -> Option<(Moref, String)>
     Some((datastore, asked.path))
 }
 
-async fn drain(body: &mut Incoming) {
+pub(super) async fn drain(body: &mut Incoming) {
     let mut passed = 0;
     while let Some(Ok(frame)) = body.frame().await {
         passed += frame.data_ref().map_or(0, Bytes::len);
@@ -282,7 +282,7 @@ fn read(core: &Core, request: &Request<Incoming>, caller: &Caller<'_>, asked: &A
     Ok(answer)
 }
 
-fn set(answer: &mut Response<Body>, name: HeaderName, value: &str) {
+pub(super) fn set(answer: &mut Response<Body>, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         answer.headers_mut().insert(name, value);
     }
@@ -366,7 +366,7 @@ async fn write(core: &Core, body: &mut Incoming, caller: &Caller<'_>, asked: &As
     let failed =
         |error: io::Error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("The file is not kept: {error}."));
     let (upload, file) = uploads.create().map_err(failed)?;
-    let (size, head) = match receive(body, file, free).await {
+    let (size, head) = match receive(body, file, free, |_| ()).await {
         Ok(received) => received,
         Err(Broken::TooLong) => return Err(full()),
         Err(Broken::Disk(error)) => return Err(failed(error)),
@@ -409,7 +409,7 @@ fn put(core: &Core, datastore: &Moref, path: &str, upload: Upload, size: u64, he
 }
 
 /// Why an upload came to no end.
-enum Broken {
+pub(super) enum Broken {
     TooLong,
     Disk(io::Error),
     Connection(hyper::Error),
@@ -418,12 +418,18 @@ enum Broken {
 /// How many of the first bytes tell what a file is.
 const HEAD: usize = 4096;
 
-/// Writes a body to a file, piece by piece; its length and its first bytes.
-async fn receive(body: &mut Incoming, mut file: std::fs::File, limit: u64) -> Result<(u64, Vec<u8>), Broken> {
+/// Writes a body to a file, piece by piece, each of which is shown to `seen`; its length and its first bytes.
+pub(super) async fn receive(
+    body: &mut Incoming,
+    mut file: std::fs::File,
+    limit: u64,
+    mut seen: impl FnMut(&[u8]) + Send + 'static,
+) -> Result<(u64, Vec<u8>), Broken> {
     let (send, mut receive) = mpsc::channel::<Bytes>(16);
     let writer = tokio::task::spawn_blocking(move || {
         while let Some(bytes) = receive.blocking_recv() {
             file.write_all(&bytes)?;
+            seen(&bytes);
         }
         file.flush()
     });

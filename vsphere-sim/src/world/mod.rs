@@ -107,6 +107,10 @@ pub(crate) struct World {
     /// Where the files are kept that clients send.
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) subnets: Subnets,
+    /// The leases that have not ended, by what their URLs have in their path.
+    pub(crate) leases: HashMap<String, Moref>,
+    /// Of the server's certificate; none over plain HTTP.
+    pub(crate) thumbprint: Option<String>,
     /// By id, which is unique among all kinds.
     objects: HashMap<String, Entry>,
     /// The last number given to an id. As on a vCenter, all kinds share one count.
@@ -143,6 +147,8 @@ impl World {
             alarms: Alarms::default(),
             uploads: Arc::default(),
             subnets: Subnets::default(),
+            leases: HashMap::new(),
+            thumbprint: None,
             objects: HashMap::new(),
             last_number: 0,
             version: 1,
@@ -151,6 +157,11 @@ impl World {
             tasks: VecDeque::new(),
             core,
         }
+    }
+
+    /// What all connections share, for work that goes on after a call.
+    pub(crate) fn core(&self) -> Weak<Core> {
+        self.core.clone()
     }
 
     /// The time on the server's clock.

@@ -191,6 +191,16 @@ impl World {
         self.busy.get(&object.value).cloned()
     }
 
+    /// From now on a task that runs has this object to itself, too.
+    pub(crate) fn keep_busy(&mut self, task: &Moref, object: &Moref) {
+        if let Ok(found) = self.edit::<Task>(task)
+            && !found.info.locked.contains(object)
+        {
+            found.info.locked.push(object.clone());
+            self.busy.insert(object.value.clone(), task.clone());
+        }
+    }
+
     /// Does the work of a task and records how it ended.
     pub(crate) fn finish(&mut self, reference: &Moref, work: Work) {
         let Ok(task) = self.get::<Task>(reference) else { return };

@@ -1,6 +1,9 @@
 //! Virtual disks as files: a descriptor, and the extent beside it that has the data.
 
+use std::sync::Arc;
+
 use super::path;
+use super::upload::Upload;
 
 /// What the descriptor of a virtual disk says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +15,28 @@ pub(crate) struct Disk {
     pub(crate) uuid: u128,
     /// The disk that it keeps the differences to, with its datastore: `[ds] vm/vm.vmdk`.
     pub(crate) parent: Option<Box<str>>,
+    /// What a client sent as its content, as it was sent. Copies share it, and so does what keeps the differences to it:
+    /// nothing that runs in the simulator writes.
+    pub(crate) sent: Option<SentDisk>,
 }
+
+/// What a client sent as the content of a disk.
+#[derive(Debug, Clone)]
+pub(crate) struct SentDisk(pub(crate) Arc<Upload>);
+
+impl From<Arc<Upload>> for SentDisk {
+    fn from(upload: Arc<Upload>) -> Self {
+        Self(upload)
+    }
+}
+
+impl PartialEq for SentDisk {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SentDisk {}
 
 /// How the blocks of a disk are had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +64,7 @@ pub(crate) enum Adapter {
 impl Disk {
     /// A new disk of so many bytes.
     pub(crate) fn new(capacity: i64, format: Format) -> Self {
-        Self { capacity, format, adapter: Adapter::LsiLogic, uuid: new_uuid(), parent: None }
+        Self { capacity, format, adapter: Adapter::LsiLogic, uuid: new_uuid(), parent: None, sent: None }
     }
 
     /// A new disk that keeps the differences to this one, whose path is in full.

@@ -5,6 +5,7 @@ pub(crate) mod files;
 pub(crate) mod path;
 pub(crate) mod pod;
 pub(crate) mod source;
+pub(crate) mod stream;
 pub(crate) mod upload;
 
 pub(crate) mod browser;

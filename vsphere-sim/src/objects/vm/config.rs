@@ -10,7 +10,7 @@ use vsphere_model::types::{
 use vsphere_soap::object::copy;
 
 use super::draft::Draft;
-use super::{guest_os, hardware};
+use super::{application, guest_os, hardware};
 use crate::fault::{Fault, Outcome};
 use crate::world::{World, uuid};
 
@@ -180,6 +180,11 @@ pub(super) fn apply(world: &mut World, draft: &mut Draft, spec: &VirtualMachineC
     set_size(config, spec, root, draft.running)?;
     set_options(config, spec, root, draft.running)?;
     set_shares(config, spec);
+    if spec.v_app_config_removed == Some(true) {
+        config.v_app_config = None;
+    } else if let Some(application) = &spec.v_app_config {
+        application::apply(config, application);
+    }
     for change in &spec.extra_config {
         set_extra(&mut config.extra_config, change);
     }

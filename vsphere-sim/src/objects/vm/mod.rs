@@ -13,6 +13,7 @@
 //! | `guest`, `tools`, `console` | what runs in it, and what can be done from outside |
 //! | `snapshot`, `chain` | its snapshots, and the disk files that they freeze |
 
+pub(crate) mod application;
 mod chain;
 mod clone;
 mod config;

@@ -13,7 +13,7 @@ use vsphere_model::types::{
 
 use super::draft::{FileChange, carry_out};
 use super::guest::{self, Start};
-use super::{Vm, hardware, question, room};
+use super::{Vm, application, hardware, question, room};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::objects::datacenter::Datacenter;
@@ -130,6 +130,9 @@ fn may_power_on(world: &World, vm: &Moref, host: Option<&Moref>) -> Outcome<More
     let machine = world.get::<Vm>(vm)?;
     machine.must_not_be_template("power-on")?;
     machine.must_be(&[PoweredOff, Suspended], Some(PoweredOn))?;
+    if machine.runtime.power_state == PoweredOff {
+        application::check_power_on(&machine.config)?;
+    }
     room::choose(world, vm, host)
 }
 

@@ -62,7 +62,7 @@ pub(super) fn network_of(world: &World, host: &Moref, device: &VirtualDevice) ->
 }
 
 /// The network that an adapter is plugged into, wherever it is.
-pub(super) fn network_anywhere(world: &World, device: &VirtualDevice) -> Option<Moref> {
+pub(crate) fn network_anywhere(world: &World, device: &VirtualDevice) -> Option<Moref> {
     let backing = device.backing.as_ref()?;
     if let Some(standard) = backing.downcast_ref::<VirtualEthernetCardNetworkBackingInfo>() {
         return standard.network.clone();

@@ -1,0 +1,250 @@
+//! `/nfc/TICKET/disk-0.vmdk`: the files of a lease over HTTP. The ticket in the path is all that it takes.
+
+use std::io::{self, Read as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::CONTENT_LENGTH;
+use hyper::{Method, Request, Response, StatusCode};
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
+use tokio::sync::mpsc;
+use vsphere_model::types::HttpNfcLeaseState;
+
+use super::folder::{Broken, drain, receive, set};
+use super::{Body, text};
+use crate::core::Core;
+use crate::objects::datastore::Datastore;
+use crate::objects::datastore::disk::Format;
+use crate::objects::datastore::files::{Content, File, Sent};
+use crate::objects::datastore::source::Source;
+use crate::objects::datastore::stream;
+use crate::objects::datastore::upload::Upload;
+use crate::objects::lease::{Lease, Part, Passed};
+use crate::world::{Moref, World};
+
+/// The first bytes of a disk that is sent compressed, in one stream.
+const STREAM: &[u8] = b"KDMV";
+
+/// The size of a piece that is read at once, in bytes.
+const PIECE: usize = 256 << 10;
+
+/// Why a request is not carried out.
+type Refusal = (StatusCode, String);
+
+fn refusal(status: StatusCode, why: impl Into<String>) -> Refusal {
+    (status, why.into())
+}
+
+pub(super) async fn answer(core: Arc<Core>, request: Request<Incoming>) -> Response<Body> {
+    let answer = carry_out(&core, request).await;
+    answer.unwrap_or_else(|(status, why)| text(status, "text/plain", format!("{why}\n")))
+}
+
+async fn carry_out(core: &Arc<Core>, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let method = request.method().clone();
+    let found = {
+        let world = core.read();
+        file(&world, request.uri().path())
+    };
+    let mut body = request.into_body();
+    // What a ticket that is not good any more is for, nobody knows.
+    let Some(asked) = found else {
+        drain(&mut body).await;
+        return Err(refusal(StatusCode::NOT_FOUND, "There is nothing at this path."));
+    };
+    match method {
+        Method::GET | Method::HEAD => fetch(core, asked, method == Method::HEAD),
+        Method::POST | Method::PUT => {
+            let answer = match (asked.part.is_disk, method == Method::POST) {
+                (true, true) | (false, false) => send(core, &asked, &mut body).await,
+                (true, false) => Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "A disk is sent by POST.")),
+                (false, true) => Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "What is no disk is sent by PUT.")),
+            };
+            if answer.is_err() {
+                drain(&mut body).await;
+            }
+            answer
+        }
+        _ => Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "Files are sent and fetched here.")),
+    }
+}
+
+/// A file of a lease that is asked for.
+struct Asked {
+    lease: Moref,
+    part: Part,
+    imports: bool,
+}
+
+fn file(world: &World, path: &str) -> Option<Asked> {
+    let rest = path.strip_prefix("/nfc/").or_else(|| path.strip_prefix("/ha-nfc/"))?;
+    let (ticket, name) = rest.split_once('/')?;
+    let reference = world.leases.get(ticket)?;
+    let lease = world.get::<Lease>(reference).ok()?;
+    if lease.state != HttpNfcLeaseState::Ready {
+        return None;
+    }
+    let file = lease.files.iter().find(|file| file.part.name == name)?;
+    Some(Asked { lease: reference.clone(), part: file.part.clone(), imports: lease.imports })
+}
+
+async fn send(core: &Arc<Core>, asked: &Asked, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
+    if !asked.imports {
+        return Err(refusal(StatusCode::FORBIDDEN, "The lease is for an export."));
+    }
+    let place = asked.part.place.clone();
+    let gone = || refusal(StatusCode::NOT_FOUND, "The lease has ended.");
+    let failed = |why: String| refusal(StatusCode::INTERNAL_SERVER_ERROR, why);
+    let (free, uploads) = {
+        let world = core.read();
+        let datastore = world.get::<Datastore>(&place.datastore).map_err(|_| gone())?;
+        (u64::try_from(datastore.free()).unwrap_or_default(), Arc::clone(&world.uploads))
+    };
+    let (upload, file) = uploads.create().map_err(|error| failed(format!("The file is not kept: {error}.")))?;
+    let sums = Arc::new(Mutex::new(Sums::new()));
+    let seen = Arc::clone(&sums);
+    let received = receive(body, file, free, move |bytes| {
+        seen.lock().unwrap_or_else(PoisonError::into_inner).add(bytes);
+    });
+    let (size, head) = match received.await {
+        Ok(received) => received,
+        Err(Broken::TooLong) => return Err(failed("There is not enough space on the file system.".to_owned())),
+        Err(Broken::Disk(error)) => return Err(failed(format!("The file is not kept: {error}."))),
+        Err(Broken::Connection(error)) => return Err(refusal(StatusCode::BAD_REQUEST, format!("{error}."))),
+    };
+    if asked.part.is_disk && !head.starts_with(STREAM) {
+        return Err(failed("The disk is not valid: invalid sparse VMDK header.".to_owned()));
+    }
+    let sums = std::mem::replace(&mut *sums.lock().unwrap_or_else(PoisonError::into_inner), Sums::new());
+    let mut world = core.write();
+    // It may have ended while the file was on its way.
+    if !world.get::<Lease>(&asked.lease).is_ok_and(|lease| lease.state == HttpNfcLeaseState::Ready) {
+        return Err(gone());
+    }
+    keep(&mut world, &asked.part, upload, size).map_err(|fault| failed(fault.message().to_owned()))?;
+    note(&mut world, asked, sums.end());
+    Ok(text(StatusCode::CREATED, "text/plain", ""))
+}
+
+/// The content of a file of a machine is what was sent.
+fn keep(world: &mut World, part: &Part, upload: Upload, size: u64) -> crate::fault::Outcome<()> {
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    let upload = Arc::new(upload);
+    let path = &part.place.path;
+    let datastore = world.datastore_of(&part.place)?;
+    if !part.is_disk {
+        return datastore.put_file(path, File::sent(size, Sent { upload, disk: None }));
+    }
+    let mut disk = datastore.disk(path)?.clone();
+    disk.sent = Some(upload.into());
+    if let Some(extent) = disk.extent(path).filter(|_| disk.format == Format::Thin) {
+        let used = disk.takes(size);
+        datastore.change_file(&extent, |data| data.used = used)?;
+    }
+    datastore.put_descriptor(path, disk)
+}
+
+/// Remembers what went over the wire.
+fn note(world: &mut World, asked: &Asked, passed: Passed) {
+    let Ok(lease) = world.edit::<Lease>(&asked.lease) else { return };
+    if let Some(file) = lease.files.iter_mut().find(|file| file.part.name == asked.part.name) {
+        file.passed = Some(passed);
+    }
+}
+
+fn fetch(core: &Arc<Core>, asked: Asked, head: bool) -> Result<Response<Body>, Refusal> {
+    if asked.imports {
+        return Err(refusal(StatusCode::FORBIDDEN, "The lease is for an import."));
+    }
+    let source = source(&core.read(), &asked.part);
+    let source = source.ok_or_else(|| refusal(StatusCode::NOT_FOUND, "There is no such file, or no longer."))?;
+    let mut answer = text(StatusCode::OK, "application/x-vnd.vmware-streamVmdk", Bytes::new());
+    if !asked.part.is_disk {
+        // How long a disk gets is known when it has been compressed.
+        set(&mut answer, CONTENT_LENGTH, &source.length().to_string());
+    }
+    if !head {
+        *answer.body_mut() = stream_of(Arc::clone(core), asked, source);
+    }
+    Ok(answer)
+}
+
+/// What a part of a machine has: what was sent once, or an empty disk of its size.
+fn source(world: &World, part: &Part) -> Option<Source> {
+    if !part.is_disk {
+        return Source::open(world, &part.place.datastore, &part.place.path);
+    }
+    let datastore = world.get::<Datastore>(&part.place.datastore).ok()?;
+    let file = datastore.find(&part.place.path)?;
+    let sent = match &file.content {
+        Content::Disk(disk) => disk.sent.as_ref().map(|sent| Arc::clone(&sent.0)),
+        Content::Sent(sent) => Some(Arc::clone(&sent.upload)),
+        Content::Folder | Content::Made => None,
+    };
+    match sent {
+        Some(upload) => {
+            let open = std::fs::File::open(upload.path()).ok()?;
+            let length = open.metadata().ok()?.len();
+            Some(Source::Sent(open, length))
+        }
+        None => Some(Source::Text(stream::empty(part.capacity).into())),
+    }
+}
+
+/// The pieces of a file, summed up as they go.
+fn stream_of(core: Arc<Core>, asked: Asked, source: Source) -> Body {
+    let (send, mut receive) = mpsc::channel::<io::Result<Frame<Bytes>>>(4);
+    tokio::task::spawn_blocking(move || {
+        let mut reader: Box<dyn io::Read> = match source {
+            Source::Text(text) => Box::new(io::Cursor::new(text)),
+            Source::Zeros(length) => Box::new(io::repeat(0).take(length)),
+            Source::Sent(file, length) => Box::new(file.take(length)),
+        };
+        let mut sums = Sums::new();
+        loop {
+            let mut bytes = BytesMut::zeroed(PIECE);
+            let piece = match reader.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(read) => {
+                    bytes.truncate(read);
+                    sums.add(&bytes);
+                    Ok(Frame::data(bytes.freeze()))
+                }
+                Err(error) => Err(error),
+            };
+            let failed = piece.is_err();
+            if send.blocking_send(piece).is_err() || failed {
+                return;
+            }
+        }
+        // Before the end of the stream: a client may ask for the manifest right after it.
+        note(&mut core.write(), &asked, sums.end());
+    });
+    StreamBody::new(futures::stream::poll_fn(move |cx| receive.poll_recv(cx))).boxed()
+}
+
+/// The sums of a file that goes by.
+struct Sums {
+    size: i64,
+    sha1: Context,
+    sha256: Context,
+}
+
+impl Sums {
+    fn new() -> Self {
+        Self { size: 0, sha1: Context::new(&SHA1_FOR_LEGACY_USE_ONLY), sha256: Context::new(&SHA256) }
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.size = self.size.saturating_add(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+        self.sha1.update(bytes);
+        self.sha256.update(bytes);
+    }
+
+    fn end(self) -> Passed {
+        let hex = |context: Context| context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        Passed { size: self.size, sha1: hex(self.sha1), sha256: hex(self.sha256) }
+    }
+}
