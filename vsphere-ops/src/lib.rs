@@ -87,6 +87,7 @@ pub mod name;
 mod named;
 pub mod network;
 pub mod nic;
+pub mod ovf;
 mod page;
 pub mod performance;
 pub mod placement;

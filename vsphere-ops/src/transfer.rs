@@ -30,13 +30,15 @@ mod lease;
 mod meter;
 mod route;
 mod upload;
-mod vmdk;
+pub(crate) mod vmdk;
 mod web;
 
 pub use checksum::{Algorithm, Checksum};
+pub(crate) use checksum::{Check, Hasher, local};
 pub use download::{Download, FileStream};
 pub use lease::Lease;
 pub use meter::{TransferProgress, Transferred};
+pub(crate) use upload::Pieces;
 pub use upload::Upload;
 pub use web::{WebFile, WebHosts};
 

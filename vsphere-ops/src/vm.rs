@@ -44,9 +44,11 @@ pub use create::{CreateVm, Firmware, NewVm, Provisioning, create};
 pub use delete::{Deleted, Deletion, LostNic, LostSnapshot};
 pub use info::{ToolsInfo, VmDisk, VmInfo, VmNic};
 pub use mirror::{MirroredVm, VmCache, VmMirror};
+pub(crate) use names::checked_name;
 pub use reconfigure::{Changes, Reconfiguration, Reconfigured, SettingChange};
 pub use rename::Renamed;
 pub use report::VmReport;
+pub(crate) use report::report;
 pub use template::{TemplateSummary, templates};
 pub use tools::{ToolsReady, ToolsStatus};
 

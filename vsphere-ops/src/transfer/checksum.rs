@@ -32,6 +32,16 @@ pub enum Algorithm {
     Sha512,
 }
 
+impl Algorithm {
+    fn context(self) -> Context {
+        Context::new(match self {
+            Self::Sha1 => &SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha256 => &SHA256,
+            Self::Sha512 => &SHA512,
+        })
+    }
+}
+
 /// The checksum of a file.
 ///
 /// Parsed from hexadecimal digits: 128 are SHA-512, 64 are SHA-256, 40 are SHA-1.
@@ -82,6 +92,18 @@ impl Checksum {
 }
 
 impl Checksum {
+    /// The checksum of a content.
+    pub(crate) fn of_bytes(algorithm: Algorithm, content: &[u8]) -> Self {
+        let mut context = algorithm.context();
+        context.update(content);
+        Self::of(context.finish().as_ref()).unwrap_or(Self(Sum::Sha1([0; 20])))
+    }
+
+    /// The checksum of nothing.
+    pub(crate) fn of_nothing(algorithm: Algorithm) -> Self {
+        Self::of_bytes(algorithm, &[])
+    }
+
     /// The checksum with these bytes, whose number says how it was computed.
     fn of(bytes: &[u8]) -> Option<Self> {
         let sum = if let Ok(bytes) = bytes.try_into() {
@@ -128,29 +150,24 @@ impl fmt::Debug for Checksum {
 
 /// What is to be computed of a file, and what it must be.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Check {
+pub(crate) struct Check {
     algorithm: Option<Algorithm>,
     expected: Option<Checksum>,
 }
 
 impl Check {
-    pub(super) const NONE: Self = Self { algorithm: None, expected: None };
+    pub(crate) const NONE: Self = Self { algorithm: None, expected: None };
 
-    pub(super) fn by(algorithm: Algorithm) -> Self {
+    pub(crate) fn by(algorithm: Algorithm) -> Self {
         Self { algorithm: Some(algorithm), expected: None }
     }
 
-    pub(super) fn against(checksum: Checksum) -> Self {
+    pub(crate) fn against(checksum: Checksum) -> Self {
         Self { algorithm: Some(checksum.algorithm()), expected: Some(checksum) }
     }
 
-    pub(super) fn hasher(self) -> Hasher {
-        let context = self.algorithm.map(|algorithm| match algorithm {
-            Algorithm::Sha1 => Context::new(&SHA1_FOR_LEGACY_USE_ONLY),
-            Algorithm::Sha256 => Context::new(&SHA256),
-            Algorithm::Sha512 => Context::new(&SHA512),
-        });
-        Hasher { context, expected: self.expected }
+    pub(crate) fn hasher(self) -> Hasher {
+        Hasher { context: self.algorithm.map(Algorithm::context), expected: self.expected }
     }
 }
 
@@ -161,39 +178,50 @@ impl Default for Check {
 }
 
 /// Computes what a [`Check`] asks for.
-pub(super) struct Hasher {
+pub(crate) struct Hasher {
     context: Option<Context>,
     expected: Option<Checksum>,
 }
 
 impl Hasher {
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         if let Some(context) = &mut self.context {
             context.update(bytes);
         }
     }
 
     /// The checksum of all that went by, where it is what was expected.
-    pub(super) fn finish(self) -> Result<Option<Checksum>, Mismatch> {
+    pub(crate) fn finish(self) -> Result<Option<Checksum>, Mismatch> {
         let Some(context) = self.context else { return Ok(None) };
         let Some(sum) = Checksum::of(context.finish().as_ref()) else { return Ok(None) };
         match self.expected {
-            Some(expected) if expected != sum => Err(Mismatch { expected, found: sum }),
+            Some(expected) if expected != sum => Err(Mismatch { expected, found: sum, file: None }),
             _ => Ok(Some(sum)),
         }
     }
 }
 
 /// A file is not the one that was expected.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Mismatch {
+#[derive(Debug, Clone)]
+pub(crate) struct Mismatch {
     expected: Checksum,
     found: Checksum,
+    /// Which file, where the operation does not tell.
+    file: Option<String>,
+}
+
+impl Mismatch {
+    /// Names the file.
+    pub(crate) fn of(mut self, file: &str) -> Self {
+        self.file = Some(file.to_owned());
+        self
+    }
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the checksum is {}, and not {} as expected", self.found, self.expected)
+        let of = self.file.as_ref().map(|file| format!(" of {file:?}")).unwrap_or_default();
+        write!(f, "the checksum{of} is {}, and not {} as expected", self.found, self.expected)
     }
 }
 
@@ -206,9 +234,9 @@ impl From<Mismatch> for ErrorKind {
 }
 
 /// The kind of an error of a local file, or of what was found wrong with what it holds.
-pub(super) fn local(error: io::Error) -> ErrorKind {
+pub(crate) fn local(error: io::Error) -> ErrorKind {
     if let Some(mismatch) = error.get_ref().and_then(|inner| inner.downcast_ref::<Mismatch>()) {
-        return (*mismatch).into();
+        return ErrorKind::Corrupt(mismatch.to_string());
     }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<super::vmdk::Unfit>()) {
         Some(unfit) => ErrorKind::InvalidArgument(unfit.to_string()),

@@ -45,6 +45,7 @@ const OPERATION: &str = "download";
 #[must_use = "a download starts when it is told where to go"]
 pub struct Download {
     place: Place,
+    part: Option<(u64, u64)>,
     check: Check,
     listener: Option<Listener>,
     lease: Option<LeaseShare>,
@@ -52,7 +53,7 @@ pub struct Download {
 
 impl Download {
     pub(super) fn new(place: Place, lease: Option<LeaseShare>) -> Self {
-        Self { place, check: Check::default(), listener: None, lease }
+        Self { place, part: None, check: Check::default(), listener: None, lease }
     }
 
     /// Calls `listener` with the progress, ten times a second at most, and at the end.
@@ -76,6 +77,23 @@ impl Download {
     /// Compares the checksum with the one that the file must have.
     pub fn expect(mut self, checksum: Checksum) -> Self {
         self.check = Check::against(checksum);
+        self
+    }
+
+    /// Fetches only so many bytes, from this one on; fewer where the file ends before. The checksum is that of the part.
+    ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::Datastore;
+    ///
+    /// let store = client.get::<Datastore>("nvme-01").await?;
+    /// let mut head = Vec::new();
+    /// store.download("ova/web.ova").part(0, 512).to_writer(&mut head).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn part(mut self, from: u64, length: u64) -> Self {
+        self.part = Some((from, length));
         self
     }
 
@@ -128,12 +146,12 @@ impl Download {
     }
 
     async fn open(self, check: Check) -> Result<FileStream> {
-        let Self { place, listener, lease, .. } = self;
+        let Self { place, part, listener, lease, .. } = self;
         let label = place.label();
         let mut guard = EndsLease::new(lease);
         let opened = async {
             let route = place.route(Way::Down).await?;
-            let opened = route.transport.download(route.call(OPERATION, &label)).await;
+            let opened = route.transport.download(route.call(OPERATION, &label).part(part)).await;
             opened.map_err(|error| file_error(error, route.path()))
         };
         let inner = match opened.await {
@@ -181,6 +199,16 @@ impl FileStream {
     /// How many bytes the file has, where the server says it.
     pub fn length(&self) -> Option<u64> {
         self.inner.length()
+    }
+
+    /// How many bytes have come.
+    pub(crate) fn received(&self) -> u64 {
+        self.inner.received()
+    }
+
+    /// How many bytes the whole file has, where only a part of it was asked for and the server says it.
+    pub(crate) fn whole_length(&self) -> Option<u64> {
+        self.inner.whole_length()
     }
 
     /// The checksum of the file, once the stream has ended.

@@ -251,6 +251,11 @@ impl Lease {
         self.share.abort().await;
     }
 
+    /// As [`abort`](Self::abort), of a lease that is dropped later.
+    pub(crate) async fn give_up(&self) {
+        self.share.abort().await;
+    }
+
     fn stop_keeper(&mut self) {
         if let Some(keeper) = self.keeper.take() {
             keeper.abort();

@@ -30,6 +30,10 @@ pub struct TransferProgress {
 }
 
 impl TransferProgress {
+    pub(crate) fn new(bytes: u64, total: Option<u64>, rate: f64) -> Self {
+        Self { bytes, total, rate }
+    }
+
     /// Per cent of the bytes, where their number is known.
     pub fn percent(&self) -> Option<u8> {
         let total = self.total?;

@@ -189,7 +189,8 @@ where
     Ok(stream::iter(seen).chain(pieces).boxed())
 }
 
-type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+/// The pieces of a file.
+pub(crate) type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 /// A stream whose checksum is computed as it goes by, and is wrong at its end or is left.
 struct Hashed {

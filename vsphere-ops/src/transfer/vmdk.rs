@@ -6,11 +6,11 @@
 use std::fmt;
 
 /// How many bytes tell.
-pub(super) const HEAD: usize = 79;
+pub(crate) const HEAD: usize = 79;
 
 /// A file that a lease does not take as a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unfit(&'static str);
+pub(crate) struct Unfit(&'static str);
 
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,7 +25,7 @@ impl fmt::Display for Unfit {
 impl std::error::Error for Unfit {}
 
 /// Checks the first [`HEAD`] bytes of a disk, or all that it has.
-pub(super) fn check(head: &[u8]) -> Result<(), Unfit> {
+pub(crate) fn check(head: &[u8]) -> Result<(), Unfit> {
     const COMPRESSED_WITH_MARKERS: u32 = 0x3_0000;
     const DEFLATE: u16 = 1;
     if head.starts_with(b"# Disk DescriptorFile") {

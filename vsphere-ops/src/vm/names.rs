@@ -10,7 +10,7 @@ const LONGEST_NAME: usize = 80;
 ///
 /// # Errors
 /// `invalid_argument`.
-pub(super) fn checked_name(operation: &str, wanted: &str) -> Result<String> {
+pub(crate) fn checked_name(operation: &str, wanted: &str) -> Result<String> {
     let shown = name::decode(wanted);
     let refused = match shown.chars().count() {
         _ if shown.trim().is_empty() => "the name is empty".to_owned(),

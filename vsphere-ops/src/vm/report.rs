@@ -51,7 +51,7 @@ pub struct VmReport {
 }
 
 /// Reads the machine as it is now.
-pub(super) async fn report(machine: &Mo<VirtualMachine>, changed: bool) -> Result<VmReport> {
+pub(crate) async fn report(machine: &Mo<VirtualMachine>, changed: bool) -> Result<VmReport> {
     let properties = (
         vm::NAME,
         vm::IS_TEMPLATE,

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::stream::{FusedStream, Stream};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, ETAG, HeaderName};
+use reqwest::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, COOKIE, ETAG, HeaderName, RANGE};
 use tokio::time::{Sleep, sleep_until};
 
 use super::answer::snippet;
@@ -23,17 +23,22 @@ impl Transport {
     /// long as [`read_timeout`](super::TransportOptions::read_timeout) says.
     ///
     /// # Errors
-    /// [`ErrorKind::Http`] for every status but 200, redirects included; [`ErrorKind::NotAFile`] where the server
-    /// answers with a page; else as [`post`](Self::post).
+    /// [`ErrorKind::Http`] for every status but 200, redirects included, and for 200 where a [part](FileCall::part) was
+    /// asked for; [`ErrorKind::NotAFile`] where the server answers with a page; else as [`post`](Self::post).
     pub async fn download(&self, call: FileCall<'_>) -> Result<Download> {
-        let request = self.client().get(self.endpoint().url(call.path)).header(ACCEPT, "*/*");
+        let mut request = self.client().get(self.endpoint().url(call.path)).header(ACCEPT, "*/*");
+        if let Some((from, length)) = call.part {
+            let last = from.saturating_add(length.saturating_sub(1));
+            request = request.header(RANGE, format!("bytes={from}-{last}"));
+        }
         let (request, cookies) = match call.ticket_cookie()? {
             Some(ticket) => (request.header(COOKIE, ticket), Cookies::None),
             None => (request, Cookies::Session),
         };
         let task = Task::new(self, call.operation, call.target).hiding(&call.secrets());
         let mut reply = self.send(&task, request, self.options().request_timeout, cookies).await?;
-        if reply.status() != 200 {
+        let expected = if call.part.is_some() { 206 } else { 200 };
+        if reply.status() != expected {
             let start = reply.start().await;
             return Err(reply.http_error(&start));
         }
@@ -47,6 +52,7 @@ impl Transport {
         let idle = self.options().read_timeout;
         Ok(Download {
             length: response.content_length(),
+            whole: header(CONTENT_RANGE).and_then(|range| range.rsplit('/').next()?.trim().parse().ok()),
             etag: header(ETAG),
             content_type: header(CONTENT_TYPE),
             operation: call.operation.to_owned(),
@@ -67,6 +73,7 @@ type Pieces = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
 /// Dropping it closes the connection.
 pub struct Download {
     length: Option<u64>,
+    whole: Option<u64>,
     etag: Option<String>,
     content_type: Option<String>,
     operation: String,
@@ -83,6 +90,11 @@ impl Download {
     /// How many bytes the file has, if the server said it. An answer that ends before is an error.
     pub fn length(&self) -> Option<u64> {
         self.length
+    }
+
+    /// How many bytes the whole file has, where a part of it was asked for.
+    pub fn whole_length(&self) -> Option<u64> {
+        self.whole
     }
 
     /// The mark of this version of the file, if the server gave one.

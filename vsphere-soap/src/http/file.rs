@@ -72,6 +72,8 @@ pub struct FileCall<'a> {
     pub method: SendMethod,
     /// What a file that is sent says of itself.
     pub content_type: &'a str,
+    /// The part of a file that is fetched: from which byte, and how many at most. All of it by default.
+    pub part: Option<(u64, u64)>,
 }
 
 /// How a server is to take a file.
@@ -91,7 +93,7 @@ impl<'a> FileCall<'a> {
     /// A request that the session allows.
     pub fn new(operation: &'a str, path: &'a str) -> Self {
         let content_type = "application/octet-stream";
-        Self { operation, target: None, path, ticket: None, method: SendMethod::Put, content_type }
+        Self { operation, target: None, path, ticket: None, method: SendMethod::Put, content_type, part: None }
     }
 
     /// Names the file for errors and logs.
@@ -119,6 +121,13 @@ impl<'a> FileCall<'a> {
     #[must_use]
     pub fn content_type(mut self, kind: &'a str) -> Self {
         self.content_type = kind;
+        self
+    }
+
+    /// Fetches a part of the file: from which byte, and how many at most.
+    #[must_use]
+    pub fn part(mut self, part: Option<(u64, u64)>) -> Self {
+        self.part = part;
         self
     }
 

@@ -1,0 +1,149 @@
+//! Files that are written as they come: each by itself, or one after the other into an OVA.
+//!
+//! An OVA has the descriptor and the manifest at its front, and these are known at the end. So room is left for them, and
+//! filled when all else is written. No time and no user is written: the same files make the same archive.
+
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tar::Header;
+
+const BLOCK: u64 = 512;
+
+/// How many bytes are written at once.
+const BATCH: usize = 512 << 10;
+
+/// A local file that is written piece by piece, beside the work of the connection.
+pub(super) struct Writer {
+    file: Arc<Mutex<File>>,
+    at: u64,
+    batch: Vec<Bytes>,
+    waiting: usize,
+}
+
+impl Writer {
+    pub(super) fn new(file: File) -> Self {
+        Self { file: Arc::new(Mutex::new(file)), at: 0, batch: Vec::new(), waiting: 0 }
+    }
+
+    /// Adds a piece.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub(super) async fn write(&mut self, piece: Bytes) -> io::Result<()> {
+        self.waiting += piece.len();
+        self.batch.push(piece);
+        if self.waiting >= BATCH { self.flush().await } else { Ok(()) }
+    }
+
+    /// Writes all that was added.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        let (batch, at) = (std::mem::take(&mut self.batch), self.at);
+        self.at += std::mem::take(&mut self.waiting) as u64;
+        self.write_at(at, batch).await
+    }
+
+    async fn write_at(&self, at: u64, pieces: Vec<Bytes>) -> io::Result<()> {
+        let file = Arc::clone(&self.file);
+        let written = tokio::task::spawn_blocking(move || {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.seek(SeekFrom::Start(at))?;
+            pieces.iter().try_for_each(|piece| file.write_all(piece))?;
+            file.flush()
+        });
+        written.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+    }
+}
+
+/// An archive that is written, with room at its front.
+pub(super) struct Ova {
+    writer: Writer,
+    /// Names and sizes of the room at the front.
+    descriptor: (String, u64),
+    manifest: (String, u64),
+    /// Where the head of the present member is.
+    head: u64,
+}
+
+impl Ova {
+    /// An archive with room for a descriptor and a manifest of so many bytes at most.
+    pub(super) fn new(file: File, descriptor: (String, u64), manifest: (String, u64)) -> Self {
+        let mut writer = Writer::new(file);
+        writer.at = room(descriptor.1) + room(manifest.1);
+        Self { head: writer.at, writer, descriptor, manifest }
+    }
+
+    /// Begins a member, whose size is known at its end.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub(super) async fn begin(&mut self) -> io::Result<()> {
+        self.writer.flush().await?;
+        self.head = self.writer.at;
+        self.writer.at += BLOCK;
+        Ok(())
+    }
+
+    /// # Errors
+    /// The file can't be written.
+    pub(super) async fn write(&mut self, piece: Bytes) -> io::Result<()> {
+        self.writer.write(piece).await
+    }
+
+    /// Ends the member.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub(super) async fn end(&mut self, name: &str) -> io::Result<()> {
+        self.writer.flush().await?;
+        let size = self.writer.at - self.head - BLOCK;
+        self.writer.write(padding(size)).await?;
+        self.writer.flush().await?;
+        self.writer.write_at(self.head, vec![head(name, size)?]).await
+    }
+
+    /// Fills the room at the front, and ends the archive. The descriptor is XML, and may be followed by white space.
+    ///
+    /// # Errors
+    /// The file can't be written, or the descriptor is longer than its room.
+    pub(super) async fn finish(mut self, descriptor: &str, manifest: &str) -> io::Result<()> {
+        let mut front = Vec::new();
+        for ((name, size), text) in [(&self.descriptor, descriptor), (&self.manifest, manifest)] {
+            if text.len() as u64 != *size {
+                return Err(io::Error::other(format!("{name} has {} bytes in place of {size}", text.len())));
+            }
+            front.extend([head(name, *size)?, Bytes::copy_from_slice(text.as_bytes()), padding(*size)]);
+        }
+        self.writer.write_at(0, front).await?;
+        self.writer.write(Bytes::from_static(&[0; 2 * BLOCK as usize])).await?;
+        self.writer.flush().await
+    }
+}
+
+/// How much a member of so many bytes takes, head included.
+fn room(size: u64) -> u64 {
+    BLOCK + size.next_multiple_of(BLOCK)
+}
+
+fn padding(size: u64) -> Bytes {
+    static ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+    let length = usize::try_from(size.next_multiple_of(BLOCK) - size).unwrap_or_default();
+    Bytes::from_static(ZEROS.get(..length).unwrap_or_default())
+}
+
+fn head(name: &str, size: u64) -> io::Result<Bytes> {
+    let mut header = Header::new_gnu();
+    header.set_path(name)?;
+    header.set_size(size);
+    header.set_mode(0o644);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_cksum();
+    Ok(Bytes::copy_from_slice(header.as_bytes()))
+}
