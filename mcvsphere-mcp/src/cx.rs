@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use vsphere_ops::{
     Client, Page, Scope,
-    transfer::WebHosts,
+    transfer::{Progress, WebHosts},
     vm::{VmQuery, VmSummary},
 };
 
@@ -181,6 +181,12 @@ impl Cx {
     /// How long the call may take.
     pub(crate) fn call_timeout(&self) -> Duration {
         self.server.call_timeout()
+    }
+
+    /// What a transfer of files tells its progress to, so that it becomes that of the call.
+    pub(crate) fn transfer(&self, operation: &'static str, target: &str) -> impl Fn(Progress) + Send + Sync + 'static {
+        let (reporter, target) = (self.call.reporter.clone(), target.to_owned());
+        move |progress| reporter.bytes(operation, &target, &progress)
     }
 
     /// Says how many tasks this call will wait for, so that its progress does not reach its end with the first.

@@ -3,6 +3,8 @@
 //! A path is walked from there, one directory at a time and never through a symbolic link, so that no link, no `..` and no
 //! change in between leads out. Names that begin with a dot are refused: they hold keys, settings and programs' own data.
 
+mod folder;
+
 use std::{
     fmt,
     io::{self, ErrorKind},
@@ -25,6 +27,8 @@ use tokio::{
     io::{AsyncWrite, AsyncWriteExt as _},
     task::spawn_blocking,
 };
+
+pub(crate) use folder::Folder;
 
 use crate::{ToolError, error::Result};
 

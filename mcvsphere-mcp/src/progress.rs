@@ -15,7 +15,7 @@ use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     oneshot,
 };
-use vsphere_ops::Step;
+use vsphere_ops::{Progress, Step, transfer};
 
 use crate::text::one_line;
 
@@ -31,6 +31,8 @@ enum Report {
     /// So many tasks are to be waited for.
     Expect(usize),
     Task(Step),
+    /// So many bytes have gone, of a number that is not known.
+    Bytes(String),
     /// Nothing follows; say when all is sent.
     End(oneshot::Sender<()>),
 }
@@ -59,6 +61,25 @@ impl Reporter {
         } else if self.reports.is_some() {
             self.tell(Report::Task(step.clone()));
         }
+    }
+
+    /// Notes how far the transfer of files is.
+    pub(crate) fn bytes(&self, operation: &str, target: &str, sent: &transfer::Progress) {
+        let Some(percent) = sent.percent() else {
+            let text = format!("{operation} {}: {} MB", one_line(target), sent.bytes / 1_000_000);
+            match self.task.get() {
+                Some(task) => task.set_status_message(text),
+                None => self.tell(Report::Bytes(text)),
+            }
+            return;
+        };
+        self.step(&Step {
+            task: operation.to_owned(),
+            operation: operation.to_owned(),
+            target: target.to_owned(),
+            progress: Progress { percent, queued: false },
+            waits_for: None,
+        });
     }
 
     /// Reports from now on in the status of the task that the call has become.
@@ -92,6 +113,13 @@ async fn send(peer: Peer<RoleServer>, token: ProgressToken, mut received: Unboun
                 continue;
             }
             Report::Task(step) => step,
+            Report::Bytes(text) => {
+                let step = ProgressNotificationParam::new(token.clone(), overall.nudge()).with_message(text);
+                if peer.notify_progress(step).await.is_err() {
+                    return;
+                }
+                continue;
+            }
             Report::End(ended) => {
                 let _ = ended.send(());
                 return;
@@ -123,13 +151,17 @@ struct Overall {
 }
 
 impl Overall {
+    /// What is no further than before as far as anybody knows is told all the same: MCP wants each report above the last.
+    fn nudge(&mut self) -> f64 {
+        let progress = self.sent.map_or(0.0, |sent| sent + 0.001);
+        self.sent = Some(progress);
+        progress
+    }
+
     /// Takes in a task's progress. Answers that of the call where it is above what was told before, as MCP wants it.
     fn advance(&mut self, step: &Step) -> Option<f64> {
         if step.waits_for.is_some() {
-            // What has not begun is no further than before, but MCP wants each report above the last.
-            let progress = self.sent.map_or(0.0, |sent| sent + 0.001);
-            self.sent = Some(progress);
-            return Some(progress);
+            return Some(self.nudge());
         }
         self.percents.insert(step.task.clone(), f64::from(step.progress.percent));
         let tasks = self.percents.len().max(self.expected);
@@ -144,8 +176,6 @@ impl Overall {
 
 #[cfg(test)]
 mod tests {
-    use vsphere_ops::Progress;
-
     use super::*;
 
     #[test]

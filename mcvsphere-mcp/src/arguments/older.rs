@@ -19,6 +19,8 @@ const OLDER: &[(&str, &[&str])] = &[
     ("count", &["max_count"]),
     ("hours", &["hours_back"]),
     ("entity", &["entity_name"]),
+    ("source", &["ovf_path"]),
+    ("target", &["target_path"]),
 ];
 
 /// Where `name` meant something else than a virtual machine.

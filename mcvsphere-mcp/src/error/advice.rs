@@ -135,6 +135,17 @@ const LICENCE: &[&str] = &[
 ];
 
 static TABLE: &[Row] = &[
+    // Packages.
+    row(
+        Of::Tools(&["deploy_ovf"]),
+        When::Is(|error| matches!(error.circumstance(), Some(Circumstance::LicenceNotAccepted))),
+        &["{list_ovf_networks} has its text: show it to the user, and set accept_eula once they agree"],
+    ),
+    row(
+        Of::Tools(&["export_ovf"]),
+        When::PowerState(State::PoweredOn),
+        &["give `snapshot` to export it while it runs", "{create_snapshot} takes one"],
+    ),
     // Power states.
     row(Of::Toolset(Toolset::Power), When::PowerState(State::Suspended), &["{power_on_vm} resumes it"]),
     row(Of::Any, When::PowerState(State::PoweredOff), &["{power_on_vm} starts it"]),

@@ -214,7 +214,7 @@ fn yes() -> bool {
 
 /// Where a new VM goes.
 #[derive(Debug, Deserialize, JsonSchema)]
-struct Place {
+pub(super) struct Place {
     /// By default the one with most free space.
     datastore: Option<String>,
     /// By default the datacenter's own.
@@ -226,7 +226,7 @@ struct Place {
 }
 
 impl Place {
-    fn placement(self, cx: &Cx) -> Placement {
+    pub(super) fn placement(self, cx: &Cx) -> Placement {
         let Self { datastore, folder, pool, host } = self;
         Placement { folder, pool, host, datastore, defaults: cx.defaults().clone() }
     }

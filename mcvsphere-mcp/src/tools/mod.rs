@@ -7,6 +7,7 @@ mod lifecycle;
 mod monitoring;
 mod network;
 mod nic;
+mod ovf;
 mod pool;
 mod power;
 mod serial;
@@ -27,6 +28,7 @@ pub(crate) fn all() -> Vec<Tool> {
         disk::tools(),
         nic::tools(),
         serial::tools(),
+        ovf::tools(),
         host::tools(),
         monitoring::tools(),
         datastore::tools(),

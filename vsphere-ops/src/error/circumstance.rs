@@ -33,6 +33,8 @@ pub enum Circumstance {
     Created(ManagedObjectReference),
     /// What was given is the id, UUID or path of this object and the name of another one.
     NameOfAnother(ManagedObjectReference),
+    /// A package has a licence that was not accepted.
+    LicenceNotAccepted,
     /// The server's licence lets the API read only.
     ReadOnlyLicence,
 }
@@ -54,6 +56,7 @@ impl Circumstance {
             | Self::DiskHasSnapshots
             | Self::NotATemplate
             | Self::NoSerialPort
+            | Self::LicenceNotAccepted
             | Self::ReadOnlyLicence => return None,
         })
     }

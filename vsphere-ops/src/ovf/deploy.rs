@@ -294,7 +294,7 @@ impl Deployment {
                 1 => "its licence was not accepted".to_owned(),
                 several => format!("its {several} licences were not accepted"),
             };
-            return Err(invalid(OPERATION, text));
+            return Err(invalid(OPERATION, text).with_circumstance(Circumstance::LicenceNotAccepted));
         }
         Ok(())
     }

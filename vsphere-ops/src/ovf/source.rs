@@ -49,7 +49,12 @@ enum Place {
     /// A folder of a datastore.
     Datastore(Mo<Datastore>, String),
     /// A URL up to its last slash, and its query.
-    Web { client: Client, folder: String, query: String, hosts: WebHosts },
+    Web {
+        client: Client,
+        folder: String,
+        query: String,
+        hosts: WebHosts,
+    },
 }
 
 impl OvfSource {
