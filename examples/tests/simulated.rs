@@ -81,6 +81,110 @@ async fn files_go_up_and_come_back() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+#[tokio::test]
+async fn a_package_is_exported_and_deployed() {
+    let sim = lab().await;
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("ovf-{}", std::process::id()));
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let text = run(&sim, env!("CARGO_BIN_EXE_ovf_export"), &["web-04", &path("")]).await;
+    has(&text, &["web-04.ovf, web-04.mf", "web-04-disk-1.vmdk", "web-04-nvram-1.nvram"]);
+    let text = run(&sim, env!("CARGO_BIN_EXE_ovf_deploy"), &[&path("web-04.ovf"), "web-05b", "prod-web"]).await;
+    has(&text, &["web-05b", "bytes in"]);
+    has(&run(&sim, env!("CARGO_BIN_EXE_list_vms"), &["web-05b"]).await, &["poweredOff"]);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A descriptor with one disk, whose content is in `big.vmdk`.
+fn big_descriptor(bytes: u64) -> String {
+    let item = |lines: &[(&str, &str)]| {
+        let lines: String = lines.iter().map(|(name, text)| format!("<rasd:{name}>{text}</rasd:{name}>")).collect();
+        format!("<Item>{lines}</Item>")
+    };
+    let hardware = [
+        item(&[("InstanceID", "1"), ("ResourceType", "3"), ("VirtualQuantity", "1")]),
+        item(&[
+            ("AllocationUnits", "byte * 2^20"),
+            ("InstanceID", "2"),
+            ("ResourceType", "4"),
+            ("VirtualQuantity", "512"),
+        ]),
+        item(&[("Address", "0"), ("InstanceID", "3"), ("ResourceSubType", "VirtualSCSI"), ("ResourceType", "6")]),
+        item(&[
+            ("AddressOnParent", "0"),
+            ("HostResource", "ovf:/disk/vmdisk1"),
+            ("InstanceID", "4"),
+            ("Parent", "3"),
+            ("ResourceType", "17"),
+        ]),
+    ];
+    format!(
+        r#"<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData">
+        <References><File ovf:href="big.vmdk" ovf:id="file1" ovf:size="{bytes}"/></References>
+        <DiskSection><Info/><Disk ovf:capacity="1" ovf:capacityAllocationUnits="byte * 2^30" ovf:diskId="vmdisk1" ovf:fileRef="file1"/></DiskSection>
+        <VirtualSystem ovf:id="big"><Info/><Name>big</Name><VirtualHardwareSection><Info/>{}</VirtualHardwareSection></VirtualSystem>
+        </Envelope>"#,
+        hardware.concat()
+    )
+}
+
+/// Writes a disk for streaming by its first bytes, and for the rest what can't be packed.
+fn big_disk(path: &std::path::Path, bytes: u64) {
+    use std::io::Write as _;
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
+    let mut head = vec![0; 512];
+    head[..9].copy_from_slice(b"KDMV\x03\0\0\0\x01");
+    (head[10], head[14], head[77]) = (3, 32, 1);
+    file.write_all(&head).unwrap();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..(bytes - 512) / 8 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        file.write_all(&state.to_le_bytes()).unwrap();
+    }
+    file.into_inner().unwrap().flush().unwrap();
+}
+
+/// Runs an example to its end; the most memory that it had at a time, in KiB.
+async fn peak(sim: &Sim, program: &str, args: &[&str]) -> u64 {
+    let mut child = command(sim, program, args).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id().unwrap());
+    let mut most = 0;
+    loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            assert!(ended.success(), "{program}: {ended}");
+            return most;
+        }
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        most = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(most).max(most);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs 2 GB of disk: cargo xtask peers"]
+async fn peers_a_large_disk_goes_up_and_comes_back_in_little_memory() {
+    const BYTES: u64 = 512 << 20;
+    let sim = Sim::start(Model::sized(vsphere_sim::Size { vms: 0, ..vsphere_sim::Size::default() })).await.unwrap();
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("big-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("back")).unwrap();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("big.ovf"), big_descriptor(BYTES)).unwrap();
+    big_disk(&folder.join("big.vmdk"), BYTES);
+    let up = peak(&sim, env!("CARGO_BIN_EXE_ovf_deploy"), &[&path("big.ovf"), "big"]).await;
+    let down = peak(&sim, env!("CARGO_BIN_EXE_ovf_export"), &["big", &path("back")]).await;
+    println!("{} MiB up, {} MiB down", up / 1024, down / 1024);
+    assert!((1..64 << 10).contains(&up) && (1..64 << 10).contains(&down), "{up} KiB up, {down} KiB down");
+    let sum = |name: &str| {
+        let output = std::process::Command::new("sha256sum").arg(folder.join(name)).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
+    };
+    let (sent, back) = (sum("big.vmdk"), sum("back/big-disk-1.vmdk"));
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(sent.len() == 64 && sent == back, "{sent} {back}");
+}
+
 /// Starts an example that goes on until it is ended, and waits for a line of it with this text.
 async fn first_line_with(sim: &Sim, program: &str, args: &[&str], wanted: &str) -> String {
     let mut child = command(sim, program, args).stdout(Stdio::piped()).spawn().unwrap();

@@ -52,12 +52,27 @@ use crate::error::{Error, ErrorKind, Result};
 
 const OPEN: &str = "open the OVF package";
 
-/// Entry points for fuzzing.
+/// The readers of packages as the fuzz targets call them, with any bytes.
+///
+/// ```
+/// vsphere_ops::ovf::fuzz::manifest(b"SHA1(web.ovf)= a9993e364706816aba3e25717850c26c9cd0d89d");
+/// ```
 #[doc(hidden)]
 pub mod fuzz {
-    pub use super::archive::fuzz as archive;
-    pub use super::manifest::fuzz as manifest;
-    pub use super::package::fuzz as descriptor;
+    /// Reads an archive.
+    pub fn archive(data: &[u8]) {
+        super::archive::fuzz(data);
+    }
+
+    /// Reads a descriptor.
+    pub fn descriptor(data: &[u8]) {
+        super::package::fuzz(data);
+    }
+
+    /// Reads a manifest.
+    pub fn manifest(data: &[u8]) {
+        super::manifest::fuzz(data);
+    }
 }
 
 /// An OVF package that was opened.

@@ -19,6 +19,7 @@ mod mirror;
 mod monitoring;
 mod nics;
 mod output;
+mod ovf;
 mod places;
 mod power;
 mod readme;

@@ -190,8 +190,7 @@ fn next_head(content: u64, length: u64) -> Option<u64> {
 }
 
 /// Reads any bytes as an archive. For fuzzing.
-#[doc(hidden)]
-pub fn fuzz(data: &[u8]) {
+pub(super) fn fuzz(data: &[u8]) {
     let mut walk = Walk::default();
     while let Ok(Some((from, length))) = walk.wants(data.len() as u64) {
         let from = usize::try_from(from).unwrap_or(usize::MAX);

@@ -68,8 +68,7 @@ fn name_of(algorithm: Algorithm) -> &'static str {
 }
 
 /// Reads any bytes as a manifest, and finds in it again what it writes. For fuzzing.
-#[doc(hidden)]
-pub fn fuzz(data: &[u8]) {
+pub(super) fn fuzz(data: &[u8]) {
     if let Ok(manifest) = Manifest::read(&String::from_utf8_lossy(data)) {
         for (name, sum) in &manifest.sums {
             let written = Manifest::write([(name.as_str(), *sum)]);

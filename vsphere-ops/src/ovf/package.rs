@@ -376,8 +376,7 @@ fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
 }
 
 /// Reads any bytes as a descriptor. For fuzzing.
-#[doc(hidden)]
-pub fn fuzz(data: &[u8]) {
+pub(super) fn fuzz(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(references) = References::read(text)
     {

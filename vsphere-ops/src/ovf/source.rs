@@ -74,11 +74,14 @@ impl OvfSource {
     /// A file of a datastore: `ova/web.ova`, or in full `[nvme-01] ova/web.ova`. It is read piece by piece.
     pub fn on_datastore(store: &Mo<Datastore>, path: impl Into<String>) -> Self {
         let path = path.into();
-        let (folder, name) = match path.rsplit_once(['/', ' ']).filter(|_| path.starts_with('[') || path.contains('/'))
-        {
-            Some((folder, name)) => (path[..=folder.len()].to_owned(), name.to_owned()),
-            None => (String::new(), path),
+        // What is before the file's own name: folders, or the datastore alone.
+        let at = match (path.rfind('/'), path.find("] ")) {
+            (Some(slash), _) => slash + 1,
+            (None, Some(bracket)) if path.starts_with('[') => bracket + 2,
+            _ => 0,
         };
+        let (folder, name) = path.split_at(at);
+        let (folder, name) = (folder.to_owned(), name.to_owned());
         Self { place: Place::Datastore(store.clone(), folder), name }
     }
 

@@ -19,10 +19,14 @@ async fn a_package_on_a_datastore_is_deployed_from_there() {
     let store: Mo<Datastore> = lab.client.get("DC0_DS1").await.unwrap();
     let disks = [disk(21, 500_000), disk(22, 90_000)];
     let ova = with_disks(&disks).write(&lab.scratch);
-    store.upload("web.ova").from_file(ova).await.unwrap();
-    for source in ["web.ova", "[DC0_DS1] web.ova"] {
-        let ovf = lab.client.open_ovf(&OvfSource::on_datastore(&store, source)).await.unwrap();
-        let name = format!("from {}", source.len());
+    for name in ["web.ova", "my web.ova"] {
+        store.upload(name).from_file(&ova).await.unwrap();
+    }
+    for source in ["web.ova", "[DC0_DS1] web.ova", "my web.ova", "[DC0_DS1] my web.ova"] {
+        let source = OvfSource::on_datastore(&store, source);
+        assert!(["web.ova", "my web.ova"].contains(&source.name()));
+        let ovf = lab.client.open_ovf(&source).await.unwrap();
+        let name = format!("from {source:?} {}", fastrand::u32(..));
         let deployed = ovf.deployment(&name).all_networks("VM Network").start().await.unwrap();
         assert!(deployed.verified);
         assert_eq!(contents(&lab, &name).await, [sha256(&disks[0]), sha256(&disks[1])]);

@@ -251,3 +251,14 @@ async fn a_ticket_that_is_not_good_any_more_is_told_and_not_shown() {
         assert!(!format!("{error} {error:?} {shown}").contains("c0ffee"), "{error:?} {shown}");
     }
 }
+
+#[tokio::test]
+async fn a_host_that_is_not_reached_is_named_with_its_port() {
+    // Nobody listens there any more.
+    let host = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (vcenter, client) = with_lease(&format!("https://{host}/nfc/52/disk-0.vmdk"), "", true, 300).await;
+    let lease = ready(&client).await.unwrap();
+    let error = lease.upload(&lease.devices()[0]).from_stream(whole(disk(500)), 500).await.unwrap_err();
+    assert!(error.to_string().contains(&host.to_string()), "{error}");
+    assert_eq!(vcenter.count("HttpNfcLeaseAbort"), 1);
+}

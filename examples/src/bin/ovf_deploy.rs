@@ -1,0 +1,46 @@
+//! Makes a VM of a local OVF or OVA package, with progress.
+//!
+//! ```text
+//! ovf_deploy PACKAGE NAME [NETWORK] [KEY=VALUE]…
+//! VCENTER_HOST=vc.example.com VCENTER_USER=… VCENTER_PASSWORD=… ovf_deploy web.ova web-7 dmz hostname=web-7
+//! ```
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program on the command line speaks by printing")]
+
+use vsphere_ops::ovf::OvfSource;
+use vsphere_ops::transfer::Progress;
+use vsphere_ops::{Client, Config};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [package, name, more @ ..] = &arguments[..] else {
+        return Err("usage: ovf_deploy PACKAGE NAME [NETWORK] [KEY=VALUE]…".into());
+    };
+    let client = Client::connect(Config::from_env()?).await?;
+    let ovf = client.open_ovf(&OvfSource::file(package)).await?;
+    for eula in &ovf.contents().eulas {
+        // Whoever runs this has to read it; a program of your own asks.
+        println!("{}", eula.as_str());
+    }
+
+    let mut deployment = ovf.deployment(name.as_str()).accept_eulas().on_progress(show);
+    for argument in more {
+        deployment = match argument.split_once('=') {
+            Some((key, value)) => deployment.property(key, value),
+            None => deployment.all_networks(argument.as_str()),
+        };
+    }
+    let deployed = deployment.start().await?;
+
+    println!("\n{} ({}), {} bytes in {} files", deployed.vm.path, deployed.vm.id, deployed.bytes, deployed.files);
+    for warning in &deployed.warnings {
+        println!("warning: {warning}");
+    }
+    client.logout().await?;
+    Ok(())
+}
+
+fn show(progress: Progress) {
+    let percent = progress.percent().map_or(String::new(), |percent| format!("{percent:3} %  "));
+    eprint!("\r{percent}{} MB  {:.0} MB/s ", progress.bytes / 1_000_000, progress.rate / 1e6);
+}
