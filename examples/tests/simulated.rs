@@ -88,7 +88,9 @@ async fn a_package_is_exported_and_deployed() {
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let text = run(&sim, env!("CARGO_BIN_EXE_ovf_export"), &["web-04", &path("")]).await;
     has(&text, &["web-04.ovf, web-04.mf", "web-04-disk-1.vmdk", "web-04-nvram-1.nvram"]);
-    let text = run(&sim, env!("CARGO_BIN_EXE_ovf_deploy"), &[&path("web-04.ovf"), "web-05b", "prod-web"]).await;
+    let place = ["prod-web", "/fra1/host/prod-cluster/Resources"];
+    let deploy = [&path("web-04.ovf"), "web-05b", place[0], place[1]];
+    let text = run(&sim, env!("CARGO_BIN_EXE_ovf_deploy"), &deploy).await;
     has(&text, &["web-05b", "bytes in"]);
     has(&run(&sim, env!("CARGO_BIN_EXE_list_vms"), &["web-05b"]).await, &["poweredOff"]);
     std::fs::remove_dir_all(&folder).unwrap();

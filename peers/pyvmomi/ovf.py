@@ -151,7 +151,8 @@ def export(content, folder, disks):
 
 def refusals(content, folder, disks):
     _, spec = import_spec(content, "<Envelope/>", "x")
-    seen = [type(error.fault).__name__.rpartition(".")[2] for error in spec.error]
+    # A list of localized faults is one of faults here.
+    seen = [type(error).__name__.rpartition(".")[2] for error in spec.error]
     vm = find(content, vim.VirtualMachine, "py-ova")
     lease = vm.ExportVm()
     try:
@@ -161,7 +162,7 @@ def refusals(content, folder, disks):
     lease.HttpNfcLeaseAbort()
     try:
         lease.HttpNfcLeaseComplete()
-    except vmodl.fault.InvalidState if hasattr(vmodl.fault, "InvalidState") else vim.fault.InvalidState:
+    except vim.fault.InvalidState:
         seen.append("ended")
     return seen
 

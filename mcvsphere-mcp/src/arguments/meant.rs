@@ -38,7 +38,10 @@ pub(crate) fn arguments(
                 let several = format!("{name}s");
                 value_of(value, property).map_err(|wanted| match wanted {
                     // What is wrong about it may be most of the secret.
-                    _ if mark == Some(&Mark::Secret) => format!("`{name}` is not of the type that is wanted"),
+                    _ if mark == Some(&Mark::Secret) => {
+                        let list = property.get("type").and_then(Value::as_str) == Some("array");
+                        format!("`{name}` must be {}", if list { "a list of texts" } else { "a text" })
+                    }
                     Wanted::One if properties.contains_key(&several) => {
                         format!("`{name}` takes one text; several go into `{several}`")
                     }
@@ -324,7 +327,7 @@ mod tests {
     #[test]
     fn an_error_quotes_no_secret() {
         let error = meant(json!({ "password": ["hunter2", "hunter3"] })).unwrap_err();
-        assert_eq!(error, "`password` is not of the type that is wanted");
+        assert_eq!(error, "`password` must be a text");
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! OVF and OVA packages: what is in one, VMs that are made of one, and packages that are made of VMs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use serde_json::Value;
 use vsphere_ops::{
     DatastorePath,
     managed::Datastore,
@@ -17,10 +16,7 @@ use crate::files::Folder;
 pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::adds("deploy_ovf", Ovf, VmLifecycle, "Deploy an OVF package", deploy_ovf)
-            .about(
-                "Make a VM of an OVF or OVA package, whose files are sent and checked by its manifest. \
-                 list_ovf_networks tells what it asks for.",
-            )
+            .about("Make a VM of an OVF or OVA package. list_ovf_networks tells what it asks for.")
             .needs(&[
                 "VApp.Import",
                 "Datastore.AllocateSpace",
@@ -30,46 +26,48 @@ pub(super) fn tools() -> Vec<Tool> {
                 "Datastore.Browse",
             ]),
         Tool::adds("export_ovf", Ovf, VmLifecycle, "Export as an OVF package", export_ovf)
-            .about("Write a VM that is off, or a snapshot, as an OVF package: descriptor, disks, nvram, manifest.")
+            .about("Write a VM that is off, or a snapshot, as an OVF package.")
             .needs(&["VApp.Export", "Datastore.FileManagement"])
             .formerly(&["export_vm_ovf"]),
         Tool::reads("list_ovf_networks", Ovf, "Show an OVF package", list_ovf_networks)
-            .about("Show what is in an OVF or OVA package: networks, properties, licence, options, files, sizes.")
+            .about("Show what an OVF or OVA package has: networks, properties, licence, options, files.")
             .needs(&["Datastore.Browse"]),
     ]
 }
 
 async fn deploy_ovf(args: DeployOvf, cx: Cx) -> Result<Object<Deployed>> {
-    let source = source(&cx, &args.source).await?;
     let question = format!("Deploy {} as {}?", quoted(&args.source), quoted(&args.vm_name));
     // Nothing is lost where nothing was.
     cx.agreed(async || Ok(((), Preview::new(&question).object(cx.arguments_shown())?.harmless()))).await?;
+    let source = source(&cx, &args.source).await?;
     let ovf = cx.client().await?.open_ovf(&source).await?;
     let told = cx.transfer("deploy", &args.vm_name);
     let mut deployment = ovf
         .deployment(String::from(args.vm_name))
         .placed(args.place.placement(&cx))
-        .provisioning(args.disk_provisioning)
+        .provisioning(args.disk_provisioning.unwrap_or_default())
         .on_progress(told);
-    for (name, network) in args.networks.unwrap_or_default() {
+    for mapping in args.networks.iter().flatten() {
+        let (name, network) = pair("networks", mapping)?;
         deployment = deployment.network(name, network);
     }
     if let Some(network) = args.network {
         deployment = deployment.all_networks(network);
     }
-    for (key, value) in args.properties.iter().flat_map(|properties| properties.expose()) {
-        deployment = deployment.property(key, plain(key, value)?);
+    for property in args.properties.iter().flat_map(|properties| properties.expose()) {
+        let (key, value) = pair("properties", property)?;
+        deployment = deployment.property(key, value);
     }
-    if args.hidden_properties {
+    if args.hidden_properties == Some(true) {
         deployment = deployment.hidden_properties();
     }
     if let Some(option) = args.deployment_option {
         deployment = deployment.option(option);
     }
-    if args.accept_eula {
+    if args.accept_eula == Some(true) {
         deployment = deployment.accept_eulas();
     }
-    if args.power_on {
+    if args.power_on == Some(true) {
         deployment = deployment.power_on();
     }
     Ok(Object(deployment.start().await?))
@@ -77,15 +75,18 @@ async fn deploy_ovf(args: DeployOvf, cx: Cx) -> Result<Object<Deployed>> {
 
 async fn export_ovf(args: ExportOvf, cx: Cx) -> Result<Object<Exported>> {
     let vm = cx.agreed_change("Export", &args.vm).await?;
-    let mut export = vm.ovf_export().manifest(args.manifest.into()).on_progress(cx.transfer("export", vm.label()));
+    let mut export = vm
+        .ovf_export()
+        .manifest(args.manifest.unwrap_or_default().into())
+        .on_progress(cx.transfer("export", vm.label()));
     if let Some(snapshot) = &args.snapshot {
         export = export.snapshot(&vm.snapshot(snapshot).await?);
     }
-    if args.include_images {
+    if args.include_images == Some(true) {
         export = export.images();
     }
     if args.target.trim_start().starts_with('[') {
-        if args.as_ova {
+        if args.as_ova == Some(true) {
             return Err(ToolError::invalid_argument(
                 "`as_ova` needs a local `target`: the front of an archive is written last, which datastores do not allow",
             ));
@@ -94,7 +95,7 @@ async fn export_ovf(args: ExportOvf, cx: Cx) -> Result<Object<Exported>> {
         return Ok(Object(export.to_datastore(&store, &path).await?));
     }
     let files = cx.files()?;
-    if args.as_ova {
+    if args.as_ova == Some(true) {
         let (folder, archive) = split(&args.target);
         return Ok(Object(export.to_ova(Arc::new(Folder::new(files, folder)), archive).await?));
     }
@@ -132,65 +133,57 @@ fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 
-/// A value of a property as text. What a model writes as a number or a truth value means the same.
-fn plain(key: &str, value: &Value) -> Result<String> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(number.to_string()),
-        Value::Bool(truth) => Ok(truth.to_string()),
-        _ => Err(ToolError::invalid_argument(format!("the value of the property {key:?} is neither text nor number"))),
-    }
+/// The two sides of `name=value`. What is not of that form may be a password, and is not shown.
+fn pair<'a>(argument: &str, text: &'a str) -> Result<(&'a str, &'a str)> {
+    text.split_once('=').ok_or_else(|| {
+        ToolError::invalid_argument(format!("an entry of `{argument}` has no `=`: each reads name=value"))
+    })
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct OvfPackage {
-    /// Local path, [datastore] path, or URL of a .ovf or .ova.
+    /// Local path, [datastore] path or URL.
     source: String,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct DeployOvf {
-    /// Local path, [datastore] path, or URL of a .ovf or .ova.
+    /// Local path, [datastore] path or URL.
     source: String,
     vm_name: NewName,
-    /// For all networks of the package that are not in networks.
+    /// For all its networks.
     network: Option<String>,
-    /// By the package's names.
-    networks: Option<BTreeMap<String, String>>,
-    /// Values by key.
-    properties: Option<Secret<BTreeMap<String, Value>>>,
-    /// Allow properties that are not user-configurable.
-    #[serde(default)]
-    hidden_properties: bool,
-    /// Key of one of its sizes.
+    /// Each as name=network.
+    networks: Option<Vec<String>>,
+    /// Each as key=value.
+    properties: Option<Secret<Vec<String>>>,
+    /// Allow hidden ones.
+    hidden_properties: Option<bool>,
+    /// Key.
     deployment_option: Option<String>,
-    /// Only after the user has agreed.
-    #[serde(default)]
-    accept_eula: bool,
-    #[serde(default)]
-    disk_provisioning: DiskProvisioning,
+    /// If the user agrees.
+    accept_eula: Option<bool>,
+    /// Thin by default.
+    disk_provisioning: Option<DiskProvisioning>,
     #[serde(flatten)]
     place: Place,
-    /// Power it on afterwards.
-    #[serde(default)]
-    power_on: bool,
+    /// Afterwards.
+    power_on: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ExportOvf {
     vm: VmName,
-    /// Local or [datastore] path of a new folder, or of the .ova.
+    /// New folder or .ova: local or [datastore] path.
     target: String,
-    /// One file; only local.
-    #[serde(default)]
-    as_ova: bool,
-    /// Name, path or id: needed while it runs.
+    /// Only local.
+    as_ova: Option<bool>,
+    /// Needed while it runs.
     snapshot: Option<String>,
-    /// Also the ISO images in its drives.
-    #[serde(default)]
-    include_images: bool,
-    #[serde(default)]
-    manifest: Sum,
+    /// With its ISO images.
+    include_images: Option<bool>,
+    /// Checksums; sha256 by default.
+    manifest: Option<Sum>,
 }
 
 /// How the files of a package are summed up.

@@ -172,7 +172,8 @@ fn older_arguments() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// Arguments of 0.2.3 that have no meaning now.
-const GONE: [(&str, &str); 1] = [("wait_for_vm_tools", "poll_interval")];
+const GONE: [(&str, &str); 3] =
+    [("export_vm_ovf", "datastore"), ("list_ovf_networks", "datastore"), ("wait_for_vm_tools", "poll_interval")];
 
 #[tokio::test]
 async fn what_the_tools_of_0_2_3_took_is_taken_in_the_same_forms_as_the_present_names() {
@@ -183,6 +184,7 @@ async fn what_the_tools_of_0_2_3_took_is_taken_in_the_same_forms_as_the_present_
         let name = match older_tool {
             "power_on" | "power_off" => format!("{older_tool}_vm"),
             "extend_disk" => "resize_disk".to_owned(),
+            "export_vm_ovf" => "export_ovf".to_owned(),
             other => other.to_owned(),
         };
         let Some(tool) = tools.iter().find(|it| it.name == name) else { continue };

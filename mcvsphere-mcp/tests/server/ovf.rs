@@ -91,7 +91,7 @@ const DESCRIPTOR: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 fn full(name: &str) -> Value {
     json!({
         "source": "in/web.ovf", "vm_name": name, "network": "VM Network", "accept_eula": true,
-        "properties": { "hostname": name, "password": "hunter2", "workers": 4 },
+        "properties": [format!("hostname={name}"), "password=hunter2", "workers=4"],
     })
 }
 
@@ -106,7 +106,7 @@ async fn a_package_is_shown_deployed_exported_and_deployed_again() {
             { "name": "Front", "description": "To users" }, { "name": "Back", "description": "To databases" },
         ])
     );
-    assert_eq!((&shown["eulas"][0], &shown["name"]), (&json!("Be nice."), &json!("web")));
+    assert_eq!((&shown["eulas"][0]["untrusted"], &shown["name"]), (&json!("Be nice."), &json!("web")));
     let keys: Vec<&str> =
         shown["properties"].as_array().unwrap().iter().map(|property| property["key"].as_str().unwrap()).collect();
     assert_eq!(keys, ["hostname", "password", "workers"]);
@@ -130,7 +130,7 @@ async fn a_package_is_shown_deployed_exported_and_deployed_again() {
     call(&client, "export_ovf", to_archive.clone()).await.unwrap();
     let again = json!({
         "source": "web.ova", "vm_name": "web-2", "accept_eula": true, "power_on": true,
-        "networks": { "VM Network": "/DC0/network/VM Network" }, "properties": { "hostname": "two" },
+        "networks": ["VM Network=/DC0/network/VM Network"], "properties": ["hostname=two"],
     });
     let done = call(&client, "deploy_ovf", again).await.unwrap();
     assert_eq!((&done["power_state"], &done["verified"]), (&json!("powered_on"), &json!(true)));
@@ -159,6 +159,11 @@ async fn what_a_call_lacks_is_told_with_what_to_do() {
         (without("accept_eula"), "invalid_argument", "set accept_eula once they agree"),
         (without("network"), "invalid_argument", "Front, Back"),
         (without("properties"), "invalid_argument", "\"hostname\" needs a value"),
+        (
+            json!({ "source": "in/web.ovf", "vm_name": "a", "properties": ["hunter2"] }),
+            "invalid_argument",
+            "has no `=`",
+        ),
         (json!({ "source": "none.ova", "vm_name": "a" }), "not_found", "no such file"),
         (json!({ "source": "../x.ova", "vm_name": "a" }), "file", "MCP_FILES"),
         (json!({ "source": "/etc/passwd", "vm_name": "a" }), "file", "MCP_FILES"),

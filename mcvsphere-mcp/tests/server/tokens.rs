@@ -395,6 +395,8 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
         ("create_vm", json!({ "name": "new" }), "new"),
         ("clone_vm", json!({ "template": "db-1", "new_name": "new" }), "db-1"),
         ("deploy_from_template", json!({ "template": "gold", "new_name": "new" }), "gold"),
+        ("deploy_ovf", json!({ "source": "a.ova", "vm_name": "new" }), "new"),
+        ("export_ovf", json!({ "vm": "db-1", "target": "out" }), "db-1"),
         ("delete_vm", json!({ "vm": "web-1" }), "web-1"),
         ("reconfigure_vm", json!({ "vm": "web-1", "annotation": "x" }), "web-1"),
         ("rename_vm", json!({ "vm": "web-1", "new_name": "new" }), "web-1"),

@@ -99,7 +99,7 @@ async fn peers_govc_imports_and_exports_packages() {
     let error = format!("{:#}", govc_run(url, &arguments).await.unwrap_err());
     assert!(error.contains("500"), "{error}");
     let found = govc(url, &["find", "/", "-type", "m"]).await.unwrap();
-    assert_eq!(found, json!(["/DC0/vm/from-ova", "/DC0/vm/from-ovf"]));
+    assert_eq!(found, json!(["/DC0/vm/from-ovf", "/DC0/vm/from-ova"]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

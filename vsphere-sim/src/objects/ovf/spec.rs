@@ -396,7 +396,11 @@ impl Making<'_> {
             allow_guest_control: true,
             ..Default::default()
         }));
-        let device: Poly<VirtualDevice> = match item.sub_type.to_ascii_lowercase().as_str() {
+        // Some descriptors name several, the best first: that which is known here is taken.
+        let known = |kind: &&str| matches!(*kind, "vmxnet3" | "e1000" | "e1000e" | "pcnet32");
+        let kinds = item.sub_type.to_ascii_lowercase();
+        let kind = kinds.split_whitespace().find(known).unwrap_or(&kinds);
+        let device: Poly<VirtualDevice> = match kind {
             "vmxnet3" | "" => {
                 let mut vmxnet = VirtualVmxnet3::default();
                 vmxnet.base.base = card;
@@ -471,7 +475,8 @@ fn type_of(item: &Item) -> &'static str {
     if is_nvme(item) {
         return "VirtualNVMEController";
     }
-    match (item.type_, item.sub_type.to_ascii_lowercase().as_str()) {
+    let kinds = item.sub_type.to_ascii_lowercase();
+    match (item.type_, kinds.split_whitespace().next().unwrap_or_default()) {
         (cim::SATA, _) => "VirtualAHCIController",
         (_, "virtualscsi" | "pvscsi") => "ParaVirtualSCSIController",
         (_, "buslogic") => "VirtualBusLogicController",
