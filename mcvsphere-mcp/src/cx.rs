@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use vsphere_ops::{
     Client, Page, Scope,
-    transfer::{Progress, WebHosts},
+    transfer::{TransferProgress, WebHosts},
     vm::{VmQuery, VmSummary},
 };
 
@@ -184,7 +184,11 @@ impl Cx {
     }
 
     /// What a transfer of files tells its progress to, so that it becomes that of the call.
-    pub(crate) fn transfer(&self, operation: &'static str, target: &str) -> impl Fn(Progress) + Send + Sync + 'static {
+    pub(crate) fn transfer(
+        &self,
+        operation: &'static str,
+        target: &str,
+    ) -> impl Fn(TransferProgress) + Send + Sync + 'static {
         let (reporter, target) = (self.call.reporter.clone(), target.to_owned());
         move |progress| reporter.bytes(operation, &target, &progress)
     }

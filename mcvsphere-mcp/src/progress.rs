@@ -15,7 +15,7 @@ use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     oneshot,
 };
-use vsphere_ops::{Progress, Step, transfer};
+use vsphere_ops::{Progress, Step, transfer::TransferProgress};
 
 use crate::text::one_line;
 
@@ -64,7 +64,7 @@ impl Reporter {
     }
 
     /// Notes how far the transfer of files is.
-    pub(crate) fn bytes(&self, operation: &str, target: &str, sent: &transfer::Progress) {
+    pub(crate) fn bytes(&self, operation: &str, target: &str, sent: &TransferProgress) {
         let Some(percent) = sent.percent() else {
             let text = format!("{operation} {}: {} MB", one_line(target), sent.bytes / 1_000_000);
             match self.task.get() {

@@ -8,7 +8,7 @@
 
 use vsphere_ops::ovf::OvfSource;
 use vsphere_ops::placement::Placement;
-use vsphere_ops::transfer::Progress;
+use vsphere_ops::transfer::TransferProgress;
 use vsphere_ops::{Client, Config};
 
 #[tokio::main(flavor = "current_thread")]
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn show(progress: Progress) {
+fn show(progress: TransferProgress) {
     let percent = progress.percent().map_or(String::new(), |percent| format!("{percent:3} %  "));
     eprint!("\r{percent}{} MB  {:.0} MB/s ", progress.bytes / 1_000_000, progress.rate / 1e6);
 }

@@ -195,7 +195,9 @@ impl Hasher {
         let Some(context) = self.context else { return Ok(None) };
         let Some(sum) = Checksum::of(context.finish().as_ref()) else { return Ok(None) };
         match self.expected {
-            Some(expected) if expected != sum => Err(Mismatch { expected, found: sum, file: None }),
+            Some(expected) if expected != sum => {
+                Err(Mismatch { expected: expected.into(), found: sum.into(), file: None })
+            }
             _ => Ok(Some(sum)),
         }
     }
@@ -204,8 +206,8 @@ impl Hasher {
 /// A file is not the one that was expected.
 #[derive(Debug, Clone)]
 pub(crate) struct Mismatch {
-    expected: Checksum,
-    found: Checksum,
+    expected: Box<Checksum>,
+    found: Box<Checksum>,
     /// Which file, where the operation does not tell.
     file: Option<String>,
 }

@@ -116,7 +116,7 @@ async fn files_that_are_wrong_are_refused_before_a_vm_is_made() {
     refused(&cut, "corrupt", &["appliance-disk1.vmdk", "200000 bytes, and 300000"], to_network).await;
     let missing = Package { files: Vec::new(), ..simple() };
     refused(&missing, "not_found", &["appliance-disk1.vmdk", "not in the archive"], to_network).await;
-    let missing = Package { files: Vec::new(), ..simple() }.as_folder();
+    let missing = Package { files: Vec::new(), ..simple() }.beside_its_files();
     refused(&missing, "not_found", &["appliance-disk1.vmdk", "no such file"], to_network).await;
     let packed = Package {
         descriptor: simple().descriptor.replace("ovf:id=\"file1\"", "ovf:id=\"file1\" ovf:compression=\"bzip2\""),

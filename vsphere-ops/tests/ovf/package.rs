@@ -318,7 +318,7 @@ pub(crate) fn sha256(content: &[u8]) -> Checksum {
 
 impl Package {
     /// As a folder in place of an archive.
-    pub(crate) fn as_folder(mut self) -> Self {
+    pub(crate) fn beside_its_files(mut self) -> Self {
         self.as_ova = false;
         self
     }
