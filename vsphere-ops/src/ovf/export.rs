@@ -69,6 +69,9 @@ impl Mo<VirtualMachine> {
 /// let export = export.on_progress(|progress| println!("{} bytes", progress.bytes));
 /// export.to_ova(Arc::new(Directory::new("exported")), "web.ova").await?;
 ///
+/// // Into a folder that decides itself what may be written.
+/// vm.ovf_export().to_folder(Arc::new(Directory::new("exported"))).await?;
+///
 /// // To where the server can read it again.
 /// let store = client.get::<Datastore>("nvme-01").await?;
 /// vm.ovf_export().to_datastore(&store, "exported/web-01").await?;

@@ -43,6 +43,8 @@ pub trait LocalFolder: Send + Sync + 'static {
 ///
 /// let folder = Directory::new("appliances");
 /// let descriptor = folder.open("web.ovf")?;
+/// drop(folder.create("web.mf")?);
+/// folder.remove("web.mf")?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Clone)]

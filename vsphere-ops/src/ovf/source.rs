@@ -23,14 +23,15 @@ use crate::transfer::{Download, Pieces, WebHosts};
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 /// use vsphere_ops::managed::Datastore;
-/// use vsphere_ops::ovf::OvfSource;
+/// use vsphere_ops::ovf::{Directory, OvfSource};
 ///
 /// let local = OvfSource::file("appliances/web.ova");
+/// let guarded = OvfSource::in_folder(std::sync::Arc::new(Directory::new("appliances")), "web.ova");
 /// let store = client.get::<Datastore>("nvme-01").await?;
 /// let uploaded = OvfSource::on_datastore(&store, "ova/web.ovf");
 /// let hosts = "images.corp.example".parse()?; // the web servers that may be used
 /// let elsewhere = OvfSource::on_web(&client, "https://images.corp.example/web.ova", &hosts)?;
-/// # let _ = (local, uploaded, elsewhere);
+/// # let _ = (local, guarded, uploaded, elsewhere);
 /// # Ok(())
 /// # }
 /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
