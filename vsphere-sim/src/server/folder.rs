@@ -382,7 +382,12 @@ fn check_place(world: &World, reference: &Moref, datastore: &Datastore, file: &s
     if file.is_empty() || datastore.files().is_folder(file) {
         return Err(Refusal::new(StatusCode::CONFLICT, format!("{shown} is a folder.")));
     }
-    if !datastore.files().is_folder(folder) {
+    // Folders that are missing are made, but for one at the top of an object store.
+    if let Err(fault) = datastore.check_top(file) {
+        return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, fault.message()));
+    }
+    let file_among = |folder: &str| datastore.find(folder).is_some_and(|found| !found.is_folder());
+    if file_among(folder) || folder.match_indices('/').any(|(at, _)| folder.get(..at).is_some_and(file_among)) {
         return Err(Refusal::new(StatusCode::NOT_FOUND, format!("There is no folder {}.", datastore.path(folder))));
     }
     if world.open_files(reference).iter().any(|open| open == file) {
@@ -391,17 +396,22 @@ fn check_place(world: &World, reference: &Moref, datastore: &Datastore, file: &s
     Ok(())
 }
 
-fn put(core: &Core, datastore: &Moref, path: &str, upload: Upload, size: u64, head: &[u8]) -> Answer {
+fn put(core: &Core, datastore: &Moref, file_path: &str, upload: Upload, size: u64, head: &[u8]) -> Answer {
     let mut world = core.write();
-    let disk = if path.ends_with(".vmdk") { Disk::read(head) } else { None };
+    let disk = if file_path.ends_with(".vmdk") { Disk::read(head) } else { None };
     let size = i64::try_from(size).unwrap_or(i64::MAX);
     let file = File::sent(size, Sent { upload: Arc::new(upload), disk });
     let Ok(found) = world.edit::<Datastore>(datastore) else {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "The datastore is gone."));
     };
-    let status = if found.find(path).is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let status = if found.find(file_path).is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    let (folder, _) = path::split(file_path);
+    if !found.files().is_folder(folder) {
+        let made = found.make_folder(folder, true);
+        made.map_err(|fault| Refusal::new(StatusCode::CONFLICT, fault.message()))?;
+    }
     // What was there to check is checked: the rest came while the file was on its way.
-    found.put_file(path, file).map_err(|fault| {
+    found.put_file(file_path, file).map_err(|fault| {
         let full = fault.is::<vsphere_model::types::NoDiskSpace>();
         Refusal::new(if full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::CONFLICT }, fault.message())
     })?;

@@ -168,17 +168,31 @@ async fn files_and_folders_are_copied_moved_and_deleted() {
     }
     lab.lab.task_fault(copy("[DC0_DS0] a", "[DC0_DS1] copy", &lab.dc, false), "FileAlreadyExists").await;
     lab.lab.run(copy("[DC0_DS0] a", "[DC0_DS1] copy", &lab.dc, true)).await;
+    lab.lab.run(copy("[DC0_DS0] a", "[DC0_DS0] a", &lab.dc, false)).await;
+    // A folder that is there takes in what it has not.
+    lab.folder("[DC0_DS0] more/c").await;
+    lab.lab.run(copy("[DC0_DS0] more", "[DC0_DS1] copy", &lab.dc, false)).await;
+    lab.lab.run(copy("[DC0_DS1] copy", "[DC0_DS0] seen", &lab.dc, false)).await;
+    assert_eq!(lab.names("[DC0_DS0] seen").await, ["b", "c", "x.vmdk"]);
+    lab.lab.task_fault(copy("[DC0_DS0] a/x.vmdk", "[DC0_DS1] copy", &lab.dc, true), "FileAlreadyExists").await;
     lab.lab.task_fault(copy("[DC0_DS0] a/ghost", "[DC0_DS1] x", &lab.dc, false), "FileNotFound").await;
     lab.lab.task_fault(copy("[DC0_DS0] a", "[DC0_DS1] no/x", &lab.dc, false), "FileNotFound").await;
+    let delete = |path: &'static str| lab.files.delete_datastore_file_task(path, Some(&lab.dc));
     // Without a datacenter of its own, the destination is in that of the source.
     let moved =
         |from: &'static str, to: &'static str| lab.files.move_datastore_file_task(from, Some(&lab.dc), to, None, None);
+    let forced = |from: &'static str, to: &'static str| {
+        lab.files.move_datastore_file_task(from, Some(&lab.dc), to, None, Some(true))
+    };
+    lab.lab.task_fault(forced("[DC0_DS0] more", "[DC0_DS1] copy"), "FileAlreadyExists").await;
+    lab.lab.run(forced("[DC0_DS0] more", "[DC0_DS0] more")).await;
+    lab.lab.run(delete("[DC0_DS0] more")).await;
+    lab.lab.run(delete("[DC0_DS0] seen")).await;
     lab.lab.task_fault(moved("[DC0_DS0] a", "[DC0_DS0] a/b/c"), "FileNotFound").await;
     assert_eq!(lab.names("[DC0_DS0] a").await, ["b", "x.vmdk"]);
     lab.lab.run(moved("[DC0_DS0] a", "[DC0_DS0] z")).await;
     assert_eq!(lab.names("[DC0_DS0]").await, ["z"]);
     assert_eq!(lab.names("[DC0_DS0] z").await, ["b", "x.vmdk"]);
-    let delete = |path: &'static str| lab.files.delete_datastore_file_task(path, Some(&lab.dc));
     lab.lab.task_fault(delete("[DC0_DS0] a"), "FileNotFound").await;
     // The file manager deletes one file: the extent of the disk stays, and now it shows.
     lab.lab.run(delete("[DC0_DS0] z/x.vmdk")).await;
@@ -299,12 +313,13 @@ async fn pages_lead_from_datacenters_to_files() {
 #[tokio::test]
 async fn what_cannot_be_is_refused_in_words() {
     let sim = Sim::listen_plain(model(), ([127, 0, 0, 1], 0).into()).await.unwrap();
+    assert_eq!(ask(&sim, "PUT", &format!("/folder/file{PLACE}"), "", b"x").await.status, 201);
     for (method, path, status) in [
         ("GET", "/folder/x?dcPath=ghost&dsName=DC0_DS0", 404),
         ("GET", "/folder/x?dcPath=DC0&dsName=ghost", 404),
         ("GET", "/folder/x?dcPath=DC0&dsName=DC1_DS0", 404),
         ("GET", "/folder?dcPath=ghost", 404),
-        ("PUT", "/folder/none/x?dcPath=DC0&dsName=DC0_DS0", 404),
+        ("PUT", "/folder/file/x?dcPath=DC0&dsName=DC0_DS0", 404),
         ("PUT", "/folder/?dcPath=DC0&dsName=DC0_DS0", 409),
         ("DELETE", "/folder/?dcPath=DC0&dsName=DC0_DS0", 409),
         ("GET", "/folder/..%2fx?dcPath=DC0&dsName=DC0_DS0", 400),
@@ -319,6 +334,15 @@ async fn what_cannot_be_is_refused_in_words() {
     assert!(answer.status == 401 && answer.head.to_lowercase().contains("www-authenticate: basic"), "{}", answer.head);
     let guess = "Authorization: Basic YWRtaW46Z3Vlc3M=\r\n";
     assert_eq!(ask_as(&sim, "GET", &format!("/folder{PLACE}"), guess, b"").await.status, 401);
+}
+
+#[tokio::test]
+async fn folders_that_are_missing_are_made_and_slashes_may_be_encoded() {
+    let sim = Sim::listen_plain(model(), ([127, 0, 0, 1], 0).into()).await.unwrap();
+    assert_eq!(ask(&sim, "PUT", &format!("/folder/a/b/c.iso{PLACE}"), "", b"iso").await.status, 201);
+    assert_eq!(ask(&sim, "GET", &format!("/folder/a%2Fb%2fc.iso{PLACE}"), "", b"").await.body, b"iso");
+    let list = ask(&sim, "GET", &format!("/folder/a{PLACE}"), "", b"").await.text();
+    assert!(list.contains("b/</a>"), "{list}");
 }
 
 /// A transport with a session that is logged in, or without.

@@ -86,7 +86,7 @@ async fn a_disk_takes_space_as_its_format_says() {
 }
 
 #[tokio::test]
-async fn a_disk_is_copied_into_another_format_and_moved_whole() {
+async fn a_disk_is_copied_as_it_is_and_moved_whole() {
     let lab = Disks::new().await;
     lab.create("[DC0_DS0] a.vmdk", 8 << 10, "thin").await;
     let uuid = |name: &'static str| lab.disks.query_virtual_disk_uuid(name, Some(&lab.dc));
@@ -95,8 +95,11 @@ async fn a_disk_is_copied_into_another_format_and_moved_whole() {
         let kind = kind.map(|kind| spec(0, kind));
         lab.disks.copy_virtual_disk_task("[DC0_DS0] a.vmdk", Some(&lab.dc), to, None, kind.as_ref(), Some(force))
     };
-    lab.lab.run(copy("[DC0_DS0] b.vmdk", Some("eagerZeroedThick"), false)).await;
-    assert_eq!(lab.files("b.vmdk").await, [("b.vmdk".to_owned(), 8 * MB)]);
+    let error = copy("[DC0_DS0] b.vmdk", Some("eagerZeroedThick"), false).await.unwrap_err();
+    assert!(error.fault().is_some_and(|fault| fault.is_named("NotImplemented")), "{error}");
+    lab.lab.run(copy("[DC0_DS0] b.vmdk", None, false)).await;
+    lab.lab.run(copy("[DC0_DS0] a.vmdk", None, false)).await;
+    assert_eq!(lab.files("b.vmdk").await, [("b.vmdk".to_owned(), 0)]);
     assert_ne!(uuid("[DC0_DS0] b.vmdk").await.unwrap(), first);
     lab.lab.task_fault(copy("[DC0_DS0] b.vmdk", None, false), "FileAlreadyExists").await;
     lab.lab.run(copy("[DC0_DS0] b.vmdk", None, true)).await;
@@ -106,10 +109,25 @@ async fn a_disk_is_copied_into_another_format_and_moved_whole() {
         lab.disks.move_virtual_disk_task(from, Some(&lab.dc), to, None, None, &[])
     };
     lab.lab.task_fault(moved("[DC0_DS0] a.vmdk", "[DC0_DS0] b.vmdk"), "FileAlreadyExists").await;
+    lab.lab.run(moved("[DC0_DS0] a.vmdk", "[DC0_DS0] a.vmdk")).await;
     assert_eq!(lab.files("*").await.len(), 2);
     lab.lab.run(moved("[DC0_DS0] a.vmdk", "[DC0_DS1] c.vmdk")).await;
     assert_eq!(lab.files("a*").await, []);
     assert_eq!(uuid("[DC0_DS1] c.vmdk").await.unwrap(), first);
+}
+
+#[tokio::test]
+async fn a_host_copies_a_disk_into_another_format() {
+    let lab = Lab::new(Model::esxi()).await;
+    let disks: VirtualDiskManager = lab.object(lab.content.virtual_disk_manager.as_ref().unwrap());
+    let store: Datastore = lab.object(&lab.all_of("Datastore").await[0]);
+    let name = lab.get(&store, datastore::NAME).await;
+    let [from, to] = ["a.vmdk", "b.vmdk"].map(|file| format!("[{name}] {file}"));
+    lab.run(disks.create_virtual_disk_task(&from, None, &spec(8 << 10, "thin"))).await;
+    let before = lab.get(&store, datastore::SUMMARY).await.free_space;
+    let thick = spec(0, "eagerZeroedThick");
+    lab.run(disks.copy_virtual_disk_task(&from, None, &to, None, Some(&thick), None)).await;
+    assert_eq!(before - lab.get(&store, datastore::SUMMARY).await.free_space, 8 * MB);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is done with the files of a datastore, by everything that keeps files there. The faults name them in full.
 
-use vsphere_model::types::{FileAlreadyExists, FileFault, FileLocked, FileNotFound, NoDiskSpace};
+use vsphere_model::types::{CannotCreateFile, FileAlreadyExists, FileFault, FileLocked, FileNotFound, NoDiskSpace};
 
 use super::Datastore;
 use super::disk::Disk;
@@ -59,6 +59,19 @@ impl Datastore {
     /// `FileAlreadyExists` where anything has the path, `FileNotFound` where the folder above it is missing.
     pub(crate) fn make_folder(&mut self, path: &str, parents: bool) -> Outcome<()> {
         self.files.make_folder(path, parents).map_err(|trouble| self.fault(trouble))
+    }
+
+    /// Whether something new may stand at a path: at the top of an object store only the namespace manager makes anything.
+    ///
+    /// # Errors
+    /// `CannotCreateFile`.
+    pub(crate) fn check_top(&self, path: &str) -> Outcome<()> {
+        let top = path.split('/').next().unwrap_or_default();
+        if self.kind != "vsan" || (path.contains('/') && self.find(top).is_some()) {
+            return Ok(());
+        }
+        let message = format!("Cannot create file {}: Function not implemented.", self.path(path));
+        Err(Fault::new(CannotCreateFile { base: self.about(path) }, message))
     }
 
     /// Changes a file. The space that all take follows, beyond the capacity if it must.

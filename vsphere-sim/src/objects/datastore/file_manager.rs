@@ -44,7 +44,7 @@ pub(super) fn install(world: &mut World) {
 }
 
 /// A file or folder, as a call names it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) datastore: Moref,
     pub(super) path: String,
@@ -83,7 +83,9 @@ pub(super) fn places(world: &World, call: &Call, source: [&str; 2], destination:
 fn make_directory(world: &mut World, call: &Call) -> Outcome<Reply> {
     let place = place(world, call, "name", "datacenter")?;
     let parents: Option<bool> = call.opt("createParentDirectories")?;
-    world.edit::<Datastore>(&place.datastore)?.make_folder(&place.path, parents == Some(true))?;
+    let datastore = world.edit::<Datastore>(&place.datastore)?;
+    datastore.check_top(&place.path)?;
+    datastore.make_folder(&place.path, parents == Some(true))?;
     Ok(Reply::NONE)
 }
 
@@ -122,10 +124,14 @@ fn copy(world: &mut World, call: &Call) -> Outcome<Reply> {
     let user = call.user(world);
     call.task().about(&from.datastore).takes(time).cancelable().start(world, move |world| {
         let tree = world.get::<Datastore>(&from.datastore)?.copy_tree(&from.path)?;
-        if (&from.datastore, &from.path) == (&to.datastore, &to.path) {
-            return Err(world.get::<Datastore>(&to.datastore)?.already_exists(&to.path));
+        // Onto itself, it is there already.
+        if from == to {
+            return Ok(Any::Unset);
         }
-        put(world, &to, tree, force)?;
+        match is_folder(world, &from)? && is_folder(world, &to)? {
+            true => merge(world, &to, tree, force)?,
+            false => put(world, &to, tree, force)?,
+        }
         let event = DatastoreFileCopiedEvent {
             base: done(world.datastore_path(&to.datastore, &to.path)),
             source_datastore: argument(world, &from),
@@ -144,9 +150,12 @@ fn relocate(world: &mut World, call: &Call) -> Outcome<Reply> {
     let user = call.user(world);
     call.task().about(&from.datastore).takes(time).start(world, move |world| {
         check_unlocked(world, &from.datastore, &from.path)?;
-        if (&from.datastore, &from.path) == (&to.datastore, &to.path) {
-            return Err(world.get::<Datastore>(&to.datastore)?.already_exists(&to.path));
+        world.get::<Datastore>(&from.datastore)?.file(&from.path)?;
+        if from == to {
+            return Ok(Any::Unset);
         }
+        // A folder takes the place of nothing, and nothing takes the place of a folder.
+        let force = force && !is_folder(world, &from)?;
         let tree = world.edit::<Datastore>(&from.datastore)?.take_tree(&from.path)?;
         if let Err(fault) = put(world, &to, tree.clone(), force) {
             // There was room for it before.
@@ -171,9 +180,32 @@ fn arguments(world: &World, call: &Call) -> Outcome<(Place, Place, bool)> {
     Ok((from, to, force == Some(true)))
 }
 
-/// Puts a tree of files somewhere; with `force` in place of what is there.
+fn is_folder(world: &World, place: &Place) -> Outcome<bool> {
+    Ok(world.get::<Datastore>(&place.datastore)?.files().is_folder(&place.path))
+}
+
+/// Puts the files of a folder into another that is there; with `force` in place of files that have the same path there.
+/// As on a real server, what was copied before one that does not fit stays.
+fn merge(world: &mut World, to: &Place, tree: Vec<(String, File)>, force: bool) -> Outcome<()> {
+    for (below, file) in tree {
+        let path = format!("{}{below}", to.path).trim_start_matches('/').to_owned();
+        if file.is_folder() {
+            let datastore = world.edit::<Datastore>(&to.datastore)?;
+            if !datastore.files().is_folder(&path) {
+                datastore.make_folder(&path, false)?;
+            }
+            continue;
+        }
+        put(world, &Place { datastore: to.datastore.clone(), path }, vec![(String::new(), file)], force)?;
+    }
+    Ok(())
+}
+
+/// Puts a tree of files somewhere; with `force` in place of the file that is there.
 fn put(world: &mut World, to: &Place, tree: Vec<(String, File)>, force: bool) -> Outcome<()> {
-    let there = !to.path.is_empty() && world.get::<Datastore>(&to.datastore)?.find(&to.path).is_some();
+    let datastore = world.get::<Datastore>(&to.datastore)?;
+    datastore.check_top(&to.path)?;
+    let there = datastore.find(&to.path).is_some_and(|there| !there.is_folder());
     if !(force && there) {
         return world.edit::<Datastore>(&to.datastore)?.graft_tree(&to.path, tree);
     }

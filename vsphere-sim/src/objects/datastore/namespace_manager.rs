@@ -14,6 +14,9 @@ pub(crate) const METHODS: Methods = &[
     ("DatastoreNamespaceManager", "ConvertNamespacePathToUuidPath", Handler::Read(convert)),
 ];
 
+/// The privilege that it takes to make and delete such a folder.
+const CONFIGURE: &str = "Datastore.Config";
+
 /// The managed object `DatastoreNamespaceManager`.
 struct DatastoreNamespaceManager;
 
@@ -35,7 +38,7 @@ pub(super) fn install(world: &mut World) {
 fn create(world: &mut World, call: &Call) -> Outcome<Reply> {
     let reference: Moref = call.arg("datastore")?;
     let name: Option<String> = call.opt("displayName")?;
-    require(world, call, &reference, file_manager::MANAGE)?;
+    require(world, call, &reference, CONFIGURE)?;
     let datastore = world.edit::<Datastore>(&reference)?;
     if datastore.capability().top_level_directory_create_supported != Some(false) {
         // Elsewhere the file manager makes them.
@@ -55,7 +58,7 @@ fn delete(world: &mut World, call: &Call) -> Outcome<Reply> {
         Some(rest) => world.locate(&format!("ds:///vmfs/{rest}"), None, "datacenter")?,
         None => world.locate(&text, datacenter.as_ref(), "datacenter")?,
     };
-    require(world, call, &reference, file_manager::MANAGE)?;
+    require(world, call, &reference, CONFIGURE)?;
     if path.is_empty() || path.contains('/') {
         return Err(path::invalid(&text));
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vsphere_model::managed;
 use vsphere_model::types::{
-    Any, FileBackedVirtualDiskSpec, HostDiskDimensionsChs, InvalidDiskFormat, Poly, VirtualDiskSpec,
+    Any, FileBackedVirtualDiskSpec, HostDiskDimensionsChs, InvalidDiskFormat, NotImplemented, Poly, VirtualDiskSpec,
 };
 use vsphere_soap::object::{Element, FieldInfo, ManagedInfo, ManagedType as _, Type};
 use vsphere_soap::request::{Effect, Method};
@@ -15,6 +15,7 @@ use super::files::{Content, File};
 use super::{Datastore, path};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
+use crate::model::ServerKind;
 use crate::world::{Look, Managed, Moref, Prop, World};
 
 /// The disks that a disk consists of. Servers answer it though no WSDL has it; govc shows disks by it.
@@ -78,6 +79,7 @@ fn create(world: &mut World, call: &Call) -> Outcome<Reply> {
     let time = time_to_write(if format == Format::EagerZeroed { capacity } else { 0 });
     call.task().about(&place.datastore).takes(time).cancelable().start(world, move |world| {
         let datastore = world.edit::<Datastore>(&place.datastore)?;
+        datastore.check_top(&place.path)?;
         datastore.put_disk(&place.path, disk, 0)?;
         Ok(Any::from(datastore.path(&place.path)))
     })
@@ -131,8 +133,8 @@ fn relocate(world: &mut World, call: &Call) -> Outcome<Reply> {
         let source = world.get::<Datastore>(&from.datastore)?;
         let disk = source.disk(&from.path)?.clone();
         let files = Files::of(source, &from.path, &disk)?;
-        if (&from.datastore, &from.path) == (&to.datastore, &to.path) {
-            return Err(source.already_exists(&to.path));
+        if from == to {
+            return Ok(Any::Unset);
         }
         world.edit::<Datastore>(&from.datastore)?.remove_disk(&from.path)?;
         if let Err(fault) = put(world, &to, &disk, files.clone(), force) {
@@ -148,15 +150,19 @@ fn copy(world: &mut World, call: &Call) -> Outcome<Reply> {
     let (from, to) = places(world, call, SOURCE, DESTINATION)?;
     let force = call.opt("force")? == Some(true);
     let spec: Option<Poly<VirtualDiskSpec>> = call.opt("destSpec")?;
+    if spec.is_some() && world.settings.kind == ServerKind::VCenter {
+        let message = "The requested operation is not implemented by the server: destSpec.";
+        return Err(Fault::new(NotImplemented::default(), message));
+    }
     let wanted = spec.map(|spec| kind(&spec, "destSpec")).transpose()?;
     let time = time_to_write(world.get::<Datastore>(&from.datastore)?.written(&from.path));
     call.task().about(&from.datastore).takes(time).cancelable().start(world, move |world| {
         check_unlocked(world, &from.datastore, &from.path)?;
         let source = world.get::<Datastore>(&from.datastore)?;
-        if (&from.datastore, &from.path) == (&to.datastore, &to.path) {
-            return Err(source.already_exists(&to.path));
-        }
         let original = source.disk(&from.path)?;
+        if from == to {
+            return Ok(Any::Unset);
+        }
         let mut files = Files::of(source, &from.path, original)?;
         let mut disk = Disk { uuid: Disk::new(0, Format::Thin).uuid, parent: None, ..original.clone() };
         // What is not a whole disk, or not one that a machine can use, becomes one.
@@ -200,6 +206,7 @@ fn put(world: &mut World, to: &Place, disk: &Disk, files: Files, force: bool) ->
         world.edit::<Datastore>(&to.datastore)?.remove_disk(&to.path)?;
     }
     let datastore = world.edit::<Datastore>(&to.datastore)?;
+    datastore.check_top(&to.path)?;
     if datastore.find(&to.path).is_some() {
         return Err(datastore.already_exists(&to.path));
     }
