@@ -80,6 +80,12 @@ impl DatastorePath {
         Self::new(self.datastore.clone(), &format!("{}/{path}", self.path))
     }
 
+    /// What a server lists in this folder: its names are taken as they are.
+    pub(crate) fn child(&self, name: &str) -> Self {
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
+        Self { datastore: self.datastore.clone(), path }
+    }
+
     /// The path and query at which a server offers the file by HTTP, where `datacenter` is the inventory path of the
     /// datacenter that has the datastore (`ha-datacenter` on ESXi).
     ///

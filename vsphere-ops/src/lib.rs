@@ -39,7 +39,7 @@
 //! | change the disks, CD drives, network adapters and serial ports of a VM | [`disk`], [`media`], [`nic`], [`serial`] |
 //! | read events, alarms, statistics and counters | [`events`], [`alarms`], [`stats`], [`performance`] |
 //! | create, clone, change and delete VMs | [`vm`], [`placement`] |
-//! | transfer files | [`transfer`], [`DatastorePath`] |
+//! | transfer files, and manage those of datastores | [`transfer`], [`files`], [`DatastorePath`] |
 //! | show lists and details | [`vm`], [`host`], [`datastore`], [`network`], [`pool`], [`vcenter`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
 //! | identify the server, and the privileges of the user | [`Certificate`], [`rights`] |
@@ -75,6 +75,7 @@ pub mod disk;
 mod end;
 mod error;
 pub mod events;
+pub mod files;
 pub mod find;
 mod gaps;
 mod guard;

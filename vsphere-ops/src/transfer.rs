@@ -39,6 +39,7 @@ pub use download::{Download, FileStream};
 pub use lease::Lease;
 pub use meter::{TransferProgress, Transferred};
 pub(crate) use upload::Pieces;
+pub(crate) use route::in_datastore;
 pub use upload::Upload;
 pub use web::{WebFile, WebHosts};
 

@@ -47,7 +47,8 @@ async fn files_go_both_ways_through_the_server_and_through_a_host() {
     }
     let error = fetch(store.download("none.bin")).await.unwrap_err();
     assert!(error.is_not_found(), "{error}");
-    let error = send(store.upload("none/a.bin"), &content).await.unwrap_err();
+    // A file is no folder.
+    let error = send(store.upload("plain.bin/a.bin"), &content).await.unwrap_err();
     assert!(error.is_not_found(), "{error}");
     client.logout().await.unwrap();
 }

@@ -4,7 +4,9 @@ use std::io;
 
 use crate::Sim;
 use crate::fault::Outcome;
-use crate::objects::datastore::{Datastore, files::File};
+use crate::objects::compute::Compute;
+use crate::objects::datacenter::Datacenter;
+use crate::objects::datastore::{self, Datastore, files::File};
 use crate::objects::host::{Host, failure};
 use crate::world::{Managed, Moref, World};
 
@@ -66,6 +68,53 @@ impl Sim {
             }
             let excess = datastore.free().saturating_sub(i64::try_from(free).unwrap_or(i64::MAX));
             if excess > 0 { datastore.put_file(BALLAST, File::made(excess)) } else { Ok(()) }
+        })
+    }
+
+    /// A datastore can be accessed by no host any more, or by all again.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use vsphere_sim::{Model, Sim};
+    ///
+    /// let sim = Sim::start(Model::demo()).await?;
+    /// sim.set_datastore_accessible("iso-library", false)?;
+    /// // Its files can't be listed now.
+    /// sim.set_datastore_accessible("iso-library", true)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Sim::fill_datastore`].
+    pub fn set_datastore_accessible(&self, datastore: &str, accessible: bool) -> io::Result<()> {
+        self.happens::<Datastore>("datastore", datastore, |world, datastore| {
+            world.edit::<Datastore>(datastore)?.set_accessible(accessible);
+            Ok(())
+        })
+    }
+
+    /// The hosts of a datacenter get a datastore of this kind, as a summary has it (`vsan`, `NFS`), of so many bytes.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use vsphere_sim::{Model, Sim};
+    ///
+    /// let sim = Sim::start(Model::demo()).await?;
+    /// sim.add_datastore("fra1", "vsan-01", "vsan", 1 << 40)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`NotFound`](io::ErrorKind::NotFound) where no datacenter has this name or id; the text lists those that there are.
+    pub fn add_datastore(&self, datacenter: &str, name: &str, kind: &str, bytes: u64) -> io::Result<()> {
+        self.happens::<Datacenter>("datacenter", datacenter, |world, datacenter| {
+            let computes = world.all::<Compute>().into_iter().map(|(reference, _)| reference.clone());
+            let here = |compute: &Moref| world.nearest::<Datacenter>(compute).is_some_and(|(at, _)| at == *datacenter);
+            let computes: Vec<Moref> = computes.filter(here).collect();
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            datastore::add(world, name, kind, bytes, datacenter, &computes).map(drop)
         })
     }
 

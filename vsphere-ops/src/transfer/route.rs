@@ -202,7 +202,7 @@ async fn datastore_route(store: &Mo<Datastore>, path: &str, host: Option<&Mo<Hos
 }
 
 /// The path of a file that is given with its datastore or without.
-fn in_datastore(store: &str, path: &str) -> Result<DatastorePath> {
+pub(crate) fn in_datastore(store: &str, path: &str) -> Result<DatastorePath> {
     if !path.trim_start().starts_with('[') {
         return DatastorePath::new(store, path);
     }

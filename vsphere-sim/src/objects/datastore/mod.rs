@@ -20,7 +20,7 @@ mod life;
 use vsphere_model::managed;
 use vsphere_model::types::{
     DatastoreCapability, DatastoreHostMount, DatastoreInfo, DatastoreSummary, HostMountInfo, HostNasVolume,
-    HostScsiDiskPartition, HostVmfsVolume, LocalDatastoreInfo, NasDatastoreInfo, Poly, StorageIORMInfo,
+    HostScsiDiskPartition, HostVmfsVolume, InaccessibleDatastore, InvalidDatastore, LocalDatastoreInfo, NasDatastoreInfo, Poly, StorageIORMInfo,
     VmfsDatastoreInfo, VsanDatastoreInfo,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
@@ -116,6 +116,17 @@ impl Datastore {
         self.mounts.push(DatastoreHostMount { key: host.clone(), mount_info });
     }
 
+    /// No host can access it any more, or all can again.
+    pub(crate) fn set_accessible(&mut self, accessible: bool) {
+        for mount in &mut self.mounts {
+            mount.mount_info.accessible = Some(accessible);
+        }
+    }
+
+    fn is_accessible(&self) -> bool {
+        self.mounts.is_empty() || self.mounts.iter().any(|at| at.mount_info.accessible != Some(false))
+    }
+
     /// Where hosts find it: `/vmfs/volumes/UUID`.
     fn mount_path(&self) -> String {
         self.url.trim_start_matches("ds://").trim_end_matches('/').to_owned()
@@ -142,7 +153,7 @@ impl Datastore {
             capacity: self.capacity,
             free_space: self.free(),
             uncommitted: Some(self.files.uncommitted()),
-            accessible: self.mounts.is_empty() || self.mounts.iter().any(|at| at.mount_info.accessible != Some(false)),
+            accessible: self.is_accessible(),
             multiple_host_access: Some(self.mounts.len() > 1),
             type_: self.kind.clone(),
             maintenance_mode: Some(
@@ -294,14 +305,20 @@ pub(crate) fn add(
     Ok(datastore)
 }
 
-/// Whether the caller has a privilege on a datastore: the methods of the managers are declared without one.
+/// Whether the caller has a privilege on a datastore that can be accessed: the methods of the managers are declared without
+/// one.
 ///
 /// # Errors
-/// `NoPermission`.
+/// `NoPermission`, `InaccessibleDatastore`.
 fn require(world: &World, call: &Call, datastore: &Moref, privilege: &str) -> Outcome<()> {
-    if world.may(datastore, call.session.as_deref(), privilege) {
-        Ok(())
-    } else {
-        Err(Fault::no_permission(datastore, privilege))
+    if !world.may(datastore, call.session.as_deref(), privilege) {
+        return Err(Fault::no_permission(datastore, privilege));
     }
+    if world.get::<Datastore>(datastore).is_ok_and(|found| !found.is_accessible()) {
+        let name = world.entity(datastore)?.name.clone();
+        let message = format!("Unable to access the datastore '{name}'.");
+        let base = InvalidDatastore { datastore: Some(datastore.clone()), name: Some(name), ..Default::default() };
+        return Err(Fault::new(InaccessibleDatastore { base, ..Default::default() }, message));
+    }
+    Ok(())
 }
