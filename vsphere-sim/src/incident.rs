@@ -1,4 +1,4 @@
-//! What happens to the inventory when a test wants it to: a host that fails, a datastore that fills up.
+//! What happens to the inventory when a test wants it to: a host that fails, a datastore that fills up, a question.
 
 use std::io;
 
@@ -8,6 +8,7 @@ use crate::objects::compute::Compute;
 use crate::objects::datacenter::Datacenter;
 use crate::objects::datastore::{self, Datastore, files::File};
 use crate::objects::host::{Host, failure};
+use crate::objects::vm::{Vm, question};
 use crate::world::{Managed, Moref, World};
 
 /// The file that fills a datastore up.
@@ -115,6 +116,29 @@ impl Sim {
             let computes: Vec<Moref> = computes.filter(here).collect();
             let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
             datastore::add(world, name, kind, bytes, datacenter, &computes).map(drop)
+        })
+    }
+
+    /// A virtual machine asks this, and waits for one of the answers: each is the key that a client sends, and its label. Nothing
+    /// comes of the answer.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use vsphere_sim::{Model, Sim};
+    ///
+    /// let sim = Sim::start(Model::demo()).await?;
+    /// sim.ask("web-01", "The disk is full. Retry?", &[("0", "Retry"), ("1", "Cancel")])
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`NotFound`](io::ErrorKind::NotFound) where no virtual machine has this name or id; the text lists those that there are.
+    pub fn ask(&self, vm: &str, text: &str, answers: &[(&str, &str)]) -> io::Result<()> {
+        self.happens::<Vm>("virtual machine", vm, |world, vm| {
+            let asked = question::question("msg.sim.question", text.to_owned(), answers, 0);
+            world.edit::<Vm>(vm)?.runtime.question = Some(Box::new(asked));
+            Ok(())
         })
     }
 

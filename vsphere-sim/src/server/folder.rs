@@ -9,14 +9,15 @@ use futures::stream;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::header::{
-    ACCEPT_RANGES, ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue,
-    LAST_MODIFIED, RANGE, WWW_AUTHENTICATE,
+    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, LAST_MODIFIED, RANGE,
+    WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode;
 use tokio::sync::mpsc;
 
-use super::{Body, listing, rest, soap, text};
+use super::visitor::{Unknown, Visitor};
+use super::{Body, listing, soap, text};
 use crate::call::Peer;
 use crate::core::Core;
 use crate::objects::datacenter::Datacenter;
@@ -102,7 +103,7 @@ const PATIENCE: usize = 1 << 30;
 async fn carry_out(core: Arc<Core>, request: Request<Incoming>, peer: &Peer) -> Answer {
     let method = request.method().clone();
     let asked = Asked::read(&request).ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "The path is malformed."))?;
-    let caller = Caller::find(&core, &request, peer, &asked)?;
+    let caller = find(&core, &request, peer, &asked)?;
     match method {
         Method::GET | Method::HEAD => read(&core, &request, &caller, &asked),
         Method::PUT => {
@@ -170,57 +171,27 @@ fn datacenter(world: &World, path: &str) -> Option<Moref> {
     world.get::<Datacenter>(&found).is_ok().then_some(found)
 }
 
-/// Who asks.
-struct Caller<'a> {
-    core: &'a Core,
-    session: String,
-    /// The session was opened for this request alone.
-    passing: bool,
+/// By a ticket for the file, by the cookie of a session, or by name and password.
+fn find<'a>(core: &'a Core, request: &Request<Incoming>, peer: &Peer, asked: &Asked) -> Result<Visitor<'a>, Refusal> {
+    if let Some(id) = soap::cookie(request, TICKET_COOKIE) {
+        let name = asked.datastore.as_deref().unwrap_or_default();
+        let used = Use { method: request.method(), path: &asked.path, datastore: name };
+        let session = session_manager::redeem(&mut core.write(), &id, &used);
+        return session.map(|session| Visitor::of(core, session)).ok_or_else(unauthenticated);
+    }
+    Visitor::find(core, request, peer).map_err(|unknown| match unknown {
+        Unknown::Unauthenticated => unauthenticated(),
+        Unknown::Full => {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The maximum number of sessions has been exceeded.")
+        }
+    })
 }
 
-impl<'a> Caller<'a> {
-    /// By the cookie of a session, by a ticket, or by name and password.
-    fn find(core: &'a Core, request: &Request<Incoming>, peer: &Peer, asked: &Asked) -> Result<Self, Refusal> {
-        if let Some(id) = soap::cookie(request, TICKET_COOKIE) {
-            let name = asked.datastore.as_deref().unwrap_or_default();
-            let used = Use { method: request.method(), path: &asked.path, datastore: name };
-            let session = session_manager::redeem(&mut core.write(), &id, &used);
-            return session.map(|session| Self { core, session, passing: false }).ok_or_else(unauthenticated);
-        }
-        if let Some(session) = soap::session_of(request).filter(|key| soap::is_alive(core, key)) {
-            let world = core.read();
-            if let Some(found) = world.sessions.get(&session) {
-                found.used(world.now());
-            }
-            return Ok(Self { core, session, passing: false });
-        }
-        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let (name, password) = header.and_then(rest::basic).ok_or_else(unauthenticated)?;
-        let mut world = core.write();
-        let user =
-            world.settings.user(&name, &password).map(|user| user.principal.clone()).ok_or_else(unauthenticated)?;
-        match world.open_session(&user, peer, "en") {
-            Some(session) => Ok(Self { core, session: session.key, passing: true }),
-            None => {
-                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The maximum number of sessions has been exceeded."))
-            }
-        }
+fn check(visitor: &Visitor<'_>, world: &World, datastore: &Moref, privilege: &str) -> Result<(), Refusal> {
+    if world.may(datastore, Some(&visitor.session), privilege) {
+        return Ok(());
     }
-
-    fn check(&self, world: &World, datastore: &Moref, privilege: &str) -> Result<(), Refusal> {
-        if world.may(datastore, Some(&self.session), privilege) {
-            return Ok(());
-        }
-        Err(Refusal::new(StatusCode::FORBIDDEN, format!("It takes the privilege {privilege} on the datastore.")))
-    }
-}
-
-impl Drop for Caller<'_> {
-    fn drop(&mut self) {
-        if self.passing {
-            self.core.write().end_session(&self.session);
-        }
-    }
+    Err(Refusal::new(StatusCode::FORBIDDEN, format!("It takes the privilege {privilege} on the datastore.")))
 }
 
 fn unauthenticated() -> Refusal {
@@ -228,7 +199,7 @@ fn unauthenticated() -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED, "Log in first.").with(WWW_AUTHENTICATE, realm)
 }
 
-fn read(core: &Core, request: &Request<Incoming>, caller: &Caller<'_>, asked: &Asked) -> Answer {
+fn read(core: &Core, request: &Request<Incoming>, caller: &Visitor<'_>, asked: &Asked) -> Answer {
     let world = core.read();
     if asked.datastore.is_none() {
         let page = match asked.datacenter.as_deref() {
@@ -243,7 +214,7 @@ fn read(core: &Core, request: &Request<Incoming>, caller: &Caller<'_>, asked: &A
         return Ok(text(StatusCode::OK, "text/html; charset=utf-8", page));
     }
     let (datacenter, datastore) = asked.place(&world)?;
-    caller.check(&world, &datastore, "Datastore.Browse")?;
+    check(caller, &world, &datastore, "Datastore.Browse")?;
     let found =
         world.get::<Datastore>(&datastore).map_err(|fault| Refusal::new(StatusCode::NOT_FOUND, fault.message()))?;
     if found.files().is_folder(&asked.path) {
@@ -347,11 +318,11 @@ fn body(source: Source, from: u64, length: u64) -> Body {
     }
 }
 
-async fn write(core: &Core, body: &mut Incoming, caller: &Caller<'_>, asked: &Asked) -> Answer {
+async fn write(core: &Core, body: &mut Incoming, caller: &Visitor<'_>, asked: &Asked) -> Answer {
     let (datastore, free, uploads) = {
         let world = core.read();
         let (_, datastore) = asked.place(&world)?;
-        caller.check(&world, &datastore, "Datastore.FileManagement")?;
+        check(caller, &world, &datastore, "Datastore.FileManagement")?;
         let found =
             world.get::<Datastore>(&datastore).map_err(|fault| Refusal::new(StatusCode::NOT_FOUND, fault.message()))?;
         check_place(&world, &datastore, found, &asked.path)?;
@@ -463,10 +434,10 @@ pub(super) async fn receive(
     Ok((size, head))
 }
 
-fn delete(core: &Core, caller: &Caller<'_>, asked: &Asked) -> Answer {
+fn delete(core: &Core, caller: &Visitor<'_>, asked: &Asked) -> Answer {
     let mut world = core.write();
     let (_, datastore) = asked.place(&world)?;
-    caller.check(&world, &datastore, "Datastore.FileManagement")?;
+    check(caller, &world, &datastore, "Datastore.FileManagement")?;
     let open = world.open_files(&datastore);
     let below = format!("{}/", asked.path);
     if asked.path.is_empty() || open.iter().any(|open| *open == asked.path || open.starts_with(&below)) {

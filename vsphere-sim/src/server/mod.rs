@@ -4,9 +4,11 @@ pub(crate) mod folder;
 mod listing;
 mod nfc;
 mod rest;
+mod screen;
 mod soap;
 mod tls;
 mod versions;
+mod visitor;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -139,6 +141,7 @@ async fn route(core: Arc<Core>, request: Request<Incoming>, address: SocketAddr)
         }
         (_, path) if path == "/folder" || path.starts_with("/folder/") => folder::answer(core, request, peer).await,
         (_, path) if path.starts_with("/nfc/") || path.starts_with("/ha-nfc/") => nfc::answer(core, request).await,
+        (_, "/screen") => screen::answer(core, request, peer).await,
         (_, path) if path.starts_with("/api/") || path.starts_with("/rest/") => rest::answer(core, request, peer).await,
         (&Method::GET, "") => text(StatusCode::OK, "text/plain", "A simulated vCenter. Its API is at /sdk.\n"),
         _ => text(StatusCode::NOT_FOUND, "text/plain", "There is nothing at this path.\n"),

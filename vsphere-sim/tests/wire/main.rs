@@ -26,6 +26,7 @@ mod peers_vm;
 mod performance;
 mod pool;
 mod rights;
+mod screen;
 mod search_index;
 mod server;
 mod sessions;

@@ -20,8 +20,8 @@ mod life;
 use vsphere_model::managed;
 use vsphere_model::types::{
     DatastoreCapability, DatastoreHostMount, DatastoreInfo, DatastoreSummary, HostMountInfo, HostNasVolume,
-    HostScsiDiskPartition, HostVmfsVolume, InaccessibleDatastore, InvalidDatastore, LocalDatastoreInfo, NasDatastoreInfo, Poly, StorageIORMInfo,
-    VmfsDatastoreInfo, VsanDatastoreInfo,
+    HostScsiDiskPartition, HostVmfsVolume, InaccessibleDatastore, InvalidDatastore, LocalDatastoreInfo,
+    NasDatastoreInfo, Poly, StorageIORMInfo, VmfsDatastoreInfo, VsanDatastoreInfo,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 

@@ -11,6 +11,7 @@
 //! | `properties`, `stats` | what is computed when somebody looks |
 //! | `power`, `room`, `question` | its power, the host that it runs on, what it asks before |
 //! | `guest`, `tools`, `console` | what runs in it, and what can be done from outside |
+//! | `screen`, `keys` | what is seen on its screen, and typed |
 //! | `snapshot`, `chain` | its snapshots, and the disk files that they freeze |
 
 pub(crate) mod application;
@@ -26,6 +27,7 @@ mod files;
 pub(crate) mod guest;
 mod guest_os;
 pub(crate) mod hardware;
+mod keys;
 pub(crate) mod power;
 mod properties;
 pub(crate) mod question;
@@ -33,6 +35,7 @@ mod reconfigure;
 mod register;
 mod relocate;
 mod room;
+pub(crate) mod screen;
 pub(crate) mod snapshot;
 mod stats;
 pub(crate) mod template;

@@ -13,6 +13,7 @@ use vsphere_model::types::{
 
 use super::draft::{FileChange, carry_out};
 use super::guest::{self, Start};
+use super::keys::Press;
 use super::{Vm, application, hardware, question, room};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
@@ -51,6 +52,8 @@ pub(crate) struct Life {
     pub(super) asked: Option<question::Asked>,
     /// The id of the last snapshot that was taken.
     pub(super) last_snapshot: i32,
+    /// What was typed on its console since it started.
+    pub(super) typed: Vec<Press>,
 }
 
 impl Vm {
@@ -240,6 +243,7 @@ pub(crate) fn stop(world: &mut World, vm: &Moref, state: VirtualMachinePowerStat
     runtime.power_state = state.clone();
     runtime.question = None;
     machine.life.turn += 1;
+    machine.life.typed.clear();
     machine.guest_stops();
     drop_files(world, vm, &["vswp"]);
     if state == PoweredOff {

@@ -82,7 +82,7 @@ fn takes_out(machine: &Vm, change: &VirtualDeviceConfigSpec) -> bool {
 }
 
 /// A question with its choices, each by the key with which it is chosen.
-fn question(id: &str, text: String, choices: &[(&str, &str)], default: i32) -> VirtualMachineQuestionInfo {
+pub(crate) fn question(id: &str, text: String, choices: &[(&str, &str)], default: i32) -> VirtualMachineQuestionInfo {
     let choice = |(key, label): &(&str, &str)| {
         let base = Description { label: (*label).to_owned(), summary: (*label).to_owned() };
         Poly::new(ElementDescription { base, key: (*key).to_owned() })
