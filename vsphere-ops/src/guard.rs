@@ -36,6 +36,11 @@ where
     }
 }
 
+/// Runs work to its end, whatever becomes of the caller.
+pub(crate) async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work).await.unwrap_or_else(|_| stopped())
+}
+
 /// Cleans up in the background, where there is still a runtime to do so.
 pub(crate) fn clean_up(work: impl Future<Output = ()> + Send + 'static) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {

@@ -39,6 +39,7 @@
 //! | change the disks, CD drives, network adapters and serial ports of a VM | [`disk`], [`media`], [`nic`], [`serial`] |
 //! | read events, alarms, statistics and counters | [`events`], [`alarms`], [`stats`], [`performance`] |
 //! | create, clone, change and delete VMs | [`vm`], [`placement`] |
+//! | see the screen of a VM, type, answer its questions | [`console`] |
 //! | transfer files, and manage those of datastores | [`transfer`], [`files`], [`DatastorePath`] |
 //! | show lists and details | [`vm`], [`host`], [`datastore`], [`network`], [`pool`], [`vcenter`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
@@ -68,6 +69,7 @@ mod clients;
 pub mod cluster;
 mod config;
 mod connection;
+pub mod console;
 pub mod datastore;
 mod datastore_path;
 mod device;

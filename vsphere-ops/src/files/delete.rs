@@ -142,6 +142,15 @@ impl Mo<Datastore> {
     }
 }
 
+impl Mo<Datastore> {
+    /// Deletes one file that this crate has had made, unasked.
+    pub(crate) async fn delete_made(&self, path: &DatastorePath) -> Result<()> {
+        let store = Store::open(self).await?;
+        let request = store.files()?.delete_datastore_file_task(&path.to_string(), store.datacenter.as_ref());
+        start_for::<()>(store.client(), OPERATION, &path.to_string(), request).await?.await
+    }
+}
+
 impl FileDeletion {
     /// All that would be deleted, by path.
     pub fn contents(&self) -> &[DatastoreFile] {
