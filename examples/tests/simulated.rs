@@ -187,6 +187,25 @@ async fn peers_a_large_disk_goes_up_and_comes_back_in_little_memory() {
     assert!(sent.len() == 64 && sent == back, "{sent} {back}");
 }
 
+#[tokio::test]
+async fn datastore_browse() {
+    let sim = lab().await;
+    let program = env!("CARGO_BIN_EXE_datastore_browse");
+    has(&run(&sim, program, &["nvme-01", "web-01"]).await, &["[nvme-01] web-01/web-01.vmx", "Disk"]);
+    let orphans = run(&sim, program, &["iso-library", "--orphaned"]).await;
+    assert_eq!(orphans.lines().count(), 5, "{orphans}");
+}
+
+#[tokio::test]
+async fn screenshot() {
+    let sim = lab().await;
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("screen-{}.png", std::process::id()));
+    let text = run(&sim, env!("CARGO_BIN_EXE_screenshot"), &["web-01", file.to_str().unwrap(), "root"]).await;
+    has(&text, &["web-01: 720 x 400 pixels"]);
+    assert!(std::fs::read(&file).unwrap().starts_with(b"\x89PNG"));
+    std::fs::remove_file(&file).unwrap();
+}
+
 /// Starts an example that goes on until it is ended, and waits for a line of it with this text.
 async fn first_line_with(sim: &Sim, program: &str, args: &[&str], wanted: &str) -> String {
     let mut child = command(sim, program, args).stdout(Stdio::piped()).spawn().unwrap();

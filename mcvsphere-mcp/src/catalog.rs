@@ -185,6 +185,11 @@ impl Catalog {
         self.offer.confirm
     }
 
+    /// Whether only tools that change nothing are offered.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.offer.read_only
+    }
+
     /// The tool of this present name.
     pub(crate) fn get(&self, tool: &str) -> Option<&Entry> {
         self.tools.get(tool)

@@ -127,6 +127,11 @@ impl Cx {
         self.call.backend.defaults()
     }
 
+    /// Whether this server is to change nothing, not even for a moment.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.server.catalog().is_read_only()
+    }
+
     /// The files of this computer that the call may touch.
     ///
     /// # Errors

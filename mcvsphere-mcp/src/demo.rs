@@ -48,6 +48,7 @@ pub(crate) async fn run(say: impl Fn(&str) -> io::Result<()>) -> anyhow::Result<
     let on = machines["items"].as_array().and_then(|all| all.iter().find(|vm| vm["power_state"] == "powered_on"));
     if let Some(name) = on.and_then(|vm| vm["name"].as_str()) {
         tour.call("get_vm_info", json!({ "vm": name })).await?;
+        tour.picture("vm_screenshot", json!({ "vm": name, "width": 360 })).await?;
         // This client can't ask a user: it is told what would be lost, and given a token to go on with.
         let plan = tour.call("power_off_vm", json!({ "vm": name })).await?;
         tour.call("power_off_vm", json!({ "vm": name, "confirm": plan["plan_token"] })).await?;
@@ -83,6 +84,22 @@ impl<S: Fn(&str) -> io::Result<()>> Tour<S> {
         let names: Vec<&str> = tools.iter().map(|tool| &*tool.name).collect();
         (self.say)(&format!("> tools/list\n{} tools: {}\n", names.len(), names.join(", ")))?;
         Ok(())
+    }
+
+    /// Calls a tool that answers with a picture, and says how large that is: a terminal shows none.
+    async fn picture(&self, tool: &str, arguments: Value) -> anyhow::Result<()> {
+        let given: JsonObject = arguments.as_object().cloned().unwrap_or_default();
+        let result = self.client.call_tool(CallToolRequestParams::new(tool.to_owned()).with_arguments(given)).await?;
+        let texts = result.content.iter().filter_map(|block| block.as_text()).map(|block| block.text.as_str());
+        let text = texts.collect::<Vec<_>>().join("\n");
+        let images = result.content.iter().filter_map(|block| block.as_image());
+        let images: Vec<_> =
+            images.map(|image| format!("[{}, {} characters of base64]", image.mime_type, image.data.len())).collect();
+        (self.say)(&format!("> tools/call {tool} {arguments}\n{}\n{text}\n", images.join("\n")))?;
+        match result.is_error {
+            Some(true) => Err(anyhow!("{tool} failed: {text}")),
+            _ => Ok(()),
+        }
     }
 
     /// Calls a tool, shows question and answer, and gives the answer's data.

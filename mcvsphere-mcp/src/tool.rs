@@ -156,6 +156,13 @@ impl Tool {
         self
     }
 
+    /// A caller needs this level for it, such as for a tool that changes nothing and shows what is not for everyone.
+    #[must_use]
+    pub fn level(mut self, permission: Permission) -> Self {
+        self.spec.permission = permission;
+        self
+    }
+
     /// It asks the user before it acts, unless a call would lose nothing.
     #[must_use]
     pub fn asks(mut self) -> Self {

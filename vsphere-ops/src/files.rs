@@ -41,7 +41,7 @@ use vsphere_model::types::{
 use vsphere_soap::object::format_date_time;
 
 use crate::datastore_path::DatastorePath;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::page::{ListQuery, Page, Window};
@@ -181,6 +181,67 @@ impl Mo<Datastore> {
             page(tree, query)
         };
         listed.await.map_err(named)
+    }
+
+    /// What is at a path, if anything.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::Datastore;
+    ///
+    /// let found = client.get::<Datastore>("nvme-01").await?.find_file("web-01/web-01.vmx").await?;
+    /// println!("written {:?}", found.and_then(|file| file.modified));
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `invalid_state` if no host reaches the datastore, and server errors.
+    pub async fn find_file(&self, path: &str) -> Result<Option<DatastoreFile>> {
+        let found = async {
+            let store = Store::open(self).await?;
+            store.look(&store.path_below(path)?).await
+        };
+        found.await.map_err(|error: Error| error.in_operation("look at the file").on(path))
+    }
+
+    /// What an upload to a path would overwrite, if anything.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::Datastore;
+    ///
+    /// let isos = client.get::<Datastore>("iso-library").await?;
+    /// assert!(isos.overwritten_by_upload("tools/memtest86plus-7.20.iso").await?.is_some());
+    /// assert!(isos.overwritten_by_upload("no-such-folder/a.iso").await.is_err());
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` if the folder is missing, `invalid_argument` if the path is that of a folder, `invalid_state` if no host
+    /// reaches the datastore, and server errors.
+    pub async fn overwritten_by_upload(&self, path: &str) -> Result<Option<DatastoreFile>> {
+        let found = async {
+            let store = Store::open(self).await?;
+            let path = store.path_below(path)?;
+            let there = store.look(&path).await?;
+            if there.as_ref().is_some_and(DatastoreFile::is_folder) {
+                return Err(invalid("upload", "it is a folder: the path is that of the file itself"));
+            }
+            if there.is_none()
+                && let Some(folder) = path.parent().filter(|folder| folder.file_name().is_some())
+                && store.look(&folder).await?.is_none_or(|folder| !folder.is_folder())
+            {
+                return Err(Error::new("upload", ErrorKind::NotFound(format!("there is no folder {folder}"))));
+            }
+            Ok(there)
+        };
+        found.await.map_err(|error: Error| error.in_operation("upload").on(path))
     }
 
     /// Lists the files that no VM and no template of this server uses, with their age.

@@ -21,6 +21,7 @@ const OLDER: &[(&str, &[&str])] = &[
     ("entity", &["entity_name"]),
     ("source", &["ovf_path"]),
     ("target", &["target_path"]),
+    ("path", &["remote_path"]),
 ];
 
 /// Where `name` meant something else than a virtual machine.

@@ -180,6 +180,53 @@ static TABLE: &[Row] = &[
         When::Is(|error| matches!(error.kind(), ErrorKind::TimedOut(_))),
         &["call again to go on waiting", "{get_vm_tools_status} shows what they do now"],
     ),
+    row(
+        Of::Tools(&["vm_screenshot", "send_keys"]),
+        When::Is(|error| matches!(error.kind(), ErrorKind::InvalidState(_))),
+        &["{power_on_vm} starts it"],
+    ),
+    // Files.
+    row(
+        Of::Tools(&["move_datastore_file", "copy_datastore_file"]),
+        When::Is(exists),
+        &["choose another dest_path, or set force to overwrite it once the user agrees"],
+    ),
+    row(
+        Of::Tools(&["delete_datastore_file"]),
+        When::Is(|error| matches!(error.kind(), ErrorKind::InvalidState(_))),
+        &["set recursive to delete it with all that is in it", "{browse_datastore} shows what that is"],
+    ),
+    row(
+        Of::Toolset(Toolset::Files),
+        When::Is(|error| matches!(error.kind(), ErrorKind::InvalidState(_))),
+        &["{get_datastore_info} tells which hosts have it"],
+    ),
+    row(
+        Of::Tools(&["delete_datastore_file"]),
+        When::Is(|error| matches!(error.kind(), ErrorKind::Unsupported(_))),
+        &["delete the disk itself, or its folder with recursive"],
+    ),
+    row(
+        Of::Tools(&["upload_to_datastore"]),
+        When::Is(Error::is_not_found),
+        &["{create_datastore_folder} makes it", "{browse_datastore} shows what there is"],
+    ),
+    row(Of::Any, When::Fault("FileNotFound"), &["{browse_datastore} shows what there is"]),
+    row(
+        Of::Toolset(Toolset::Files),
+        When::Fault("CannotCreateFile"),
+        &["on this datastore files go into folders", "{create_datastore_folder} makes one"],
+    ),
+    row(
+        Of::Toolset(Toolset::Files),
+        When::Fault("CannotDeleteFile"),
+        &["a VM that runs has files in it open: power it off, or leave its folder"],
+    ),
+    row(
+        Of::Toolset(Toolset::Files),
+        When::Is(|error| error.is_not_found()),
+        &["{browse_datastore} shows what there is"],
+    ),
     // VMware Tools.
     row(
         Of::Toolset(Toolset::Snapshots),
@@ -410,6 +457,11 @@ static TABLE: &[Row] = &[
         &["the list tools show what there is"],
     ),
 ];
+
+/// Whether something is at the destination already.
+fn exists(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidState(_)) || error.is_fault("FileAlreadyExists")
+}
 
 fn without_tools(error: &Error) -> bool {
     error.circumstance() == Some(&Circumstance::ToolsNotRunning) || error.is_fault("ToolsUnavailable")

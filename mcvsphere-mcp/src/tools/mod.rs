@@ -1,7 +1,9 @@
 //! The tools, a family a file. Each is one literal, and its function calls one operation of vsphere-ops.
 
+mod console;
 mod datastore;
 mod disk;
+mod files;
 mod host;
 mod lifecycle;
 mod monitoring;
@@ -31,7 +33,9 @@ pub(crate) fn all() -> Vec<Tool> {
         ovf::tools(),
         host::tools(),
         monitoring::tools(),
+        console::tools(),
         datastore::tools(),
+        files::tools(),
         network::tools(),
         pool::tools(),
         vcenter::tools(),

@@ -8,6 +8,8 @@ mod arguments;
 mod bad_answers;
 mod choke_point;
 mod confirm;
+mod console;
+mod datastore_files;
 mod disks;
 mod doctor;
 mod effects;
