@@ -26,37 +26,34 @@ const MOST_INLINE: usize = 64 << 10;
 pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::reads("browse_datastore", Files, "Browse a datastore", browse_datastore)
-            .about(
-                "List files of a datastore: type, size, owner, last change. With orphaned, those that no VM or template of \
-                 this vCenter uses.",
-            )
+            .about("List files of a datastore, or those that no VM or template uses.")
             .needs(&["Datastore.Browse"]),
         Tool::changes("upload_to_datastore", Files, VmLifecycle, "Upload a file", upload_to_datastore)
-            .about("Upload a file into a folder of a datastore that is there.")
+            .about("Upload a file into a folder that is there.")
             .needs(&["Datastore.Browse", "Datastore.FileManagement"])
             .asks()
             .idempotent(),
         Tool::changes("download_from_datastore", Files, VmLifecycle, "Download a file", download_from_datastore)
-            .about("Download a file of a datastore to a local file, or read its beginning.")
+            .about("Download a file, or read its beginning.")
             .needs(&["Datastore.Browse", "Datastore.FileManagement"])
             .effect(Effect::LocalFile)
             .asks()
             .idempotent(),
         Tool::adds("create_datastore_folder", Files, VmLifecycle, "Make a folder", create_datastore_folder)
-            .about("Make a folder in a datastore, with those above it.")
+            .about("Make a folder, with those above it.")
             .needs(&["Datastore.Browse", "Datastore.FileManagement", "Datastore.Config"])
             .idempotent(),
-        Tool::changes("delete_datastore_file", Files, VmLifecycle, "Delete a file or folder", delete_datastore_file)
-            .about("Delete a file, a disk with its extents, or a folder of a datastore.")
+        Tool::changes("delete_datastore_file", Files, VmLifecycle, "Delete a file", delete_datastore_file)
+            .about("Delete a file, disk or folder.")
             .needs(&["Datastore.Browse", "Datastore.FileManagement", "Datastore.Config"])
             .asks()
             .idempotent(),
-        Tool::changes("move_datastore_file", Files, VmLifecycle, "Move a file or folder", move_datastore_file)
-            .about("Move a file, a disk with its extents, or a folder, also to another datastore.")
+        Tool::changes("move_datastore_file", Files, VmLifecycle, "Move a file", move_datastore_file)
+            .about("Move a file, disk or folder.")
             .needs(&["Datastore.Browse", "Datastore.FileManagement"])
             .asks(),
-        Tool::changes("copy_datastore_file", Files, VmLifecycle, "Copy a file or folder", copy_datastore_file)
-            .about("Copy a file, a disk with its extents, or a folder, also to another datastore.")
+        Tool::changes("copy_datastore_file", Files, VmLifecycle, "Copy a file", copy_datastore_file)
+            .about("Copy a file, disk or folder.")
             .needs(&["Datastore.Browse", "Datastore.FileManagement"])
             .asks(),
     ]
@@ -337,11 +334,11 @@ struct Downloaded {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Browse {
     datastore: DatastoreName,
-    /// Folder; the root by default.
+    /// Folder.
     path: Option<String>,
-    /// Folders in it too.
+    /// All below it.
     recursive: Option<bool>,
-    /// Only files in no VM's use; recursive unless said otherwise.
+    /// Only files in no VM's use.
     orphaned: Option<bool>,
     #[serde(flatten)]
     paging: Paging<DatastoreFile>,
@@ -350,39 +347,38 @@ struct Browse {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct UploadFile {
     datastore: DatastoreName,
-    /// folder/file in the datastore.
+    /// folder/file.
     path: String,
     /// File below MCP_FILES.
     local_path: Option<String>,
-    /// The content itself.
+    /// Or its content.
     content_base64: Option<Cut>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct DownloadFile {
     datastore: DatastoreName,
-    /// folder/file in the datastore.
+    /// folder/file.
     path: String,
-    /// Local file below MCP_FILES; without it, the content is in the answer.
+    /// Local file below MCP_FILES; else the content is answered.
     save_to: Option<String>,
-    /// Bytes in the answer; 32768 by default.
-    #[schemars(range(min = 1, max = 65536))]
+    /// Most bytes to answer.
     max_bytes: Option<usize>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct OneFolder {
     datastore: DatastoreName,
-    /// Folder in the datastore.
+    /// a/b.
     path: String,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct DeleteFile {
     datastore: DatastoreName,
-    /// File or folder in the datastore.
+    /// folder/file.
     path: String,
-    /// Also a folder with content; false by default.
+    /// Also a folder with content.
     recursive: Option<bool>,
 }
 
@@ -390,13 +386,13 @@ struct DeleteFile {
 struct RelocateFile {
     /// Datastore: name, path or id.
     source_datastore: DatastoreName,
-    /// File or folder there.
+    /// folder/file.
     source_path: String,
     /// Another datastore.
     dest_datastore: Option<String>,
-    /// Its new path, with its name.
+    /// Its new path.
     dest_path: String,
-    /// Overwrite files; false by default.
+    /// Overwrite.
     force: Option<bool>,
 }
 

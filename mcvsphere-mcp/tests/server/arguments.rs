@@ -172,8 +172,13 @@ fn older_arguments() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// Arguments of 0.2.3 that have no meaning now.
-const GONE: [(&str, &str); 3] =
-    [("export_vm_ovf", "datastore"), ("list_ovf_networks", "datastore"), ("wait_for_vm_tools", "poll_interval")];
+const GONE: [(&str, &str); 5] = [
+    ("export_vm_ovf", "datastore"),
+    ("list_ovf_networks", "datastore"),
+    ("wait_for_vm_tools", "poll_interval"),
+    ("download_from_datastore", "max_memory_mb"),
+    ("upload_to_datastore", "chunk_size"),
+];
 
 #[tokio::test]
 async fn what_the_tools_of_0_2_3_took_is_taken_in_the_same_forms_as_the_present_names() {

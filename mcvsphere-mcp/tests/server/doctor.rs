@@ -47,7 +47,7 @@ async fn the_doctor_says_for_each_toolset_which_rights_are_missing() {
     ] {
         assert!(found.contains(said), "{said}: {found}");
     }
-    assert_eq!(of(&reader, "rights: monitoring").0, "ok");
+    assert_eq!(of(&reader, "rights: network").0, "ok");
     assert_eq!(of(&reader, "setting VCENTER_USER").1, "reader (from the environment)");
     assert_eq!(of(&reader, "setting VCENTER_PASSWORD").1, "*** (from the environment)");
     for (toolset, said) in [
@@ -72,7 +72,9 @@ async fn the_doctor_says_for_each_toolset_which_rights_are_missing() {
     let (looking, changing): (Vec<&Tool>, Vec<&Tool>) = tools.iter().partition(|tool| read_only(tool));
     assert!(changing.len() >= 30, "{}", changing.len());
     assert!(changing.iter().all(|tool| named.contains(&*tool.name)), "{said}");
-    assert!(!looking.iter().any(|tool| named.contains(&*tool.name)), "{said}");
+    // What files are in a datastore, and what is on a screen, is not for everyone who may look.
+    let more = ["browse_datastore", "vm_screenshot"];
+    assert!(looking.iter().all(|tool| named.contains(&*tool.name) == more.contains(&&*tool.name)), "{said}");
     let operator = checks(&lab, "operator").await;
     assert_eq!(of(&operator, "rights: power").0, "ok", "{operator:?}");
 

@@ -49,7 +49,11 @@ async fn no_client_refuses_the_schema_of_a_tool() {
 async fn no_client_refuses_an_output_schema() {
     for confirm in ["ask", "always", "never"] {
         for tool in tools(&[("MCP_CONFIRM", confirm), ("MCP_OUTPUT_SCHEMAS", "true")]).await {
-            let schema = Value::Object(tool.output_schema.unwrap().as_ref().clone());
+            let Some(schema) = tool.output_schema else {
+                assert_eq!(tool.name, "vm_screenshot", "a picture has no schema, and data has one");
+                continue;
+            };
+            let schema = Value::Object(schema.as_ref().clone());
             assert_eq!(schema["type"], "object", "{}", tool.name);
             let mut faults = Vec::new();
             output_faults(&tool.name, &schema, &mut faults);

@@ -42,8 +42,10 @@ async fn names_and_hints_follow_the_conventions() {
         assert!(name.len() <= 64 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
         let hints = &tool["annotations"];
         assert_eq!(hints["openWorldHint"], false, "{name}");
-        let looks_only = tool["_meta"]["mcvsphere/permission"] == "read_only";
+        let looks_only = tool["_meta"]["mcvsphere/effect"] == "reads";
         assert_eq!(hints["readOnlyHint"], looks_only, "{name}");
+        // Some tools that look show what is not for everyone.
+        assert!(looks_only || tool["_meta"]["mcvsphere/permission"] != "read_only", "{name}");
         if !looks_only {
             assert!(hints["destructiveHint"].is_boolean(), "{name}");
         }
@@ -69,7 +71,7 @@ async fn schemas_are_clean_and_describe_each_argument() {
 /// on average. Clients show a model no `_meta`.
 const MOST_TOKENS: usize = 8_800;
 const FIRST_TOOLS: usize = 56;
-const MOST_TOKENS_A_TOOL: usize = 116;
+const MOST_TOKENS_A_TOOL: usize = 152;
 
 #[tokio::test]
 async fn the_list_of_tools_is_cheap() {

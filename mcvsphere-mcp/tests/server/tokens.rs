@@ -417,14 +417,30 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
         ("connect_serial_port", json!({ "vm": "db-1" }), "db-1"),
         ("clear_serial_port", json!({ "vm": "db-1" }), "db-1"),
         ("remove_serial_port", json!({ "vm": "db-1" }), "db-1"),
+        ("send_keys", json!({ "vm": "web-1", "keys": ["enter"] }), "web-1"),
+        ("answer_vm_question", json!({ "vm": "web-1", "answer": "Yes" }), "web-1"),
+        ("upload_to_datastore", json!({ "datastore": "DC0_DS0", "path": "iso/b", "content_base64": "YQ==" }), "iso/b"),
+        ("download_from_datastore", json!({ "datastore": "DC0_DS0", "path": "iso/a.iso", "save_to": "a" }), "a"),
+        ("create_datastore_folder", json!({ "datastore": "DC0_DS0", "path": "new" }), "new"),
+        ("delete_datastore_file", json!({ "datastore": "DC0_DS0", "path": "iso/a.iso" }), "iso/a.iso"),
+        (
+            "move_datastore_file",
+            json!({ "source_datastore": "DC0_DS0", "source_path": "iso/a.iso", "dest_path": "b" }),
+            "iso/a.iso",
+        ),
+        (
+            "copy_datastore_file",
+            json!({ "source_datastore": "DC0_DS0", "source_path": "iso/a.iso", "dest_path": "b" }),
+            "iso/a.iso",
+        ),
     ] {
         if matches!(tool, "remove_disk") {
             answer(&unasked, "add_disk", json!({ "vm": "db-1", "size_gb": 1 })).await;
             answer(&unasked, "add_nic", json!({ "vm": "db-1", "network": "VM Network" })).await;
         }
         tried.insert(tool.to_owned());
-        if tool == "move_vm_disk" {
-            // There is one datastore here; `disks` moves between two.
+        if matches!(tool, "move_vm_disk" | "download_from_datastore") {
+            // There is one datastore here, and no directory for local files: `disks` and `datastore_files` have them.
             continue;
         }
         let plan = answer(&client, tool, arguments).await;

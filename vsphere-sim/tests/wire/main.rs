@@ -15,6 +15,7 @@ mod incidents;
 mod managers;
 mod network;
 mod ovf;
+mod peers_console;
 mod peers_datastore;
 mod peers_host;
 mod peers_managers;
