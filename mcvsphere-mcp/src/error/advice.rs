@@ -187,6 +187,11 @@ static TABLE: &[Row] = &[
     ),
     // Files.
     row(
+        Of::Any,
+        When::Is(|error| error.circumstance() == Some(&Circumstance::DatastoreInaccessible)),
+        &["{get_datastore_info} tells which hosts have it"],
+    ),
+    row(
         Of::Tools(&["move_datastore_file", "copy_datastore_file"]),
         When::Is(exists),
         &["choose another dest_path, or set force to overwrite it once the user agrees"],
@@ -195,11 +200,6 @@ static TABLE: &[Row] = &[
         Of::Tools(&["delete_datastore_file"]),
         When::Is(|error| matches!(error.kind(), ErrorKind::InvalidState(_))),
         &["set recursive to delete it with all that is in it", "{browse_datastore} shows what that is"],
-    ),
-    row(
-        Of::Toolset(Toolset::Files),
-        When::Is(|error| matches!(error.kind(), ErrorKind::InvalidState(_))),
-        &["{get_datastore_info} tells which hosts have it"],
     ),
     row(
         Of::Tools(&["delete_datastore_file"]),

@@ -222,7 +222,7 @@ impl Mo<VirtualMachine> {
         while let Some(left) = keys.strokes.get(sent..).filter(|left| !left.is_empty()) {
             let key_events: Vec<_> = left.iter().take(AT_ONCE).map(event).collect();
             let asked = key_events.len();
-            let taken = self.put_usb_scan_codes(&UsbScanCodeSpec { key_events, ..Default::default() }).await;
+            let taken = self.put_usb_scan_codes(&UsbScanCodeSpec { key_events }).await;
             let taken = taken.map_err(|error| match sent {
                 0 => named(Error::from(error)),
                 _ => named(Error::from(error).in_operation(format!("{OPERATION} (after {sent} of {count} keys)"))),
@@ -254,7 +254,6 @@ fn event(stroke: &Stroke) -> UsbScanCodeSpecKeyEvent {
     UsbScanCodeSpecKeyEvent {
         usb_hid_code: i32::from(stroke.code) << 16 | KEYBOARD,
         modifiers: any.then(|| Box::new(modifiers)),
-        ..Default::default()
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Circumstance {
     LicenceNotAccepted,
     /// The server's licence lets the API read only.
     ReadOnlyLicence,
+    /// No host can access the datastore at present.
+    DatastoreInaccessible,
 }
 
 impl Circumstance {
@@ -57,7 +59,8 @@ impl Circumstance {
             | Self::NotATemplate
             | Self::NoSerialPort
             | Self::LicenceNotAccepted
-            | Self::ReadOnlyLicence => return None,
+            | Self::ReadOnlyLicence
+            | Self::DatastoreInaccessible => return None,
         })
     }
 }

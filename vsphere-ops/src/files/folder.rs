@@ -3,7 +3,9 @@
 use serde::Serialize;
 use vsphere_model::managed::Datastore;
 
+use super::DatastoreFile;
 use super::store::Store;
+use crate::datastore_path::DatastorePath;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
 
@@ -48,35 +50,45 @@ impl Mo<Datastore> {
     /// `invalid_state` if a file has the path, or no host reaches the datastore, and server errors.
     pub async fn make_folder(&self, path: &str) -> Result<MadeFolder> {
         let named = |error: Error| error.in_operation(OPERATION).on(path);
-        let made = async {
+        let making = async {
             let store = Store::open(self).await?;
             let path = store.path_below(path)?;
-            let mut changed = false;
+            // Some servers make no difference between a folder that was made and one that was there.
+            if let Some(there) = store.look(&path).await? {
+                return made(&path, &there, false);
+            }
             if let Some(top) = store.top_namespace(&path)
                 && store.look(&top).await?.is_none()
             {
-                let made = store.namespaces()?.create_directory(self.reference(), Some(top.path()), None, None).await;
-                changed = is_new(made.map(drop).map_err(Error::from))?;
+                let new = store.namespaces()?.create_directory(self.reference(), Some(top.path()), None, None).await;
+                unless_there(new.map(drop))?;
             }
             if store.namespace(&path).is_none() {
-                let made =
-                    store.files()?.make_directory(&path.to_string(), store.datacenter.as_ref(), Some(true)).await;
-                changed = is_new(made.map_err(Error::from))? || changed;
+                let datacenter = store.datacenter.as_ref();
+                unless_there(store.files()?.make_directory(&path.to_string(), datacenter, Some(true)).await)?;
             }
-            match changed || store.find(&path).await?.is_folder() {
-                true => Ok(MadeFolder { path: path.to_string(), changed }),
-                false => Err(Error::new(OPERATION, ErrorKind::InvalidState("a file has this path".to_owned()))),
+            match store.look(&path).await? {
+                Some(there) => made(&path, &there, true),
+                // Where the top is for namespaces, servers list these by ids of their own.
+                None => Ok(MadeFolder { path: path.to_string(), changed: true }),
             }
         };
-        made.await.map_err(named)
+        making.await.map_err(named)
     }
 }
 
-/// Whether it was made, and not there before.
-fn is_new(made: Result<()>) -> Result<bool> {
-    match made {
-        Ok(()) => Ok(true),
-        Err(error) if error.is_fault("FileAlreadyExists") => Ok(false),
-        Err(error) => Err(error),
+/// The folder, where it is one.
+fn made(path: &DatastorePath, there: &DatastoreFile, changed: bool) -> Result<MadeFolder> {
+    match there.is_folder() {
+        true => Ok(MadeFolder { path: path.to_string(), changed }),
+        false => Err(Error::new(OPERATION, ErrorKind::InvalidState("a file has this path".to_owned()))),
+    }
+}
+
+/// Somebody else may have made it since it was looked for.
+fn unless_there(made: std::result::Result<(), vsphere_soap::Error>) -> Result<()> {
+    match made.map_err(Error::from) {
+        Err(error) if error.is_fault("FileAlreadyExists") => Ok(()),
+        other => other,
     }
 }

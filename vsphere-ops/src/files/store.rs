@@ -8,7 +8,7 @@ use super::walk::{self, Tree};
 use super::{DatastoreFile, FileType};
 use crate::client::Client;
 use crate::datastore_path::DatastorePath;
-use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::error::{Circumstance, Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
 use crate::transfer::in_datastore;
 
@@ -34,15 +34,16 @@ impl Store {
         let ((name, summary, browser, capability), ancestors) = futures::try_join!(mo.read(select), mo.ancestors())?;
         if !summary.accessible {
             let text = "no host can access the datastore at present".to_owned();
-            return Err(Error::new("open the datastore", ErrorKind::InvalidState(text)));
+            let error = Error::new("open the datastore", ErrorKind::InvalidState(text));
+            return Err(error.with_circumstance(Circumstance::DatastoreInaccessible));
         }
-        let datacenter = ancestors.into_iter().map(|ancestor| ancestor.reference);
+        let mut datacenter = ancestors.into_iter().map(|ancestor| ancestor.reference);
         Ok(Self {
             mo: mo.clone(),
             name,
             url: summary.url,
             browser,
-            datacenter: datacenter.filter(|ancestor| ancestor.type_ == "Datacenter").last(),
+            datacenter: datacenter.rfind(|ancestor| ancestor.type_ == "Datacenter"),
             has_namespaces: capability.top_level_directory_create_supported == Some(false),
         })
     }

@@ -90,9 +90,7 @@ async fn keys_reach_the_guest_as_many_as_its_keyboard_holds() {
     let lab = Lab::new(model()).await;
     let [reference] = lab.some(["VirtualMachine"]).await;
     let vm: VirtualMachine = lab.object(&reference);
-    let send = |keys: Vec<UsbScanCodeSpecKeyEvent>| {
-        vm.put_usb_scan_codes(&UsbScanCodeSpec { key_events: keys, ..Default::default() })
-    };
+    let send = |keys: Vec<UsbScanCodeSpecKeyEvent>| vm.put_usb_scan_codes(&UsbScanCodeSpec { key_events: keys });
     assert_eq!(send(vec![key(4), key(5)]).await.unwrap(), 2);
     assert_eq!(send(vec![key(4); 100]).await.unwrap(), 64);
     assert_eq!(
