@@ -368,10 +368,12 @@ struct Measure {
 impl Measure {
     fn of(tree: &walk::Tree) -> Self {
         let folders = tree.files.iter().filter(|(_, file)| file.is_folder()).count();
+        let files = tree.files.iter().filter(|(_, file)| !file.is_folder());
         Self {
             files: tree.files.len() - folders,
             folders,
-            bytes: tree.files.iter().filter_map(|(_, file)| file.size_bytes).fold(0, i64::saturating_add),
+            // Some servers tell a size of folders too: that of their own entries.
+            bytes: files.filter_map(|(_, file)| file.size_bytes).fold(0, i64::saturating_add),
             gaps: tree.gaps.clone(),
         }
     }

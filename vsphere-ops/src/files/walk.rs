@@ -92,7 +92,8 @@ pub(super) async fn search(
     let details = FileQueryFlags { file_type: true, file_size: true, modification: true, file_owner: Some(true) };
     let spec = HostDatastoreBrowserSearchSpec {
         details: Some(Box::new(details)),
-        match_pattern: name.map(pattern).into_iter().collect(),
+        // Not every server takes no pattern for all.
+        match_pattern: vec![name.map_or_else(|| "*".to_owned(), pattern)],
         ..Default::default()
     };
     let (browser, shown) = (browser.clone(), folder.to_string());
