@@ -33,6 +33,8 @@ pub(crate) struct Peer {
     pub(crate) user_agent: String,
     /// The name and port that the client reached the server by.
     pub(crate) host: String,
+    /// Over TLS.
+    pub(crate) secure: bool,
 }
 
 impl Call {

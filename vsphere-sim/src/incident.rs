@@ -1,6 +1,7 @@
 //! What happens to the inventory when a test wants it to: a host that fails, a datastore that fills up, a question.
 
 use std::io;
+use std::time::Duration;
 
 use crate::Sim;
 use crate::fault::Outcome;
@@ -140,6 +141,25 @@ impl Sim {
             world.edit::<Vm>(vm)?.runtime.question = Some(Box::new(asked));
             Ok(())
         })
+    }
+
+    /// Lets the server's clock go ahead, so that what ends by time ends now: sessions, tickets, what is remembered of
+    /// programs in guests.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    /// use vsphere_sim::{Model, Sim};
+    ///
+    /// let sim = Sim::start(Model::demo()).await?;
+    /// sim.pass_time(Duration::from_secs(10 * 60));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pass_time(&self, time: Duration) {
+        let time = chrono::TimeDelta::from_std(time).unwrap_or(chrono::TimeDelta::zero());
+        self.core.write().pass(time);
     }
 
     fn happens<T: Managed>(

@@ -41,6 +41,7 @@ mod collector;
 mod core;
 mod coverage;
 mod fault;
+mod guest;
 mod incident;
 mod methods;
 mod model;

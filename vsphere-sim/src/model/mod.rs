@@ -99,6 +99,16 @@ impl Model {
     /// The password of [`Model::USER`]. It is no secret: the simulator has none.
     pub const PASSWORD: &str = "VMware1!";
 
+    /// The administrator of every simulated Linux guest, with the password [`Model::GUEST_PASSWORD`].
+    pub const LINUX_USER: &str = "root";
+
+    /// The administrator of every simulated Windows guest, with the password [`Model::GUEST_PASSWORD`].
+    pub const WINDOWS_USER: &str = "Administrator";
+
+    /// The password of all users of simulated guests. Besides the administrators there is `operator`, who may not do
+    /// everything.
+    pub const GUEST_PASSWORD: &str = "Guest1!";
+
     /// A vCenter with nothing but its root folder.
     pub fn empty() -> Self {
         Self {

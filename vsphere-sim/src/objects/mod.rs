@@ -15,6 +15,7 @@ pub(crate) mod entity;
 mod event_manager;
 mod extension_manager;
 pub(crate) mod folder;
+pub(crate) mod guest_operations;
 pub(crate) mod host;
 pub(crate) mod lease;
 mod license_manager;
@@ -61,6 +62,9 @@ pub(crate) const METHODS: &[Methods] = &[
     event_manager::METHODS,
     extension_manager::METHODS,
     folder::METHODS,
+    guest_operations::METHODS,
+    guest_operations::FILE_METHODS,
+    guest_operations::PROCESS_METHODS,
     host::account::METHODS,
     host::auto_start::METHODS,
     host::certificate::METHODS,
@@ -110,6 +114,7 @@ pub(crate) fn install(world: &mut World) {
     performance::install(world);
     license_manager::install(world);
     diagnostic_manager::install(world);
+    guest_operations::install(world);
     if world.settings.kind == ServerKind::VCenter {
         alarm_manager::install(world);
         custom_fields::install(world);

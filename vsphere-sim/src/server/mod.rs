@@ -1,6 +1,7 @@
 //! The server: connections, TLS, and which path goes where.
 
 pub(crate) mod folder;
+mod guest_file;
 mod listing;
 mod nfc;
 mod rest;
@@ -61,9 +62,9 @@ impl Server {
                         connections.spawn(async move {
                             let _ = stream.set_nodelay(true);
                             match acceptor {
-                                None => serve(core, stream, peer).await,
+                                None => serve(core, stream, peer, false).await,
                                 Some(acceptor) => match acceptor.accept(stream).await {
-                                    Ok(stream) => serve(core, stream, peer).await,
+                                    Ok(stream) => serve(core, stream, peer, true).await,
                                     Err(error) => tracing::debug!(%peer, %error, "no TLS"),
                                 },
                             }
@@ -95,7 +96,7 @@ impl fmt::Debug for Server {
 }
 
 /// Serves the requests of a connection.
-async fn serve<S>(core: Arc<Core>, stream: S, peer: SocketAddr)
+async fn serve<S>(core: Arc<Core>, stream: S, peer: SocketAddr, secure: bool)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
@@ -113,7 +114,7 @@ where
                 core.write().end_session(&key);
             }
             // A bug in one handler must not take the connection's other requests with it.
-            let answer = std::panic::AssertUnwindSafe(route(core, request, peer)).catch_unwind().await;
+            let answer = std::panic::AssertUnwindSafe(route(core, request, peer, secure)).catch_unwind().await;
             if fate.dropped {
                 return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
             }
@@ -128,10 +129,10 @@ where
     }
 }
 
-async fn route(core: Arc<Core>, request: Request<Incoming>, address: SocketAddr) -> Response<Body> {
+async fn route(core: Arc<Core>, request: Request<Incoming>, address: SocketAddr, secure: bool) -> Response<Body> {
     let header =
         |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let peer = Peer { address: address.ip().to_string(), user_agent: header(USER_AGENT), host: header(HOST) };
+    let peer = Peer { address: address.ip().to_string(), user_agent: header(USER_AGENT), host: header(HOST), secure };
     let path = request.uri().path().trim_end_matches('/').to_owned();
     match (request.method(), path.as_str()) {
         (&Method::POST, "/sdk" | "/sdk/vimService") => soap::answer(core, request, peer).await,
@@ -142,6 +143,7 @@ async fn route(core: Arc<Core>, request: Request<Incoming>, address: SocketAddr)
         (_, path) if path == "/folder" || path.starts_with("/folder/") => folder::answer(core, request, peer).await,
         (_, path) if path.starts_with("/nfc/") || path.starts_with("/ha-nfc/") => nfc::answer(core, request).await,
         (_, "/screen") => screen::answer(core, request, peer).await,
+        (_, "/guestFile") => guest_file::answer(core, request).await,
         (_, path) if path.starts_with("/api/") || path.starts_with("/rest/") => rest::answer(core, request, peer).await,
         (&Method::GET, "") => text(StatusCode::OK, "text/plain", "A simulated vCenter. Its API is at /sdk.\n"),
         _ => text(StatusCode::NOT_FOUND, "text/plain", "There is nothing at this path.\n"),

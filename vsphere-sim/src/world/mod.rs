@@ -26,6 +26,7 @@ use crate::fault::{Fault, Outcome};
 use crate::model::Settings;
 use crate::objects::alarm::Alarms;
 use crate::objects::datastore::upload::Uploads;
+use crate::objects::guest_operations::transfer::Transfers;
 use crate::objects::vm::{Place, Vm};
 use crate::rights::Rights;
 use crate::session::{Session, Sessions};
@@ -111,6 +112,8 @@ pub(crate) struct World {
     pub(crate) leases: HashMap<String, Moref>,
     /// Of the server's certificate; none over plain HTTP.
     pub(crate) thumbprint: Option<String>,
+    /// Files that may go into guests or out of them.
+    pub(crate) transfers: Transfers,
     /// By id, which is unique among all kinds.
     objects: HashMap<String, Entry>,
     /// The last number given to an id. As on a vCenter, all kinds share one count.
@@ -149,6 +152,7 @@ impl World {
             subnets: Subnets::default(),
             leases: HashMap::new(),
             thumbprint: None,
+            transfers: Transfers::default(),
             objects: HashMap::new(),
             last_number: 0,
             version: 1,
@@ -172,6 +176,11 @@ impl World {
     /// Goes so many days back from the present, to do what was done then. A model does that before the first client comes.
     pub(crate) fn travel(&mut self, days: i64) {
         self.past = chrono::TimeDelta::days(days);
+    }
+
+    /// Lets the clock go ahead.
+    pub(crate) fn pass(&mut self, time: chrono::TimeDelta) {
+        self.past -= time;
     }
 
     /// The number of changes so far.

@@ -185,9 +185,11 @@ impl Clone {
         carry_out(world, &draft.files)?;
         let vm = add(world, draft.config, &draft.vmx.datastore, &draft.host, pool.as_ref(), &self.folder)?;
         let plan = world.get::<Vm>(&self.source)?.guest_plan.clone();
+        let system = world.get::<Vm>(&self.source)?.guest_system.as_deref().map(|system| Box::new(system.copied()));
         let host_name = self.spec.customization.as_deref().and_then(host_name);
         world.edit::<Vm>(&vm)?.guest_plan =
             plan.map(|plan| Box::new(plan.for_clone(host_name.as_deref().unwrap_or(&self.name))));
+        world.edit::<Vm>(&vm)?.guest_system = system;
         self.report(world, &vm, user);
         Ok(vm)
     }

@@ -99,6 +99,7 @@ pub(super) fn add(
         networks: Vec::new(),
         snapshot: None,
         guest_plan: None,
+        guest_system: None,
         life: Life::default(),
         config,
     };

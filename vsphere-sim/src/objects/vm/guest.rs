@@ -417,12 +417,12 @@ fn stack(plan: &GuestPlan, address: Ipv4Addr, windows: bool) -> GuestStackInfo {
 }
 
 /// A text value of the machine's `extraConfig`.
-pub(super) fn extra_config<'a>(config: &'a VirtualMachineConfigInfo, key: &str) -> Option<&'a str> {
+pub(crate) fn extra_config<'a>(config: &'a VirtualMachineConfigInfo, key: &str) -> Option<&'a str> {
     let option = config.extra_config.iter().find(|option| option.key == key)?;
     option.value.as_ref()?.as_str()
 }
 
-pub(super) fn is_windows(guest_id: &str) -> bool {
+pub(crate) fn is_windows(guest_id: &str) -> bool {
     guest_id.starts_with("win")
 }
 

@@ -56,6 +56,7 @@ pub(crate) use room::elsewhere;
 
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::Outcome;
+use crate::guest::System;
 use crate::world::{Entity, Look, Managed, Moref, Prop, World};
 
 pub(crate) const METHODS: Methods = &[
@@ -86,6 +87,8 @@ pub(crate) struct Vm {
     pub(crate) snapshot: Option<VirtualMachineSnapshotInfo>,
     /// The system that is installed in it; none in one that a client has made.
     pub(crate) guest_plan: Option<Box<GuestPlan>>,
+    /// What is in that system, once somebody has looked.
+    pub(crate) guest_system: Option<Box<System>>,
     pub(crate) life: Life,
 }
 

@@ -56,6 +56,13 @@ pub(crate) struct Life {
     pub(super) typed: Vec<Press>,
 }
 
+impl Life {
+    /// Which run of the machine this is.
+    pub(crate) fn turn(&self) -> u32 {
+        self.turn
+    }
+}
+
 impl Vm {
     pub(crate) fn is_on(&self) -> bool {
         self.runtime.power_state == PoweredOn
