@@ -238,6 +238,11 @@ impl Error {
     /// assert_eq!((error.category(), error.code()), (Category::Cancelled, "cancelled"));
     /// ```
     pub fn category(&self) -> Category {
+        if let Some(trouble) = self.guest_trouble()
+            && !matches!(self.kind(), ErrorKind::Unfinished { .. })
+        {
+            return trouble.category();
+        }
         match self.kind() {
             ErrorKind::NotFound(_) => Category::NotFound,
             ErrorKind::Ambiguous(_) => Category::Ambiguous,

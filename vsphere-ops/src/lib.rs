@@ -37,6 +37,7 @@
 //! | follow changes, or keep objects in a cache that follows the server | [`watch`], [`Inventory`] |
 //! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
 //! | change the disks, CD drives, network adapters and serial ports of a VM | [`disk`], [`media`], [`nic`], [`serial`] |
+//! | run programs and move files inside guests | [`guest`] |
 //! | read events, alarms, statistics and counters | [`events`], [`alarms`], [`stats`], [`performance`] |
 //! | create, clone, change and delete VMs | [`vm`], [`placement`] |
 //! | see the screen of a VM, type, answer its questions | [`console`] |
@@ -81,6 +82,7 @@ pub mod files;
 pub mod find;
 mod gaps;
 mod guard;
+pub mod guest;
 mod inventory;
 mod link;
 pub mod media;

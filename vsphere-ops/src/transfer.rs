@@ -43,16 +43,31 @@ pub(crate) use route::in_datastore;
 pub use upload::Upload;
 pub use web::{WebFile, WebHosts};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Circumstance, Error, ErrorKind};
+use crate::guest::GuestTrouble;
 
-/// What the answer to a request for the file at this path means.
-fn file_error(error: vsphere_soap::Error, path: &str) -> Error {
+/// What the answer to a request for a file of a lease or a guest means, whose URL is a ticket.
+fn ticket_error(error: vsphere_soap::Error, in_guest: bool) -> Error {
+    if !matches!(error.status(), Some(401 | 404)) {
+        return error.into();
+    }
+    let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
+    let text = "the URL of the file was used already, has expired, or its VM was stopped or moved: ask for a new one";
+    let meant = Error::new(operation, ErrorKind::InvalidState(text.to_owned()));
+    let meant = match in_guest {
+        true => meant.with_circumstance(Circumstance::Guest(GuestTrouble::UrlEnded)),
+        false => meant,
+    };
+    match target {
+        Some(target) => meant.on(target),
+        None => meant,
+    }
+}
+
+/// What the answer to a request for a file means.
+fn file_error(error: vsphere_soap::Error) -> Error {
     let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
     let kind = match error.status() {
-        Some(401 | 404) if is_of_a_ticket(path) => ErrorKind::InvalidState(
-            "the URL of the file is not good any more: it was used, has expired, or the VM was moved or powered off"
-                .into(),
-        ),
         Some(404) => ErrorKind::NotFound("there is no such file or folder".into()),
         Some(401 | 403) => ErrorKind::Unreadable("the user may not access this file".into()),
         _ => return error.into(),
@@ -62,9 +77,4 @@ fn file_error(error: vsphere_soap::Error, path: &str) -> Error {
         Some(target) => meant.on(target),
         None => meant,
     }
-}
-
-/// Whether a URL with this path is itself the leave to use it, for a time: that of a file in a guest or of a lease.
-fn is_of_a_ticket(path: &str) -> bool {
-    ["/guestFile", "/nfc/", "/ha-nfc/"].iter().any(|start| path.starts_with(start))
 }

@@ -2,6 +2,8 @@
 
 use vsphere_model::types::ManagedObjectReference;
 
+use crate::guest::GuestTrouble;
+
 /// What a program should know of a failure beside its kind and fault: what stood in the way, or what was done all the same.
 ///
 /// ```
@@ -39,6 +41,8 @@ pub enum Circumstance {
     ReadOnlyLicence,
     /// No host can access the datastore at present.
     DatastoreInaccessible,
+    /// What stood in the way inside a guest.
+    Guest(GuestTrouble),
 }
 
 impl Circumstance {
@@ -53,6 +57,7 @@ impl Circumstance {
             }
             Self::Created(vm) => format!("the VM was created ({})", vm.value),
             Self::NameOfAnother(object) => format!("it is both the name of one and the id or path of {object}"),
+            Self::Guest(trouble) => trouble.told()?.to_owned(),
             Self::ToolsNotRunning
             | Self::NoSnapshot
             | Self::DiskHasSnapshots

@@ -13,7 +13,6 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::checksum::{Algorithm, Check, Checksum, Hasher, local};
-use super::file_error;
 use super::lease::{EndsLease, LeaseShare};
 use super::meter::{Listener, Meter, TransferProgress, Transferred};
 use super::route::{Place, Way};
@@ -152,7 +151,7 @@ impl Download {
         let opened = async {
             let route = place.route(Way::Down).await?;
             let opened = route.transport.download(route.call(OPERATION, &label).part(part)).await;
-            opened.map_err(|error| file_error(error, route.path()))
+            opened.map_err(|error| place.explain(error))
         };
         let inner = match opened.await {
             Ok(inner) => inner,

@@ -78,11 +78,6 @@ impl Route {
             .content_type(self.content_type)
     }
 
-    /// On the server, with the query.
-    pub(super) fn path(&self) -> &str {
-        &self.path
-    }
-
     fn plain(transport: Transport, path: String) -> Self {
         Self { transport, path, ticket: None, method: SendMethod::Put, content_type: "application/octet-stream" }
     }
@@ -97,6 +92,15 @@ impl Place {
             Self::Guest { vm, .. } => format!("a file in the guest of {}", vm.label()),
             Self::Lease { url, .. } => url.file_name().to_owned(),
             Self::Web(file) => file.label(),
+        }
+    }
+
+    /// What a failed request for the file means.
+    pub(super) fn explain(&self, error: vsphere_soap::Error) -> Error {
+        match self {
+            Self::Guest { .. } => super::ticket_error(error, true),
+            Self::Lease { .. } => super::ticket_error(error, false),
+            _ => super::file_error(error),
         }
     }
 

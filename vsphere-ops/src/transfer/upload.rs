@@ -17,7 +17,7 @@ use super::checksum::{Algorithm, Check, Checksum, Hasher, local};
 use super::lease::{EndsLease, LeaseShare};
 use super::meter::{Listener, Meter, TransferProgress, Transferred};
 use super::route::{Place, Way};
-use super::{file_error, vmdk};
+use super::vmdk;
 use crate::error::{Error, ErrorKind, Result};
 
 const OPERATION: &str = "upload";
@@ -142,8 +142,7 @@ impl Upload {
             });
             let route = place.route(Way::Up).await?;
             let call = route.call(OPERATION, &label);
-            let sent = route.transport.upload(call, pieces, length).await;
-            sent.map_err(|error| source_or_server(error, route.path()))
+            route.transport.upload(call, pieces, length).await.map_err(|error| source_or_server(error, &place))
         };
         if let Err(error) = sent.await {
             guard.fail().await;
@@ -160,13 +159,13 @@ impl Upload {
 /// Where the checksum is left when a file has gone by.
 type Found = Arc<Mutex<Option<Checksum>>>;
 
-fn source_or_server(error: vsphere_soap::Error, path: &str) -> Error {
+fn source_or_server(error: vsphere_soap::Error, place: &Place) -> Error {
     match error.kind() {
         WireKind::Source(_) => match error.into_kind() {
             WireKind::Source(source) => Error::new(OPERATION, local(source)),
             other => vsphere_soap::Error::new(OPERATION, other).into(),
         },
-        _ => file_error(error, path),
+        _ => place.explain(error),
     }
 }
 

@@ -342,40 +342,42 @@ impl Shell {
 
     fn redirect(self, job: &Job, context: &mut Context, all: &[Redirection]) -> Result<Result<(), Errno>, Gone> {
         for Redirection { descriptor, to } in all {
+            let meant = |path: &str| if self.delayed { expanded(path, '!', true, context) } else { path.to_owned() };
             let sink = match to {
-                To::As(other) => {
-                    if *other == 2 {
-                        context.errors.clone()
-                    } else {
-                        context.output.clone()
-                    }
-                }
-                To::Input(path) if path.eq_ignore_ascii_case("nul") => {
-                    context.input = Arc::default();
-                    continue;
-                }
+                To::As(2) => context.errors.clone(),
+                To::As(_) => context.output.clone(),
                 To::Input(path) => {
-                    let path = path.clone();
+                    let path = meant(path);
+                    if path.eq_ignore_ascii_case("nul") {
+                        context.input = Arc::default();
+                        continue;
+                    }
                     match read(job, context, &path)? {
                         Ok(bytes) => context.input = Arc::new(bytes),
                         Err(error) => return Ok(Err(error)),
                     }
                     continue;
                 }
-                To::File { path, .. } if path.eq_ignore_ascii_case("nul") => Sink::Nowhere,
                 To::File { path, append } => {
-                    let opened = job.with(|system, now| {
-                        let key = system.files.key(path, &context.directory).ok_or(Errno::Invalid)?;
-                        let content = system.files.open(path, &key, &job.user, *append, now)?;
-                        Ok(Sink::File(content, key))
-                    })?;
+                    let path = meant(path);
+                    let open = || {
+                        job.with(|system, now| {
+                            let key = system.files.key(&path, &context.directory).ok_or(Errno::Invalid)?;
+                            let content = system.files.open(&path, &key, &job.user, *append, now)?;
+                            Ok(Sink::File(content, key))
+                        })
+                    };
+                    let opened = if path.eq_ignore_ascii_case("nul") { Ok(Sink::Nowhere) } else { open()? };
                     match opened {
                         Ok(sink) => sink,
                         Err(error) => return Ok(Err(error)),
                     }
                 }
             };
-            if *descriptor == 2 { context.errors = sink } else { context.output = sink }
+            match descriptor {
+                2 => context.errors = sink,
+                _ => context.output = sink,
+            }
         }
         Ok(Ok(()))
     }
