@@ -62,6 +62,20 @@ async fn inventory() {
 }
 
 #[tokio::test]
+async fn guest_run() {
+    let sim = lab().await;
+    let run = |line: &str| {
+        let mut command = command(&sim, env!("CARGO_BIN_EXE_guest_run"), &["web-01", line]);
+        command.env("GUEST_USER", Model::LINUX_USER).env("GUEST_PASSWORD", Model::GUEST_PASSWORD);
+        async move { timeout(PATIENCE, command.output()).await.unwrap().unwrap() }
+    };
+    let output = run("hostname; echo bad >&2; exit 3").await;
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "web-01.corp.example\n");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "bad\n");
+}
+
+#[tokio::test]
 async fn vm_totals() {
     assert!(run(&lab().await, env!("CARGO_BIN_EXE_vm_totals"), &[]).await.starts_with("43 "));
 }

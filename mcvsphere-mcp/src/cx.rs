@@ -19,8 +19,8 @@ use vsphere_ops::{
 };
 
 use crate::{
-    Defaults, Server, ToolError, answer::Listed, audit, backends::Backend, caller::Visit, confirm::Claimed,
-    error::Result, files::LocalFiles, mirror::Cached, progress::Reporter,
+    Defaults, Permission, Server, ToolError, answer::Listed, audit, backends::Backend, caller::Visit, confirm::Claimed,
+    credentials::GuestCredentials, error::Result, files::LocalFiles, mirror::Cached, progress::Reporter,
 };
 
 /// The context of a call: how a tool reaches vSphere, asks the user, and tells how far it is.
@@ -130,6 +130,16 @@ impl Cx {
     /// Whether this server is to change nothing, not even for a moment.
     pub(crate) fn is_read_only(&self) -> bool {
         self.server.catalog().is_read_only()
+    }
+
+    /// The stored credentials of guests.
+    pub(crate) fn guests(&self) -> &GuestCredentials {
+        self.server.guests()
+    }
+
+    /// The highest level that the caller has.
+    pub(crate) fn level(&self) -> Option<Permission> {
+        self.call.visit.caller.level()
     }
 
     /// The files of this computer that the call may touch.

@@ -14,6 +14,7 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 use tokio::{process::Command, time::timeout};
+use vsphere_sim::Model;
 
 /// How long the server may take to end when its client has gone.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -55,6 +56,16 @@ pub(crate) async fn run(say: impl Fn(&str) -> io::Result<()>) -> anyhow::Result<
         tour.call("power_on_vm", json!({ "vm": name })).await?;
         tour.call("power_on_vm", json!({ "vm": name })).await?;
     }
+    // So does this one, and shows what would be run where. The guest itself is not asked before.
+    let mut command = json!({
+        "vm": "web-01",
+        "username": Model::LINUX_USER,
+        "password": Model::GUEST_PASSWORD,
+        "command": "uname -a && uptime && systemctl is-active nginx",
+    });
+    let plan = tour.call("run_command_in_guest", command.clone()).await?;
+    command["confirm"] = plan["plan_token"].clone();
+    tour.call("run_command_in_guest", command).await?;
     (tour.say)("That was a simulated vCenter. README.md shows how to connect your own, and your assistant.")?;
     tour.client.cancel().await?;
     // It ends with its standard input, and is killed where it does not.

@@ -10,6 +10,7 @@ mod caller;
 mod catalog;
 pub mod cli;
 mod confirm;
+mod credentials;
 mod cx;
 #[cfg(feature = "sim")]
 mod demo;

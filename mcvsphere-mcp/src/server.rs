@@ -17,6 +17,7 @@ use crate::{
     caller::Identified,
     catalog::{Catalog, StartError},
     confirm::Tokens,
+    credentials::GuestCredentials,
     files::LocalFiles,
     session::Subscriptions,
     tasks::Tasks,
@@ -37,6 +38,7 @@ struct Shared {
     subscriptions: Subscriptions,
     call_timeout: Duration,
     files: Option<LocalFiles>,
+    guests: GuestCredentials,
     web: WebHosts,
     audit: Audit,
 }
@@ -71,6 +73,7 @@ impl Server {
             subscriptions: Subscriptions::default(),
             call_timeout: settings.call_timeout(),
             files: settings.local_files()?,
+            guests: settings.guest_credentials().clone(),
             web: settings.urls().cloned().unwrap_or_default(),
             audit: Audit::new(settings.audit_file())?,
         };
@@ -155,6 +158,11 @@ impl Server {
     /// The calls that have become tasks.
     pub(crate) fn tasks(&self) -> &Tasks {
         &self.shared.tasks
+    }
+
+    /// The stored credentials of guests.
+    pub(crate) fn guests(&self) -> &GuestCredentials {
+        &self.shared.guests
     }
 
     /// The files of this computer that tools may touch.

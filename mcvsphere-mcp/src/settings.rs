@@ -3,6 +3,7 @@
 
 mod command_line;
 mod file;
+mod guests;
 mod kinds;
 mod placeholder;
 mod sources;
@@ -14,7 +15,7 @@ use vsphere_ops::{Config, placement::Defaults, transfer::WebHosts};
 #[cfg(feature = "sim")]
 use vsphere_sim::{Model, Sim};
 
-use crate::{Permission, Toolset, confirm::Mode, files::LocalFiles, offer::Offer};
+use crate::{Permission, Toolset, confirm::Mode, credentials::GuestCredentials, files::LocalFiles, offer::Offer};
 pub use command_line::SettingArgs;
 use kinds::{Fingerprint, Kind, Megabytes, PresentDirectory, PresentFile, Secret, unknown, value};
 use sources::Sources;
@@ -252,6 +253,11 @@ impl Settings {
         }
     }
 
+    /// The stored credentials of guests.
+    pub(crate) fn guest_credentials(&self) -> &GuestCredentials {
+        &self.guest_credentials
+    }
+
     fn check_trust(&self) -> Result<(), SettingsError> {
         let error = |name, problem| Err(SettingsError::new(name, problem));
         match (self.insecure(), self.thumbprint(), self.ca_file()) {
@@ -264,6 +270,9 @@ impl Settings {
         }
     }
 }
+
+/// The key of the stored credentials of guests, which a file alone can have.
+const GUEST_CREDENTIALS: &str = "GUEST_CREDENTIALS";
 
 /// A setting that does not make sense.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -161,7 +161,14 @@ impl FromStr for Failing {
 pub(crate) async fn embedded(simulated: &Simulated) -> anyhow::Result<Sim> {
     // The person who waits before a terminal wants to see progress, but not to wait as long as in real life.
     let model = simulated.model().pace(0.2);
-    Sim::start(model).await.context("the simulated vCenter can't start")
+    let sim = Sim::start(model).await.context("the simulated vCenter can't start")?;
+    tracing::info!(
+        linux = Model::LINUX_USER,
+        windows = Model::WINDOWS_USER,
+        password = Model::GUEST_PASSWORD,
+        "guests of the simulated vCenter take these users"
+    );
+    Ok(sim)
 }
 
 /// Runs the simulated vCenter alone, until it is dropped.
@@ -250,6 +257,13 @@ impl fmt::Display for Announcement<'_> {
         if let Some(thumbprint) = sim.thumbprint() {
             writeln!(f, "export VCENTER_THUMBPRINT={thumbprint}")?;
         }
+        writeln!(
+            f,
+            "# Guests have the users {} (Linux) and {} (Windows), and operator, all with the password '{}'.",
+            Model::LINUX_USER,
+            Model::WINDOWS_USER,
+            Model::GUEST_PASSWORD
+        )?;
         write!(f, "# A simulated vCenter at {}. It ends with Ctrl-C.", sim.url())
     }
 }

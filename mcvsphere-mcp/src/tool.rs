@@ -156,7 +156,8 @@ impl Tool {
         self
     }
 
-    /// A caller needs this level for it, such as for a tool that changes nothing and shows what is not for everyone.
+    /// It needs this level, where that is not the one of what it does: one that only looks may show what not everyone
+    /// should see.
     #[must_use]
     pub fn level(mut self, permission: Permission) -> Self {
         self.spec.permission = permission;

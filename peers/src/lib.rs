@@ -64,7 +64,22 @@ async fn govc_output(url: &str, args: &[&str], flags: &[&str]) -> anyhow::Result
 /// # Errors
 /// When the script cannot be started, takes more than a minute, fails (its words are in the error) or answers no JSON.
 pub async fn pyvmomi(script: &str, address: &str, user: &str, password: &str) -> anyhow::Result<Value> {
+    pyvmomi_with(script, address, user, password, &[]).await
+}
+
+/// The same, with these variables in the script's environment.
+///
+/// # Errors
+/// As [`pyvmomi`].
+pub async fn pyvmomi_with(
+    script: &str,
+    address: &str,
+    user: &str,
+    password: &str,
+    environment: &[(&str, &str)],
+) -> anyhow::Result<Value> {
     let mut command = python("PEERS_PYVMOMI", script)?;
+    command.envs(environment.iter().copied());
     command.env("VCENTER_HOST", address).env("VCENTER_USER", user).env("VCENTER_PASSWORD", password);
     command.env("VCENTER_INSECURE", "true");
     let stdout = run(command).await.context(script.to_owned())?;

@@ -128,4 +128,4 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Secret<T> {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(extend("x-mcvsphere" = "cut"))]
-pub struct Cut(pub String);
+pub struct Cut<T = String>(pub T);

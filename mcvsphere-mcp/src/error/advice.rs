@@ -6,7 +6,8 @@
 use std::{borrow::Cow, sync::Arc};
 
 use vsphere_ops::{
-    Cause, Circumstance, Error, ErrorKind,
+    Category, Cause, Circumstance, Error, ErrorKind,
+    guest::GuestTrouble,
     types::{InvalidArgument, InvalidPowerState, VirtualMachinePowerState as State},
 };
 
@@ -134,6 +135,11 @@ const LICENCE: &[&str] = &[
      client",
 ];
 
+/// Inside a guest, this stands in the way.
+const fn guest(when: fn(&Error) -> bool, says: &'static [&'static str]) -> Row {
+    row(Of::Toolset(Toolset::Guest), When::Is(when), says)
+}
+
 static TABLE: &[Row] = &[
     // Packages.
     row(
@@ -145,6 +151,51 @@ static TABLE: &[Row] = &[
         Of::Tools(&["export_ovf"]),
         When::PowerState(State::PoweredOn),
         &["give `snapshot` to export it while it runs", "{create_snapshot} takes one"],
+    ),
+    // Guests.
+    guest(
+        |error| error.guest_trouble() == Some(GuestTrouble::Login),
+        &["check user name and password (on Windows DOMAIN\\user); do not try others, since refusals lock accounts"],
+    ),
+    guest(
+        |error| error.guest_trouble() == Some(GuestTrouble::NotReady),
+        &["{wait_for_vm_tools} waits until they run", "{get_vm_tools_status} shows what they do now"],
+    ),
+    guest(|error| error.guest_trouble() == Some(GuestTrouble::NotRunning), &["{power_on_vm} starts it"]),
+    guest(
+        |error| error.guest_trouble() == Some(GuestTrouble::Denied),
+        &["use an account of the guest that may do it, such as root or Administrator"],
+    ),
+    guest(|error| error.guest_trouble() == Some(GuestTrouble::TooManyLogons), &["try again in a minute"]),
+    guest(
+        |error| error.guest_trouble() == Some(GuestTrouble::Disabled),
+        &["the administrator of the guest can allow it in its tools.conf"],
+    ),
+    guest(|error| error.guest_trouble() == Some(GuestTrouble::OldTools), &["update VMware Tools in the guest"]),
+    guest(
+        |error| error.guest_trouble() == Some(GuestTrouble::Missing),
+        &["paths and programs must be absolute", "{list_guest_directory} shows what there is"],
+    ),
+    guest(|error| error.guest_trouble() == Some(GuestTrouble::NotEmpty), &["`recursive` deletes all that is in it"]),
+    guest(|error| error.guest_trouble() == Some(GuestTrouble::NotAFile), &["{list_guest_directory} lists it"]),
+    guest(|error| error.guest_trouble() == Some(GuestTrouble::Link), &["name the file that it leads to"]),
+    guest(
+        |error| error.guest_trouble() == Some(GuestTrouble::Inaccessible),
+        &["the file system may be read-only or the file protected"],
+    ),
+    guest(|error| error.guest_trouble() == Some(GuestTrouble::DiskFull), &["free space in the guest first"]),
+    guest(|error| error.guest_trouble() == Some(GuestTrouble::InUse), &["end the program that has it open"]),
+    row(
+        Of::Tools(&["read_guest_file"]),
+        When::Is(|error| matches!(error.kind(), ErrorKind::Unsupported(_))),
+        &["{run_command_in_guest} shows it by cat"],
+    ),
+    guest(
+        |error| error.category() == Category::Connection && error.operation().contains("file in the guest"),
+        &[
+            "files and output come from the VM's host: the computer that runs mcvsphere must reach it at this name and port, \
+           and its certificate must be the one that vCenter knows",
+        ],
     ),
     // Power states.
     row(Of::Toolset(Toolset::Power), When::PowerState(State::Suspended), &["{power_on_vm} resumes it"]),

@@ -16,8 +16,20 @@ use crate::arguments::nearest;
 /// The largest file of settings that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// Reads a file of settings, by the name of the setting; lists as text with commas.
-pub(super) fn read(path: &Path) -> Result<BTreeMap<&'static str, String>, SettingsError> {
+/// What a file says.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    /// By the name of the setting; lists as text with commas.
+    pub(super) values: BTreeMap<&'static str, String>,
+    /// The entries of `guest_credentials`, by their names.
+    pub(super) guests: BTreeMap<String, Entry>,
+}
+
+/// The fields of an entry of `guest_credentials`.
+pub(super) type Entry = BTreeMap<String, Vec<String>>;
+
+/// Reads a file of settings.
+pub(super) fn read(path: &Path) -> Result<File, SettingsError> {
     let problem = |text: String| SettingsError::new(MCVSPHERE_CONFIG, format!("{}: {text}", path.display()));
     let size = std::fs::metadata(path).map_err(|error| problem(error.to_string()))?.len();
     if size > LARGEST {
@@ -34,21 +46,28 @@ enum Node {
     List(Vec<String>),
 }
 
-fn parse(text: &str) -> Result<BTreeMap<&'static str, String>, String> {
-    let mut values = BTreeMap::new();
+fn parse(text: &str) -> Result<File, String> {
+    let mut file = File::default();
     let mut nodes = Nodes::of(text)?;
     if !nodes.enter_mapping()? {
-        return Ok(values);
+        return Ok(file);
     }
     while let Some(key) = nodes.key()? {
+        if key.to_uppercase().replace('-', "_") == GUESTS {
+            if !file.guests.is_empty() {
+                return Err(format!("`{key}` is set twice"));
+            }
+            file.guests = nodes.entries(&key)?;
+            continue;
+        }
         let setting = known(&key)?;
         let value = nodes.value(&key)?.text_for(&key, setting)?;
-        if values.insert(setting.name, value).is_some() {
+        if file.values.insert(setting.name, value).is_some() {
             return Err(format!("`{key}` is set twice"));
         }
     }
     nodes.end()?;
-    Ok(values)
+    Ok(file)
 }
 
 impl Node {
@@ -78,7 +97,10 @@ fn known(key: &str) -> Result<&'static Setting, String> {
     })
 }
 
-/// The nodes of a YAML document that is a flat mapping.
+/// The one setting that only a file can have: a mapping of mappings.
+const GUESTS: &str = super::GUEST_CREDENTIALS;
+
+/// The nodes of a YAML document that is a flat mapping, but for one key.
 ///
 /// No error shows text of the file, one line of which may hold the password.
 struct Nodes<'a> {
@@ -141,6 +163,36 @@ impl<'a> Nodes<'a> {
         Ok(node)
     }
 
+    /// A mapping of names to mappings of fields.
+    fn entries(&mut self, key: &str) -> Result<BTreeMap<String, Entry>, String> {
+        let no_mapping = |line: usize| format!("`{key}` is not a mapping of names to entries (line {line})");
+        let mut entries = BTreeMap::new();
+        match self.next()? {
+            (Event::MappingStart(..), _) => {}
+            (_, line) => return Err(no_mapping(line)),
+        }
+        while let Some(name) = self.key()? {
+            match self.next()? {
+                (Event::MappingStart(..), _) => {}
+                (_, line) => return Err(no_mapping(line)),
+            }
+            let mut entry = Entry::new();
+            while let Some(field) = self.key()? {
+                let value = match self.value(&format!("{key}.{name}.{field}"))? {
+                    Node::One(text) => vec![text],
+                    Node::List(items) => items,
+                };
+                if entry.insert(field.clone(), value).is_some() {
+                    return Err(format!("`{key}.{name}.{field}` is set twice"));
+                }
+            }
+            if entries.insert(name.clone(), entry).is_some() {
+                return Err(format!("`{key}.{name}` is set twice"));
+            }
+        }
+        Ok(entries)
+    }
+
     fn items(&mut self, key: &str) -> Result<Vec<String>, String> {
         let mut items = Vec::new();
         loop {
@@ -199,6 +251,10 @@ fn no_mapping(at: &Marker) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<BTreeMap<&'static str, String>, String> {
+        super::parse(text).map(|file| file.values)
+    }
 
     #[test]
     fn a_file_holds_settings_in_any_case() {
@@ -320,6 +376,26 @@ mod tests {
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(wrong), "{text}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn guest_credentials_are_a_mapping_of_entries() {
+        let text =
+            "vcenter_host: vc\nguest_credentials:\n  web:\n    user: root\n    password: 007\n    vms: [/a/*, /b/**]\n";
+        let file = super::parse(text).unwrap();
+        assert_eq!(file.values["VCENTER_HOST"], "vc");
+        assert_eq!(file.guests["web"]["password"], ["007"]);
+        assert_eq!(file.guests["web"]["vms"], ["/a/*", "/b/**"]);
+        for broken in [
+            "guest_credentials: hunter2",
+            "guest_credentials: {web: hunter2}",
+            "guest_credentials: {web: {password: {a: hunter2}}}",
+            "guest_credentials: {web: {user: a, user: hunter2}}",
+            "guest_credentials: {web: {user: a}, web: {user: hunter2}}",
+        ] {
+            let error = super::parse(broken).unwrap_err();
             assert!(!error.contains("hunter2"), "{error}");
         }
     }

@@ -1,14 +1,15 @@
 //! Where the values of settings come from: the command line, else the environment, else a file.
 
-use std::{collections::BTreeMap, ffi::OsString, fmt, path::Path};
+use std::{ffi::OsString, fmt, path::Path};
 
-use super::{ALL, SettingArgs, SettingsError, file, name::MCVSPHERE_CONFIG, placeholder, table::Setting};
+use super::{ALL, SettingArgs, SettingsError, file, guests, name::MCVSPHERE_CONFIG, placeholder, table::Setting};
+use crate::credentials::GuestCredentials;
 
 /// The values that were given.
 pub(super) struct Sources<'a> {
     arguments: &'a SettingArgs,
     environment: &'a dyn Fn(&str) -> Option<OsString>,
-    file: BTreeMap<&'static str, String>,
+    file: file::File,
 }
 
 /// Where a value comes from.
@@ -47,7 +48,7 @@ impl<'a> Sources<'a> {
         arguments: &'a SettingArgs,
         environment: &'a dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self, SettingsError> {
-        let mut sources = Self { arguments, environment, file: BTreeMap::new() };
+        let mut sources = Self { arguments, environment, file: file::File::default() };
         if let Some((path, _)) = sources.find(MCVSPHERE_CONFIG)? {
             sources.file = file::read(Path::new(&path))?;
         }
@@ -60,6 +61,14 @@ impl<'a> Sources<'a> {
     /// What a setting is set to. One that is empty is as one that is not set.
     pub(super) fn get(&self, name: &'static str) -> Result<Option<String>, SettingsError> {
         Ok(self.find(name)?.map(|(value, _)| value))
+    }
+
+    /// The stored credentials of guests, which a file alone can have.
+    ///
+    /// # Errors
+    /// An entry lacks something, or names a file or a variable that has no value.
+    pub(super) fn guest_credentials(&self) -> Result<GuestCredentials, SettingsError> {
+        guests::read(&self.file.guests, self.environment)
     }
 
     /// The settings that were given.
@@ -80,7 +89,7 @@ impl<'a> Sources<'a> {
         let given = [
             (Origin::CommandLine, self.arguments.get(name).map(OsString::from)),
             (Origin::Environment, self.variable(name)),
-            (Origin::File, self.file.get(name).map(OsString::from)),
+            (Origin::File, self.file.values.get(name).map(OsString::from)),
         ];
         for (origin, value) in given {
             let Some(value) = value else {

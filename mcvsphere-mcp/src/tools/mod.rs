@@ -4,6 +4,7 @@ mod console;
 mod datastore;
 mod disk;
 mod files;
+mod guest;
 mod host;
 mod lifecycle;
 mod monitoring;
@@ -27,6 +28,7 @@ pub(crate) fn all() -> Vec<Tool> {
         lifecycle::tools(),
         power::tools(),
         snapshot::tools(),
+        guest::tools(),
         disk::tools(),
         nic::tools(),
         serial::tools(),

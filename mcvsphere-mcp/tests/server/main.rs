@@ -14,6 +14,7 @@ mod disks;
 mod doctor;
 mod effects;
 mod gate;
+mod guests;
 mod isos;
 mod lab;
 mod lifecycle;

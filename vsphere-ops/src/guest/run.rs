@@ -309,7 +309,8 @@ impl Run {
         self
     }
 
-    /// Starts it, and does not wait for its end: its process in the guest. Its output is lost.
+    /// Starts it, and does not wait for its end: its process in the guest. Its output is lost. On Windows, a command of
+    /// several lines leaves the file in which it was sent in the user's temporary directory.
     ///
     /// # Errors
     /// The errors of [`output`](Self::output).
@@ -341,8 +342,8 @@ impl Run {
         let mut tails = Tails::new(&guest, listener, kept, &started);
         let watched = async {
             let (end, process) = watch(&guest, pid, ends, &mut tails).await?;
-            let stdout = guest.fetch_output(&started.out, kept).await?;
-            let stderr = guest.fetch_output(&started.err, kept).await?;
+            let stdout = fetch(&guest, &started.out, kept, end).await?;
+            let stderr = fetch(&guest, &started.err, kept, end).await?;
             Ok((end, process, stdout, stderr))
         };
         let (end, process, stdout, stderr) = match watched.await {
@@ -400,7 +401,9 @@ impl Run {
                 let what = match control || long {
                     true => {
                         let script = temporary.file(".sh").await?;
-                        guest.write_bytes(&script, Bytes::from(line)).await?;
+                        // Where nobody waits for its end, it deletes itself.
+                        let head = if captured { "" } else { "rm -f -- \"$0\"\n" };
+                        guest.write_bytes(&script, Bytes::from(format!("{head}{line}"))).await?;
                         quote::posix(&script)
                     }
                     false => format!("-c {}", quote::posix(&line)),
@@ -546,6 +549,16 @@ async fn watch(guest: &Guest, pid: i64, ends: Instant, tails: &mut Tails) -> Res
             Err(error) if error.guest_trouble() == Some(GuestTrouble::NotReady) && Instant::now() < ends => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// What a command wrote. A guest that was restarted may have lost it.
+async fn fetch(guest: &Guest, path: &str, kept: usize, end: End) -> Result<Output> {
+    match guest.fetch_output(path, kept).await {
+        Err(error) if end == End::Forgotten && error.guest_trouble() == Some(GuestTrouble::Missing) => {
+            Ok(Output::default())
+        }
+        fetched => fetched,
     }
 }
 

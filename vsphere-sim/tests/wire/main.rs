@@ -18,6 +18,7 @@ mod network;
 mod ovf;
 mod peers_console;
 mod peers_datastore;
+mod peers_guest;
 mod peers_host;
 mod peers_managers;
 mod peers_ovf;
