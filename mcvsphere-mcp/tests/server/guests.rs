@@ -232,7 +232,7 @@ async fn a_command_line_and_its_secrets_are_not_logged() {
     let write = json!({ "guest_path": "/srv/key", "content": "-----BEGIN KEY----- and then the key itself" });
     good(&client, "write_guest_file", as_root("web-1", write)).await;
     let audit = std::fs::read_to_string(&file.0).unwrap();
-    assert_eq!(audit.lines().count(), 2, "{audit}");
+    assert_eq!(audit.lines().count(), 4, "{audit}");
     for secret in [Model::GUEST_PASSWORD, "topsecret", "alsosecret", "the key itself"] {
         assert!(!audit.contains(secret), "{secret}: {audit}");
     }

@@ -127,7 +127,7 @@ impl Guest {
     ///
     /// let vm = client.get::<VirtualMachine>("web-01").await?;
     /// let guest = vm.guest(&Credentials::new("root", "Guest1!")).await?;
-    /// let logs = ListQuery { filter: Some("*.conf".into()), ..Default::default() };
+    /// let logs = ListQuery::default().matching("*.conf");
     /// for file in guest.list_directory("/etc", &logs).await?.items {
     ///     println!("{} {} {:?}", file.name, file.size, file.permissions);
     /// }
@@ -166,7 +166,7 @@ impl Guest {
                 break;
             }
         }
-        Ok(Window::of(files, |file| file.name.as_str().to_owned(), query.limit, query.cursor.as_deref())?.into())
+        Ok(Window::of(files, |file| file.name.as_str().to_owned(), query)?.into())
     }
 
     /// What is at a path, without following a link at its end; nothing where there is nothing.

@@ -6,7 +6,6 @@ use vsphere_soap::object::format_date_time;
 
 use super::{Guest, GuestTrouble};
 use crate::error::Result;
-use crate::name::Glob;
 use crate::page::{ListQuery, Page, Window};
 use crate::untrusted::Untrusted;
 
@@ -70,10 +69,10 @@ impl Guest {
     /// # Errors
     /// `auth`, `invalid_state` and `permission` as [`check`](Self::check) has them, and server errors.
     pub async fn list_processes(&self, query: &ListQuery) -> Result<Page<GuestProcess>> {
-        let glob = query.filter.as_deref().map(Glob::new);
+        let glob = query.glob();
         let all = self.process_infos(&[]).await?.into_iter().map(GuestProcess::from);
         let fitting = all.filter(|process| glob.as_ref().is_none_or(|glob| glob.fits(&process.name)));
-        Ok(Window::of(fitting, |process| process.pid, query.limit, query.cursor.as_deref())?.into())
+        Ok(Window::of(fitting, |process| process.pid, query)?.into())
     }
 
     /// The process with this number: one that runs, or one whose end VMware Tools remember.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::files::{Errno, last_part};
-use super::process::{Context, Gone, Job, Sink};
+use super::process::{Context, DEEPEST, Gone, Job, Sink};
 
 /// The programs that there are, below `C:\Windows\System32`.
 pub(super) const PROGRAMS: &[&str] = &[
@@ -145,7 +145,7 @@ impl Reader {
         if self.peek() == Some('(') {
             self.at += 1;
             self.depth += 1;
-            if self.depth > 50 {
+            if self.depth > 20 {
                 return Err("The maximum depth was reached.\r\n".to_owned());
             }
             let lines = self.steps(true)?;
@@ -277,6 +277,16 @@ impl Shell {
     }
 
     async fn line(self, job: &Job, context: &mut Context, line: &str) -> Result<Flow, Gone> {
+        if context.depth >= DEEPEST {
+            return fail(job, context, Errno::InUse);
+        }
+        context.depth += 1;
+        let flow = self.line_within(job, context, line).await;
+        context.depth -= 1;
+        flow
+    }
+
+    async fn line_within(self, job: &Job, context: &mut Context, line: &str) -> Result<Flow, Gone> {
         let line = expanded(line, '%', self.batch, context);
         match parse(&line) {
             Ok(steps) => {
@@ -426,7 +436,12 @@ impl Shell {
             if lower.ends_with(".cmd") || lower.ends_with(".bat") {
                 let Ok(bytes) = read(job, context, name)? else { return unknown(job, context, name) };
                 let text = String::from_utf8_lossy(&bytes).into_owned();
+                if context.depth >= DEEPEST {
+                    return fail(job, context, Errno::InUse);
+                }
                 let shell = Self { batch: true, ..self };
+                let mut context = Context { depth: context.depth + 1, ..context.clone() };
+                let context = &mut context;
                 for line in text.lines().map(|line| line.trim_start_matches([' ', '@'])) {
                     if line.trim().is_empty() {
                         continue;
@@ -720,7 +735,7 @@ mod tests {
         let environment: BTreeMap<String, String> =
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (output, errors) = (Sink::Nowhere, Sink::Nowhere);
-        Context { environment, directory: "c:".to_owned(), input: Arc::default(), output, errors, last: 0 }
+        Context { environment, directory: "c:".to_owned(), input: Arc::default(), output, errors, last: 0, depth: 0 }
     }
 
     #[test]

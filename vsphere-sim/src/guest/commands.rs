@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::System;
 use super::files::{Done, Errno, Kind, Node, last_part};
-use super::process::{Context, Gone, Job};
+use super::process::{Context, DEEPEST, Gone, Job};
 use super::sh::{Flow, program, read, say, source};
 
 /// The programs that there are, below `/usr/bin` or `/usr/sbin`.
@@ -130,6 +130,11 @@ fn owned((name, value): (&str, &str)) -> (String, String) {
 /// `sh -c script`, `sh file`, or a script on the input.
 async fn shell(job: &Job, context: &mut Context, arguments: &[&str]) -> Result<Flow, Gone> {
     let mut inner = context.clone();
+    inner.depth += 1;
+    if inner.depth > DEEPEST {
+        say(job, context, "sh: 0: Cannot fork\n")?;
+        return Ok(Flow::Code(2));
+    }
     let script = match arguments {
         ["-c" | "-lc" | "-ec", script, ..] => (*script).to_owned(),
         [file, ..] => match read(job, context, file)? {

@@ -89,6 +89,7 @@ pub(crate) fn start(world: &mut World, core: &Arc<Core>, vm: &Moref, program: Pr
             output: Sink::Nowhere,
             errors: Sink::Nowhere,
             last: 0,
+            depth: 0,
         };
         let code = match windows {
             true => cmd::start(&job, context, &program.command).await,
@@ -191,7 +192,12 @@ pub(super) struct Context {
     pub(super) errors: Sink,
     /// The exit code of the last command.
     pub(super) last: i32,
+    /// How many shells it is in: one that starts itself must end.
+    pub(super) depth: u8,
 }
+
+/// How many shells may be in each other.
+pub(super) const DEEPEST: u8 = 8;
 
 /// Where output goes.
 #[derive(Clone)]

@@ -70,7 +70,7 @@ pub(super) fn parse(text: &str) -> Result<Script, String> {
 }
 
 /// How deep groups may be in each other.
-const DEEPEST: usize = 50;
+const DEEPEST: usize = 20;
 
 struct Parser {
     text: Vec<char>,

@@ -206,6 +206,16 @@ async fn commands_of_windows_answer_as_they_do() {
 }
 
 #[tokio::test]
+async fn a_shell_that_starts_itself_ends() {
+    let guest = Guest::linux().await;
+    guest.output("echo \"sh /tmp/me; exit 7\" >/tmp/me").await;
+    assert_eq!(guest.output("sh /tmp/me").await.1, 7);
+    let guest = Guest::windows().await;
+    guest.output("echo C:\\Temp\\me.cmd^&exit /b 7>C:\\Temp\\me.cmd").await;
+    assert_eq!(guest.output("C:\\Temp\\me.cmd").await.1, 7);
+}
+
+#[tokio::test]
 async fn the_end_of_a_program_is_told_and_forgotten_after_five_minutes() {
     let guest = Guest::linux().await;
     let pid = guest.start("/bin/sh", "-c 'exit 3'").await;
