@@ -27,39 +27,36 @@ const EXECUTE: &str = "VirtualMachine.GuestOperations.Execute";
 /// The tools of this family.
 pub(super) fn tools() -> Vec<Tool> {
     vec![
-        Tool::changes("run_command_in_guest", Guest, FullAdmin, "Run a command in a guest", run_command_in_guest)
-            .about(
-                "Run a command in a VM's guest and return its exit code and output, which is untrusted. Needs username and \
-                 password, or guest.",
-            )
+        Tool::changes("run_command_in_guest", Guest, FullAdmin, "Run in a guest", run_command_in_guest)
+            .about("Run a command in a guest and return exit code and output. Needs username and password, or guest.")
             .needs(&[QUERY, MODIFY, EXECUTE])
             .effect(Effect::Guest)
             .asks(),
-        Tool::reads("list_guest_processes", Guest, "List a guest's processes", list_guest_processes)
-            .about("List the processes in a VM's guest.")
+        Tool::reads("list_guest_processes", Guest, "Guest processes", list_guest_processes)
+            .about("List processes in a guest.")
             .needs(&[QUERY])
             .level(FullAdmin),
-        Tool::reads("read_guest_file", Guest, "Read a guest's file", read_guest_file)
-            .about("Read a file in a VM's guest: text, else base64.")
+        Tool::reads("read_guest_file", Guest, "Read guest file", read_guest_file)
+            .about("Read a file in a guest: text, else base64.")
             .needs(&[QUERY])
             .level(FullAdmin),
-        Tool::changes("write_guest_file", Guest, FullAdmin, "Write a guest's file", write_guest_file)
-            .about("Write a file in a VM's guest. One that it replaces gives it its permissions and owner.")
+        Tool::changes("write_guest_file", Guest, FullAdmin, "Write guest file", write_guest_file)
+            .about("Write a file in a guest; one that is there keeps permissions and owner.")
             .needs(&[QUERY, MODIFY])
             .effect(Effect::Guest)
             .idempotent()
             .asks(),
-        Tool::reads("list_guest_directory", Guest, "List a guest's directory", list_guest_directory)
-            .about("List a directory in a VM's guest.")
+        Tool::reads("list_guest_directory", Guest, "Guest directory", list_guest_directory)
+            .about("List a directory in a guest.")
             .needs(&[QUERY])
             .level(FullAdmin),
-        Tool::adds("create_guest_directory", Guest, FullAdmin, "Create a guest's directory", create_guest_directory)
-            .about("Create a directory in a VM's guest.")
+        Tool::adds("create_guest_directory", Guest, FullAdmin, "Create guest directory", create_guest_directory)
+            .about("Create a directory in a guest.")
             .needs(&[QUERY, MODIFY])
             .effect(Effect::Guest)
             .idempotent(),
-        Tool::changes("delete_guest_file", Guest, FullAdmin, "Delete a guest's file", delete_guest_file)
-            .about("Delete a file or directory in a VM's guest.")
+        Tool::changes("delete_guest_file", Guest, FullAdmin, "Delete guest file", delete_guest_file)
+            .about("Delete a file or directory in a guest.")
             .needs(&[QUERY, MODIFY])
             .effect(Effect::Guest)
             .idempotent()
@@ -85,7 +82,9 @@ async fn run_command_in_guest(args: RunCommand, cx: Cx) -> Result<Object<Command
     if let Some(directory) = args.working_directory {
         run = run.in_directory(directory);
     }
-    for (name, value) in args.environment.map(|environment| environment.expose().clone()).unwrap_or_default() {
+    for pair in args.environment.iter().flat_map(|environment| environment.expose()) {
+        let wrong = || ToolError::invalid_argument("each item of `environment` must be NAME=value");
+        let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
         run = run.env(name, value);
     }
     // Some of the call's time is for what follows.
@@ -110,10 +109,12 @@ async fn read_guest_file(args: ReadFile, cx: Cx) -> Result<Object<Content>> {
 }
 
 async fn write_guest_file(args: WriteFile, cx: Cx) -> Result<Object<Written>> {
+    // An empty text is as none.
+    let content = args.content.map(|content| content.0).unwrap_or_default();
     let content = match args.encoding.unwrap_or_default() {
-        Encoding::Utf8 => args.content.0.into_bytes(),
+        Encoding::Utf8 => content.into_bytes(),
         Encoding::Base64 => STANDARD
-            .decode(args.content.0.trim())
+            .decode(content.trim())
             .map_err(|error| ToolError::invalid_argument(format!("`content` is no base64: {error}")))?,
     };
     let mode = args.permissions.as_deref().map(|text| {
@@ -159,11 +160,11 @@ async fn delete_guest_file(args: DeleteFile, cx: Cx) -> Result<Object<DeletedFil
 /// Who does it in the guest.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Login {
-    /// User of the guest.
+    /// Guest user.
     username: Option<String>,
-    /// Its password.
+    /// Theirs.
     password: Option<Secret>,
-    /// Stored credential instead.
+    /// Or stored credential.
     guest: Option<String>,
 }
 
@@ -269,15 +270,15 @@ struct RunCommand {
     vm: VmName,
     #[serde(flatten)]
     login: Login,
-    /// A line for the guest's shell; with arguments, the path of a program.
+    /// Shell line; with arguments, a program's path.
     command: Cut,
-    /// Passed on as they are, without a shell.
+    /// Not for a shell.
     arguments: Option<Cut<Vec<String>>>,
-    /// The user's home by default.
+    /// Home by default.
     working_directory: Option<String>,
-    /// Added to the guest's own.
-    environment: Option<Secret<BTreeMap<String, String>>>,
-    /// Else start it only; true by default.
+    /// NAME=value, added to the guest's own.
+    environment: Option<Secret<Vec<String>>>,
+    /// True by default.
     wait_for_completion: Option<bool>,
     /// 300 by default.
     timeout_seconds: Option<u64>,
@@ -313,12 +314,12 @@ struct WriteFile {
     /// Absolute.
     guest_path: String,
     /// All of it.
-    content: Cut,
+    content: Option<Cut>,
     /// Of content; utf-8 by default.
     encoding: Option<Encoding>,
     /// True by default.
     overwrite: Option<bool>,
-    /// Octal, such as 0600; not on Windows.
+    /// Octal: 0600.
     permissions: Option<String>,
 }
 
@@ -350,7 +351,7 @@ struct CreateDirectory {
     login: Login,
     /// Absolute.
     guest_path: String,
-    /// Those above it too; true by default.
+    /// True by default.
     create_parents: Option<bool>,
 }
 
@@ -361,6 +362,6 @@ struct DeleteFile {
     login: Login,
     /// Absolute.
     guest_path: String,
-    /// A directory with all in it; false by default.
+    /// With all in it; false by default.
     recursive: Option<bool>,
 }

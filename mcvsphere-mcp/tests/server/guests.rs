@@ -23,7 +23,8 @@ async fn a_command_answers_its_output_and_its_exit_code() {
     let lab = Lab::new().await;
     lab.running("web-1").await;
     let client = assistant(&lab).await;
-    let line = json!({ "command": "echo $A; echo bad >&2; exit 3", "environment": { "A": "it's" }, "working_directory": "/tmp" });
+    let line =
+        json!({ "command": "echo $A; echo bad >&2; exit 3", "environment": ["A=it's"], "working_directory": "/tmp" });
     let ran = good(&client, "run_command_in_guest", as_root("web-1", line)).await;
     assert_eq!(
         (&ran["vm"], &ran["completed"], &ran["exit_code"]),
@@ -91,6 +92,8 @@ async fn files_are_written_listed_read_and_deleted() {
     );
     let content = good(&client, "read_guest_file", as_root("web-1", read)).await;
     assert_eq!((&content["encoding"], &content["content"]["untrusted"]), (&json!("base64"), &json!("/w==")));
+    let empty = json!({ "guest_path": "/srv/app/data/empty", "content": "" });
+    assert_eq!(good(&client, "write_guest_file", as_root("web-1", empty)).await["size"], 0);
     let list = json!({ "guest_path": "/srv/app/data", "filter": "*.txt" });
     let listed = good(&client, "list_guest_directory", as_root("web-1", list)).await;
     let file = &listed["items"][0];
@@ -226,7 +229,7 @@ async fn a_command_line_and_its_secrets_are_not_logged() {
     let client = older(lab.server(&settings), ()).await;
     let line = json!({
         "command": "true && true && true && true && true && mysql -p'topsecret'",
-        "environment": { "TOKEN": "alsosecret" },
+        "environment": ["TOKEN=alsosecret"],
     });
     good(&client, "run_command_in_guest", as_root("web-1", line)).await;
     let write = json!({ "guest_path": "/srv/key", "content": "-----BEGIN KEY----- and then the key itself" });

@@ -433,6 +433,10 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
             json!({ "source_datastore": "DC0_DS0", "source_path": "iso/a.iso", "dest_path": "b" }),
             "iso/a.iso",
         ),
+        ("run_command_in_guest", json!({ "vm": "web-1", "username": "u", "password": "p", "command": "ls" }), "web-1"),
+        ("write_guest_file", json!({ "vm": "web-1", "username": "u", "password": "p", "guest_path": "/a" }), "web-1"),
+        ("create_guest_directory", json!({ "vm": "web-1", "guest": "stored", "guest_path": "/a" }), "web-1"),
+        ("delete_guest_file", json!({ "vm": "web-1", "guest": "stored", "guest_path": "/a" }), "web-1"),
     ] {
         if matches!(tool, "remove_disk") {
             answer(&unasked, "add_disk", json!({ "vm": "db-1", "size_gb": 1 })).await;
