@@ -29,7 +29,7 @@ pub(super) async fn must_be_there(datastore: &Mounted, iso: &DatastorePath) -> R
     let found = match task.await {
         Ok(found) => found,
         Err(error) if error.is_fault("FileNotFound") => {
-            return Err(missing(format!("there is no folder {folder}; browse_datastore shows what there is")));
+            return Err(missing(format!("there is no folder {folder}")));
         }
         Err(error) => return Err(error),
     };
@@ -42,7 +42,7 @@ pub(super) async fn must_be_there(datastore: &Mounted, iso: &DatastorePath) -> R
     let more = others.len().saturating_sub(MOST_NAMED);
     others.truncate(MOST_NAMED);
     let others = match (others.is_empty(), more) {
-        (true, _) => "browse_datastore shows what there is".to_owned(),
+        (true, _) => "no other image is there".to_owned(),
         (false, 0) => format!("there are {}", others.join(", ")),
         (false, more) => format!("there are {} and {more} more", others.join(", ")),
     };
