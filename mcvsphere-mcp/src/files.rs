@@ -301,6 +301,8 @@ impl fmt::Display for LocalFiles {
 
 #[cfg(all(test, unix))]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+
     use std::{
         fs,
         os::unix::fs::{PermissionsExt as _, symlink},

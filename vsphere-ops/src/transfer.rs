@@ -38,8 +38,8 @@ pub(crate) use checksum::{Check, Hasher, local};
 pub use download::{Download, FileStream};
 pub use lease::Lease;
 pub use meter::{TransferProgress, Transferred};
-pub(crate) use upload::Pieces;
 pub(crate) use route::in_datastore;
+pub(crate) use upload::Pieces;
 pub use upload::Upload;
 pub use web::{WebFile, WebHosts};
 
