@@ -86,6 +86,14 @@ pub struct DatastoreFile {
 }
 
 /// What a file is.
+///
+/// ```
+/// use vsphere_ops::files::{DatastoreFile, FileType};
+///
+/// fn images(files: &[DatastoreFile]) -> usize {
+///     files.iter().filter(|file| file.type_ == FileType::Iso).count()
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]

@@ -48,7 +48,7 @@ use vsphere_soap::object::{FromAny, Property};
 use vsphere_soap::request::Request;
 
 pub use content::{Content, Write, Written};
-pub use file::{DeletedFile, FileKind, GuestFile, MadeDirectory};
+pub use file::{DeletedGuestFile, FileKind, GuestFile, MadeDirectory};
 pub use process::GuestProcess;
 pub use run::{Chunk, End, Output, Ran, Run, Stream};
 pub use trouble::GuestTrouble;
@@ -108,6 +108,14 @@ pub enum Family {
 }
 
 /// The guest of a VM, entered as one of its users. Cheap to clone.
+///
+/// ```
+/// use vsphere_ops::guest::Guest;
+///
+/// async fn kernel(guest: &Guest) -> vsphere_ops::Result<String> {
+///     Ok(guest.program("/usr/bin/uname", ["-r"]).output().await?.stdout.text().trim().to_owned())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Guest {
     vm: Mo<VirtualMachine>,

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::{Value, json};
 use vsphere_ops::guest::{
-    Content, Credentials, DeletedFile, End, Guest, GuestFile, GuestProcess, MadeDirectory, Ran, Written,
+    Content, Credentials, DeletedGuestFile, End, Guest, GuestFile, GuestProcess, MadeDirectory, Ran, Written,
 };
 
 use super::prelude::*;
@@ -148,7 +148,7 @@ async fn create_guest_directory(args: CreateDirectory, cx: Cx) -> Result<Object<
     Ok(Object(guest.make_directory(&args.guest_path, args.create_parents.unwrap_or(true)).await?))
 }
 
-async fn delete_guest_file(args: DeleteFile, cx: Cx) -> Result<Object<DeletedFile>> {
+async fn delete_guest_file(args: DeleteFile, cx: Cx) -> Result<Object<DeletedGuestFile>> {
     let recursive = args.recursive.unwrap_or(false);
     let all = if recursive { " with ALL that is in it" } else { "" };
     let what = format!("{}{all}", quoted(&args.guest_path));

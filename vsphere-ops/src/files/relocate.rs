@@ -355,6 +355,14 @@ async fn users(place: &Place, gaps: &mut Gaps) -> Vec<FileUser> {
 
 impl FileRelocation {
     /// Whether there is anything to do: not where the two paths are the same.
+    ///
+    /// ```
+    /// use vsphere_ops::files::FileRelocation;
+    ///
+    /// fn line(plan: &FileRelocation) -> String {
+    ///     if plan.moves() { format!("{} to {}", plan.from, plan.to) } else { format!("{} stays", plan.from) }
+    /// }
+    /// ```
     pub fn moves(&self) -> bool {
         !is_same(&self.source, &self.target)
     }

@@ -149,6 +149,14 @@ pub struct Write {
 }
 
 /// A file that was written.
+///
+/// ```
+/// use vsphere_ops::guest::Written;
+///
+/// fn line(written: &Written) -> String {
+///     format!("{} bytes in {}, mode {:?}", written.size, written.path, written.permissions)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Written {

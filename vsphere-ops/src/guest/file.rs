@@ -10,6 +10,14 @@ use crate::page::{ListQuery, Page, Window};
 use crate::untrusted::Untrusted;
 
 /// What is at a path.
+///
+/// ```
+/// use vsphere_ops::guest::{FileKind, GuestFile};
+///
+/// fn directories(files: &[GuestFile]) -> usize {
+///     files.iter().filter(|file| file.kind == FileKind::Directory).count()
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +34,14 @@ pub enum FileKind {
 }
 
 /// A file or a directory of a guest.
+///
+/// ```
+/// use vsphere_ops::guest::GuestFile;
+///
+/// fn total(files: &[GuestFile]) -> i64 {
+///     files.iter().map(|file| file.size).sum()
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GuestFile {
@@ -81,6 +97,14 @@ impl From<GuestFileInfo> for GuestFile {
 }
 
 /// A directory that is there now.
+///
+/// ```
+/// use vsphere_ops::guest::MadeDirectory;
+///
+/// fn is_new(made: &MadeDirectory) -> bool {
+///     made.changed
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MadeDirectory {
@@ -93,9 +117,20 @@ pub struct MadeDirectory {
 }
 
 /// A file or a directory that is gone now.
+///
+/// ```
+/// use vsphere_ops::guest::DeletedGuestFile;
+///
+/// fn line(deleted: &DeletedGuestFile) -> String {
+///     match deleted.kind {
+///         Some(kind) => format!("{} ({kind:?}) is gone", deleted.path),
+///         None => format!("{} was not there", deleted.path),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct DeletedFile {
+pub struct DeletedGuestFile {
     /// The VM's name.
     pub vm: String,
     /// Its path.
@@ -240,12 +275,12 @@ impl Guest {
     /// # Errors
     /// `invalid_state` for a directory with content, `invalid_argument` for a root directory, `permission`, and the errors of
     /// [`check`](Self::check).
-    pub async fn delete(&self, path: &str, recursive: bool) -> Result<DeletedFile> {
+    pub async fn delete(&self, path: &str, recursive: bool) -> Result<DeletedGuestFile> {
         if is_root(path, self.family) {
             let text = format!("{path:?} is the root of a file system, which is not deleted");
             return Err(self.refused(DELETE, ErrorKind::InvalidArgument(text)));
         }
-        let gone = |kind: Option<FileKind>| DeletedFile {
+        let gone = |kind: Option<FileKind>| DeletedGuestFile {
             vm: self.vm.label().to_owned(),
             path: path.to_owned(),
             changed: kind.is_some(),

@@ -10,6 +10,14 @@ use crate::page::{ListQuery, Page, Window};
 use crate::untrusted::Untrusted;
 
 /// A process of a guest, as VMware Tools tell of it.
+///
+/// ```
+/// use vsphere_ops::guest::GuestProcess;
+///
+/// fn failed(processes: &[GuestProcess]) -> usize {
+///     processes.iter().filter(|process| process.exit_code.is_some_and(|code| code != 0)).count()
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GuestProcess {

@@ -107,6 +107,14 @@ pub struct Chunk {
 }
 
 /// One of the two outputs of a program.
+///
+/// ```
+/// use vsphere_ops::guest::Stream;
+///
+/// fn mark(stream: Stream) -> &'static str {
+///     if stream == Stream::Stderr { "!" } else { "" }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     /// Its results.
@@ -115,7 +123,15 @@ pub enum Stream {
     Stderr,
 }
 
-/// How it ended that a command was watched.
+/// How the watch of a command ended.
+///
+/// ```
+/// use vsphere_ops::guest::End;
+///
+/// fn runs_on(end: End) -> bool {
+///     end == End::TimedOut
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -130,6 +146,18 @@ pub enum End {
 }
 
 /// A command that was run.
+///
+/// ```
+/// use vsphere_ops::guest::{End, Ran};
+///
+/// fn line(ran: &Ran) -> String {
+///     let cut = if ran.stdout.is_cut() { ", cut" } else { "" };
+///     match ran.end {
+///         End::Exited => format!("exit code {:?}{cut}", ran.exit_code),
+///         _ => format!("process {} goes on, or its end is not known", ran.pid),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ran {

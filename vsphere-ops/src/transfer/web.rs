@@ -176,6 +176,14 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 /// A file on a web server.
+///
+/// ```
+/// use vsphere_ops::transfer::WebFile;
+///
+/// async fn size(file: &WebFile) -> vsphere_ops::Result<Option<u64>> {
+///     Ok(file.download().without_checksum().stream().await?.length())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct WebFile {
     client: Client,
