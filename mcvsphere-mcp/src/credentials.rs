@@ -20,7 +20,7 @@ pub(crate) struct Stored {
     pub(crate) name: String,
     pub(crate) user: String,
     pub(crate) password: String,
-    /// Globs on the inventory paths of the VMs.
+    /// Globs on the inventory paths of the VMs: `*` stands for a part of one step, `**` for any number of steps.
     pub(crate) vms: Vec<String>,
     /// What a caller must be permitted.
     pub(crate) level: Permission,
@@ -34,8 +34,22 @@ impl fmt::Debug for Stored {
 
 impl Stored {
     fn fits(&self, path: &str, level: Option<Permission>) -> bool {
-        level >= Some(self.level) && self.vms.iter().any(|vms| Glob::new(vms).fits(path))
+        level >= Some(self.level) && self.vms.iter().any(|vms| fits_path(vms, path))
     }
+}
+
+/// Whether an inventory path fits a glob, step by step: a `*` reaches over no slash, so that a folder further down is not meant.
+fn fits_path(glob: &str, path: &str) -> bool {
+    fn fits(globs: &[&str], steps: &[&str]) -> bool {
+        match (globs, steps) {
+            ([], []) => true,
+            (["**", rest @ ..], _) => (0..=steps.len()).any(|at| fits(rest, steps.get(at..).unwrap_or_default())),
+            ([glob, globs @ ..], [step, steps @ ..]) => Glob::new(glob).fits(step) && fits(globs, steps),
+            _ => false,
+        }
+    }
+    let steps = |text| str::split(text, '/').collect::<Vec<_>>();
+    fits(&steps(glob), &steps(path))
 }
 
 impl GuestCredentials {
@@ -72,6 +86,19 @@ impl GuestCredentials {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_glob_fits_step_by_step() {
+        let path = "/fra1/vm/prod/web/web-01";
+        for glob in
+            ["/fra1/vm/prod/web/web-01", "/fra1/vm/*/web/web-*", "/fra1/vm/**", "/**/web-0?", "/**/prod/**/web-01"]
+        {
+            assert!(fits_path(glob, path), "{glob}");
+        }
+        for glob in ["/fra1/vm/prod/*", "/fra1/vm/*", "*", "web-01", "/fra1/vm/prod/web/", "/fra1/vm/prod/web", ""] {
+            assert!(!fits_path(glob, path), "{glob}");
+        }
+    }
 
     #[test]
     fn a_credential_is_for_its_vms_and_callers_alone() {
