@@ -132,6 +132,9 @@ mod tests {
         "next_cursor", "cut",
         // Of what could not be read: the property, the right that is missing, and the server's reason.
         "property", "privilege", "reason", "what", "why", "waits_for",
+        // Files, packages and guests: paths, numbers and times in text, and what the server itself asks.
+        "action", "from", "to", "checksum", "encoding", "saved_to", "descriptor", "manifest", "compression", "modified",
+        "owner", "permissions", "friendly_name", "started", "ended", "deployment_option", "vapp", "key", "question", "text",
     ];
 
     #[test]
@@ -139,7 +142,9 @@ mod tests {
         let mut unknown = std::collections::BTreeSet::new();
         let mut marked = std::collections::BTreeSet::new();
         for tool in crate::tools::all() {
-            let schema = Value::Object(schema(tool.output().unwrap(), false).unwrap());
+            // A picture has no text.
+            let Some(output) = tool.output() else { continue };
+            let schema = Value::Object(schema(output, false).unwrap());
             texts(&schema, "", &mut |field, is_marked| {
                 if is_marked {
                     marked.insert(field.to_owned());
@@ -181,7 +186,10 @@ mod tests {
         let tools = crate::tools::all();
         assert!(tools.len() >= 50, "{}", tools.len());
         for tool in tools {
-            let schema = tool.output().unwrap_or_else(|| panic!("{} has no output schema", tool.name));
+            let Some(schema) = tool.output() else {
+                assert_eq!(tool.name, "vm_screenshot", "only a picture has no output schema");
+                continue;
+            };
             assert!(schema["properties"].as_object().is_some_and(|fields| !fields.is_empty()), "{}", tool.name);
         }
     }

@@ -103,7 +103,8 @@ async fn a_package_is_shown_deployed_exported_and_deployed_again() {
     assert_eq!(
         shown["networks"],
         json!([
-            { "name": "Front", "description": "To users" }, { "name": "Back", "description": "To databases" },
+            { "name": "Front", "description": { "untrusted": "To users" } },
+            { "name": "Back", "description": { "untrusted": "To databases" } },
         ])
     );
     assert_eq!((&shown["eulas"][0]["untrusted"], &shown["name"]), (&json!("Be nice."), &json!("web")));

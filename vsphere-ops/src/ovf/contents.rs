@@ -80,11 +80,11 @@ pub struct OvfContents {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OvfProduct {
     /// The name.
-    pub name: String,
+    pub name: Untrusted,
     /// The version.
-    pub version: String,
+    pub version: Untrusted,
     /// The vendor.
-    pub vendor: String,
+    pub vendor: Untrusted,
 }
 
 /// A network in a package.
@@ -102,8 +102,8 @@ pub struct OvfNetwork {
     /// The name, by which it is mapped.
     pub name: String,
     /// What it is for.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub description: String,
+    #[serde(skip_serializing_if = "Untrusted::is_empty")]
+    pub description: Untrusted,
 }
 
 /// A deployment option: one of several sizes or shapes that a package can have.
@@ -121,10 +121,10 @@ pub struct OvfOption {
     /// The name by which it is chosen.
     pub key: String,
     /// What it is called.
-    pub label: String,
+    pub label: Untrusted,
     /// What it is.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub description: String,
+    #[serde(skip_serializing_if = "Untrusted::is_empty")]
+    pub description: Untrusted,
 }
 
 /// A file of a package.
@@ -168,9 +168,14 @@ pub(super) async fn read(client: &Client, package: &Package, option: &str) -> Re
 
 fn of(parsed: OvfParseDescriptorResult, package: &Package, option: &str) -> OvfContents {
     let product = parsed.product_info.map(|product| OvfProduct {
-        name: product.name.unwrap_or_default(),
-        version: product.full_version.filter(|version| !version.is_empty()).or(product.version).unwrap_or_default(),
-        vendor: product.vendor.unwrap_or_default(),
+        name: product.name.unwrap_or_default().into(),
+        version: product
+            .full_version
+            .filter(|version| !version.is_empty())
+            .or(product.version)
+            .unwrap_or_default()
+            .into(),
+        vendor: product.vendor.unwrap_or_default().into(),
     });
     let mut warnings: Vec<String> = parsed.warning.iter().map(message).collect();
     if package.is_signed {
@@ -183,7 +188,7 @@ fn of(parsed: OvfParseDescriptorResult, package: &Package, option: &str) -> OvfC
         networks: parsed
             .network
             .into_iter()
-            .map(|network| OvfNetwork { name: network.name, description: network.description })
+            .map(|network| OvfNetwork { name: network.name, description: network.description.into() })
             .collect(),
         properties: parsed.property.iter().map(OvfProperty::of).collect(),
         eulas: parsed.eula.into_iter().map(Untrusted::from).collect(),
@@ -194,7 +199,11 @@ fn of(parsed: OvfParseDescriptorResult, package: &Package, option: &str) -> OvfC
         deployment_options: parsed
             .deployment_option
             .into_iter()
-            .map(|option| OvfOption { key: option.key, label: option.label, description: option.description })
+            .map(|option| OvfOption {
+                key: option.key,
+                label: option.label.into(),
+                description: option.description.into(),
+            })
             .collect(),
         vapp: package.references.collection.clone(),
         files: package

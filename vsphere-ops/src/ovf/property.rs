@@ -3,6 +3,8 @@
 use serde::Serialize;
 use vsphere_model::types::VAppPropertyInfo;
 
+use crate::untrusted::Untrusted;
+
 /// A property that is set when the package is deployed.
 ///
 /// ```
@@ -18,20 +20,20 @@ pub struct OvfProperty {
     /// The name by which it is set: `class.id.instance`, of which the first and the last may be missing.
     pub key: String,
     /// What it is called.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub label: String,
+    #[serde(skip_serializing_if = "Untrusted::is_empty")]
+    pub label: Untrusted,
     /// What it is for.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub description: String,
+    #[serde(skip_serializing_if = "Untrusted::is_empty")]
+    pub description: Untrusted,
     /// Under which heading it is shown.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub category: String,
+    #[serde(skip_serializing_if = "Untrusted::is_empty")]
+    pub category: Untrusted,
     /// The type as vSphere writes it: `string(1..20)`, `password`, `int(0..10)`, `boolean`, `ip`, `string["a", "b"]`…
     #[serde(rename = "type")]
     pub type_: String,
     /// The value that it has where none is given. That of a password is not told.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub default: String,
+    #[serde(skip_serializing_if = "Untrusted::is_empty")]
+    pub default: Untrusted,
     /// Whether the author means it to be set; another one can only be set as a hidden property.
     pub user_configurable: bool,
     /// Whether a value must be given: without it the VM does not power on.
@@ -46,12 +48,12 @@ impl OvfProperty {
         let user_configurable = info.user_configurable != Some(false);
         Self {
             key: key_of(info),
-            label: text(&info.label),
-            description: text(&info.description),
-            category: text(&info.category),
+            label: text(&info.label).into(),
+            description: text(&info.description).into(),
+            category: text(&info.category).into(),
             required: user_configurable && default.is_empty() && Type::of(&type_).check("").is_err(),
             type_,
-            default,
+            default: default.into(),
             user_configurable,
         }
     }
