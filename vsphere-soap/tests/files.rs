@@ -177,8 +177,14 @@ async fn an_upload_carries_its_length_or_goes_in_chunks() {
     Mock::given(method("POST"))
         .and(header("transfer-encoding", "chunked"))
         .and(body_string("abcdef"))
-        .and(header("overwrite", "t"))
         .and(header("content-type", "application/x-vnd.vmware-streamVmdk"))
+        .respond_with(ResponseTemplate::new(200))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("PUT"))
+        .and(header("overwrite", "t"))
+        .and(body_string("image"))
         .respond_with(ResponseTemplate::new(200))
         .expect(1)
         .mount(&server)
@@ -193,6 +199,7 @@ async fn an_upload_carries_its_length_or_goes_in_chunks() {
     transport.upload(call(), pieces(&["abc", "", "def"]), Some(6)).await.unwrap();
     let disk = call().method(SendMethod::Post).content_type("application/x-vnd.vmware-streamVmdk");
     transport.upload(disk, pieces(&["abc", "def"]), None).await.unwrap();
+    transport.upload(call().method(SendMethod::Replace), pieces(&["image"]), Some(5)).await.unwrap();
     transport.upload(call(), pieces(&[]), Some(0)).await.unwrap();
 }
 

@@ -247,7 +247,7 @@ async fn a_ticket_that_is_not_good_any_more_is_told_and_not_shown() {
         let shown = format!("{download:?}");
         let error = download.stream().await.unwrap_err();
         assert_eq!(error.code(), "invalid_state", "{error}");
-        assert!(error.to_string().contains("was used, has expired"), "{error}");
+        assert!(error.to_string().contains("was used already, has expired"), "{error}");
         assert!(!format!("{error} {error:?} {shown}").contains("c0ffee"), "{error:?} {shown}");
     }
 }
