@@ -9,10 +9,9 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use vsphere_ops::{
-    Progress, Step, Untrusted,
+    Untrusted,
     files::{DatastoreFile, DeletedFile, Existing, FileQuery, FileRelocation, MadeFolder, RelocatedFile},
     managed::Datastore,
-    transfer::TransferProgress,
 };
 
 use super::prelude::*;
@@ -93,7 +92,7 @@ async fn upload_to_datastore(args: UploadFile, cx: Cx) -> Result<Object<Uploaded
             Ok(((datastore, there), preview))
         })
         .await?;
-    let upload = datastore.upload(args.path.as_str()).on_progress(progress(&cx, "upload", &args.path));
+    let upload = datastore.upload(args.path.as_str()).on_progress(cx.transfer("upload", &args.path));
     let sent = match source {
         Source::Local((file, length)) => upload.from_stream(pieces(file), length).await?,
         Source::Given(content) => {
@@ -152,7 +151,7 @@ async fn download_from_datastore(args: DownloadFile, cx: Cx) -> Result<Object<Do
         })
         .await?;
     let mut file = files.create(save_to, existing).await?;
-    let download = download().on_progress(progress(&cx, "download", &args.path));
+    let download = download().on_progress(cx.transfer("download", &args.path));
     let received = download.to_writer(&mut file).await?;
     file.keep().await?;
     answer.size_bytes = Some(received.bytes);
@@ -239,21 +238,6 @@ fn users<'a>(vms: impl Iterator<Item = &'a str>) -> Option<String> {
 
 async fn find(cx: &Cx, datastore: &DatastoreName) -> Result<Mo<Datastore>> {
     Ok(cx.client().await?.get::<Datastore>(datastore).await?)
-}
-
-/// What a transfer tells of its progress becomes that of the call.
-fn progress(cx: &Cx, operation: &'static str, path: &str) -> impl Fn(TransferProgress) + Send + Sync + 'static {
-    let (reporter, target) = (cx.call.reporter.clone(), path.to_owned());
-    move |now| {
-        let Some(percent) = now.percent() else { return };
-        reporter.step(&Step {
-            task: operation.to_owned(),
-            operation: operation.to_owned(),
-            target: target.clone(),
-            progress: Progress { percent, queued: false },
-            waits_for: None,
-        });
-    }
 }
 
 /// What is uploaded.

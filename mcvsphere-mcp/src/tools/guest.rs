@@ -197,7 +197,7 @@ impl Login {
     async fn enter(&self, cx: &Cx, vm: &Mo<VirtualMachine>) -> Result<Guest> {
         let credentials = match (&self.username, &self.password, &self.guest) {
             (Some(user), Some(password), None) => Credentials::new(user, password.expose()),
-            (None, None, Some(stored)) => cx.guests().choose(stored, &vm.info().await?.path, cx.level())?,
+            (None, None, Some(stored)) => cx.guests().choose(stored, &vm.path().await?, cx.level())?,
             _ => return Err(self.incomplete(cx, vm).await?),
         };
         Ok(vm.guest(&credentials).await?)
@@ -209,7 +209,7 @@ impl Login {
 
     /// What is said where it is not exactly one of the two.
     async fn incomplete(&self, cx: &Cx, vm: &Mo<VirtualMachine>) -> Result<ToolError> {
-        let fitting = cx.guests().fitting(&vm.info().await?.path, cx.level());
+        let fitting = cx.guests().fitting(&vm.path().await?, cx.level());
         let text = format!("give either `username` and `password`, or `guest`; {fitting}");
         Ok(ToolError::invalid_argument(text))
     }
