@@ -21,21 +21,23 @@ pub(crate) const METHODS: Methods = &[
 
 /// The machines that run on the host.
 pub(crate) fn running(world: &World, host: &Moref) -> Vec<Moref> {
-    let runs =
-        |vm: &&Moref| world.get::<Vm>(vm).is_ok_and(|vm| vm.runtime.power_state == VirtualMachinePowerState::PoweredOn);
-    world.get::<Host>(host).map(|host| host.vms.iter().filter(runs).cloned().collect()).unwrap_or_default()
+    machines(world, host, runs)
 }
 
 /// The machines that keep the host from entering: those that run, and where the client wants all to go the others too, but for
 /// templates.
 fn in_the_way(world: &World, host: &Moref, others: bool) -> usize {
-    let Ok(host) = world.get::<Host>(host) else { return 0 };
-    let stays = |vm: &&Moref| {
-        world.get::<Vm>(vm).is_ok_and(|vm| {
-            vm.runtime.power_state == VirtualMachinePowerState::PoweredOn || (others && vm.pool.is_some())
-        })
-    };
-    host.vms.iter().filter(stays).count()
+    machines(world, host, |vm| runs(vm) || (others && vm.pool.is_some())).len()
+}
+
+fn runs(vm: &Vm) -> bool {
+    vm.runtime.power_state == VirtualMachinePowerState::PoweredOn
+}
+
+/// The machines on the host that fit.
+fn machines(world: &World, host: &Moref, fits: impl Fn(&Vm) -> bool) -> Vec<Moref> {
+    let fitting = |vm: &&Moref| world.get::<Vm>(vm).is_ok_and(&fits);
+    world.get::<Host>(host).map(|host| host.vms.iter().filter(fitting).cloned().collect()).unwrap_or_default()
 }
 
 fn invalid_state(message: &str) -> Fault {
