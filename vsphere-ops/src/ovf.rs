@@ -100,7 +100,7 @@ impl Client {
     /// Opens an OVF package, and has the server read its descriptor.
     ///
     /// # Errors
-    /// `not_found` if there is no such file, `invalid_argument` for a package that is none, or that means harm,
+    /// `not_found` if there is no such file, `invalid_argument` for a file that is not a package, or one that means harm,
     /// `corrupt` for one that was cut or whose descriptor is not as its manifest says, and server errors.
     pub async fn open_ovf(&self, source: &OvfSource) -> Result<Ovf> {
         let package = Package::open(source).await?;

@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::connect(Config::from_env()?).await?;
     let ovf = client.open_ovf(&OvfSource::file(package)).await?;
     for eula in &ovf.contents().eulas {
-        // Whoever runs this has to read it; a program of your own asks.
+        // The user has to read it; a program of your own asks whether they agree.
         println!("{}", eula.as_str());
     }
 

@@ -239,7 +239,7 @@ async fn delete(store: &Store, place: &DatastorePath, itself: &DatastoreFile) ->
     start_for::<()>(client, OPERATION, &path, request).await?.await
 }
 
-/// Whether the manager of disks says that a file is none.
+/// Whether the manager of disks says that a file is not a virtual disk.
 pub(super) fn is_no_disk(error: &Error) -> bool {
     error.is_fault("FileNotFound") || error.is_fault("InvalidDiskFormat")
 }

@@ -1,4 +1,4 @@
-//! A datastore as its files are worked on: what it is called in paths, in which datacenter it is, and who has to be asked.
+//! A datastore as its files are worked on: what it is called in paths, in which datacenter it is, and which managers change it.
 
 use vsphere_model::managed::{Datastore, DatastoreNamespaceManager, FileManager, VirtualDiskManager, datastore as ds};
 use vsphere_model::types::ManagedObjectReference;

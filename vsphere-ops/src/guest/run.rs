@@ -230,7 +230,7 @@ impl Serialize for Output {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_struct("Output", 4)?;
         let text = self.text();
-        // The half of a letter at the end is none.
+        // Half of a character at the end is left out.
         let text = if self.is_text() { text.trim_end_matches('\u{fffd}') } else { &text };
         object.serialize_field("text", &Untrusted::from(text))?;
         object.serialize_field("size_bytes", &self.size)?;

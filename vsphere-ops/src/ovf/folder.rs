@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
 
-/// A local folder with the files of a package. Whoever restricts which files may be touched implements it.
+/// A local folder with the files of a package. A program that restricts which files may be touched implements it.
 ///
 /// Names are those of files in the folder itself, or relative paths below it with `/` between the steps, without `.` and
 /// `..`: what a package names otherwise is refused before a folder is asked.
