@@ -73,7 +73,7 @@ impl Client {
     /// # }
     /// ```
     pub fn events(&self) -> EventQuery {
-        EventQuery { client: self.clone(), filter: EventFilterSpec::default(), last: None, page_size: 200 }
+        EventQuery { client: self.clone(), filter: EventFilterSpec::default(), last: None, text: None, page_size: 200 }
     }
 }
 
@@ -158,6 +158,8 @@ pub struct EventQuery {
     client: Client,
     filter: EventFilterSpec,
     last: Option<Duration>,
+    /// What messages have to contain, in lower case.
+    text: Option<String>,
     page_size: usize,
 }
 
@@ -209,6 +211,13 @@ impl EventQuery {
     /// happens from now on.
     pub fn last(mut self, time: Duration) -> Self {
         self.last = Some(time);
+        self
+    }
+
+    /// In a [report](Self::report), only events whose message contains this text, whatever the case of its letters. Servers
+    /// have no such filter: the newest events are read and looked through.
+    pub fn containing(mut self, text: &str) -> Self {
+        self.text = Some(text.to_lowercase());
         self
     }
 

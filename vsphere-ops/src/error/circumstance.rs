@@ -41,6 +41,8 @@ pub enum Circumstance {
     ReadOnlyLicence,
     /// No host can access the datastore at present.
     DatastoreInaccessible,
+    /// The server cannot cancel the task, which goes on to its end.
+    NotCancelable,
     /// What stood in the way inside a guest.
     Guest(GuestTrouble),
 }
@@ -57,6 +59,7 @@ impl Circumstance {
             }
             Self::Created(vm) => format!("the VM was created ({})", vm.value),
             Self::NameOfAnother(object) => format!("it is both the name of one and the id or path of {object}"),
+            Self::NotCancelable => "it goes on to its end".to_owned(),
             Self::Guest(trouble) => trouble.told()?.to_owned(),
             Self::ToolsNotRunning
             | Self::NoSnapshot

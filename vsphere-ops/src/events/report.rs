@@ -88,11 +88,21 @@ impl EventQuery {
     ///
     /// # Errors
     /// Server errors.
-    pub async fn report(self, count: usize) -> Result<RecentEvents> {
+    pub async fn report(mut self, count: usize) -> Result<RecentEvents> {
+        let mut gaps = Gaps::default();
         // One more than is shown tells whether there are more.
         let wanted = count.saturating_add(1);
-        let (mut events, broken) = self.latest_known(wanted).await;
-        let mut gaps = Gaps::default();
+        let text = self.text.take();
+        let (mut events, broken) = match text {
+            None => self.latest_known(wanted).await,
+            Some(text) => {
+                let (read, broken) = self.page_size(MOST_SEARCHED).latest_known(MOST_SEARCHED).await;
+                if read.len() == MOST_SEARCHED {
+                    gaps.lacks("older events", format!("only the newest {MOST_SEARCHED} were searched for the text"));
+                }
+                (read.into_iter().filter(|event| contains(event, &text)).collect(), broken)
+            }
+        };
         if let Some(error) = broken {
             if events.is_empty() {
                 return Err(error);
@@ -104,6 +114,13 @@ impl EventQuery {
         let items: Vec<EventReport> = events.iter().map(EventReport::from).collect();
         Ok(RecentEvents { returned: items.len(), total: (!truncated).then_some(items.len()), truncated, items, gaps })
     }
+}
+
+/// How many events are searched for a text at most.
+const MOST_SEARCHED: usize = 10_000;
+
+fn contains(event: &Poly<Event>, text: &str) -> bool {
+    event.full_formatted_message.as_deref().is_some_and(|message| message.to_lowercase().contains(text))
 }
 
 impl From<&Poly<Event>> for EventReport {

@@ -32,6 +32,8 @@
 //! ```
 
 mod busy;
+mod control;
+mod history;
 mod scope;
 mod watch;
 
@@ -57,6 +59,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::read::{self, property_spec};
 pub(crate) use busy::BUSY;
+pub use control::{CancelOutcome, CancelledByRequest, TaskCancellation};
+pub use history::{RecentTasks, TaskFailure, TaskQuery, TaskReport};
 pub use scope::{CancelledTask, Scope, Step};
 use watch::{Outcome, Watch};
 

@@ -57,6 +57,7 @@ struct Running {
     reference: ManagedObjectReference,
     operation: String,
     target: String,
+    progress: Progress,
 }
 
 /// Progress of one of the tasks in a [`Scope`].
@@ -135,6 +136,37 @@ impl Scope {
         join_all(asked).await
     }
 
+    /// The tasks that have begun and not ended, with how far they are.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::Scope;
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let scope = Scope::new();
+    /// let task = client.in_scope(&scope).get::<VirtualMachine>("web-04").await?.power_on().await?;
+    /// assert_eq!(scope.tasks()[0].operation, "power on");
+    /// task.await?;
+    /// assert!(scope.tasks().is_empty());
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    pub fn tasks(&self) -> Vec<Step> {
+        let running = self.running();
+        running
+            .iter()
+            .map(|task| Step {
+                task: task.reference.value.clone(),
+                operation: task.operation.clone(),
+                target: task.target.clone(),
+                progress: task.progress.clone(),
+                waits_for: None,
+            })
+            .collect()
+    }
+
     /// Whether [`cancel`](Self::cancel) was called on this scope or a clone.
     ///
     /// ```
@@ -160,6 +192,7 @@ impl Scope {
             reference: reference.clone(),
             operation: operation.to_owned(),
             target: target.to_owned(),
+            progress: Progress { percent: 0, queued: false },
         });
         if self.is_cancelled() {
             let scope = self.clone();
@@ -179,6 +212,9 @@ impl Scope {
         target: &str,
         progress: &Progress,
     ) {
+        if let Some(task) = self.running().iter_mut().find(|task| task.reference == *reference) {
+            task.progress = progress.clone();
+        }
         if let Some(listener) = &self.inner.listener {
             listener(&Step {
                 task: reference.value.clone(),
