@@ -15,6 +15,7 @@ use crate::{
     caller::Caller,
     confirm,
     error::Result,
+    jobs,
     offer::Offer,
     output,
     permission::Spec,
@@ -49,12 +50,20 @@ impl Entry {
         self.schemas.get_or_init(|| {
             let (mut attr, marks) = self.tool.for_clients();
             if self.with_output {
-                attr.output_schema =
-                    self.tool.output().and_then(|answer| output::schema(answer, self.asks)).map(Arc::new);
+                attr.output_schema = self
+                    .tool
+                    .output()
+                    .and_then(|answer| output::schema(answer, self.asks, self.tool.spec.is_long))
+                    .map(Arc::new);
+            }
+            let mut add = |name, kind, meaning| {
+                schema::add(Arc::make_mut(&mut attr.input_schema), name, kind, meaning);
+            };
+            if self.tool.spec.is_long {
+                add(jobs::ARGUMENT, "boolean", jobs::ARGUMENT_MEANING);
             }
             if self.asks {
-                let input = Arc::make_mut(&mut attr.input_schema);
-                schema::add_text(input, confirm::ARGUMENT, confirm::ARGUMENT_MEANING);
+                add(confirm::ARGUMENT, "string", confirm::ARGUMENT_MEANING);
             }
             (attr, marks)
         })
@@ -285,7 +294,9 @@ mod tests {
     fn no_tool_takes_an_argument_of_the_gate() {
         for tool in crate::tools::all() {
             let (seen, _) = tool.for_clients();
-            assert!(seen.input_schema["properties"].get(confirm::ARGUMENT).is_none(), "{}", seen.name);
+            for argument in [confirm::ARGUMENT, jobs::ARGUMENT] {
+                assert!(seen.input_schema["properties"].get(argument).is_none(), "{}", seen.name);
+            }
         }
     }
 

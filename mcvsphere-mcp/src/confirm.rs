@@ -37,7 +37,7 @@ pub(crate) use token::{Claimed, NoRandomness, Replay, Tokens, Void};
 pub(crate) const ARGUMENT: &str = "confirm";
 
 /// What this argument is, for a model.
-pub(crate) const ARGUMENT_MEANING: &str = "The plan_token of this tool's preview, once the user has agreed to it.";
+pub(crate) const ARGUMENT_MEANING: &str = "plan_token, once the user agreed.";
 
 /// How long an answer may take, and a token is good.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);

@@ -13,15 +13,32 @@ use rmcp::{
 use serde_json::Value;
 use tokio::sync::watch;
 use vsphere_ops::{
-    Client, Page, Scope,
+    Client, Page, Progress, Scope, Step,
+    guest::{Chunk, Stream},
     transfer::{TransferProgress, WebHosts},
     vm::{VmQuery, VmSummary},
 };
 
 use crate::{
-    Defaults, Permission, Server, ToolError, answer::Listed, audit, backends::Backend, caller::Visit, confirm::Claimed,
-    credentials::GuestCredentials, error::Result, files::LocalFiles, mirror::Cached, progress::Reporter,
+    Defaults, Permission, Server, ToolError,
+    answer::Listed,
+    audit,
+    backends::Backend,
+    caller::Visit,
+    confirm::Claimed,
+    credentials::GuestCredentials,
+    error::Result,
+    files::LocalFiles,
+    mirror::Cached,
+    progress::{Latest, Reporter},
+    tasks::has_tasks,
 };
+
+/// How many characters of a piece of a command's output are told, the last ones.
+const OUTPUT_TOLD: usize = 500;
+
+/// What a call needs besides the time that its tool may take.
+const AFTERWARDS: Duration = Duration::from_secs(60);
 
 /// The context of a call: how a tool reaches vSphere, asks the user, and tells how far it is.
 ///
@@ -54,6 +71,10 @@ pub(crate) struct Call {
     pub(crate) claimed: Mutex<Option<Claimed>>,
     /// Whether the user has been asked, or need not be.
     pub(crate) clear: watch::Sender<bool>,
+    /// Whether the caller waits for the answer.
+    pub(crate) waits: bool,
+    /// How long the call may take from its beginning; `None` where nothing but its caller ends it.
+    pub(crate) limit: watch::Sender<Option<Duration>>,
 }
 
 impl Call {
@@ -193,9 +214,17 @@ impl Cx {
         opened.transpose()
     }
 
-    /// How long the call may take.
-    pub(crate) fn call_timeout(&self) -> Duration {
-        self.server.call_timeout()
+    /// Lets the call take this long, where that is more than the usual limit: a tool's own argument says how long its work
+    /// may take, and what follows takes some time, too.
+    pub(crate) fn may_take(&self, time: Duration) {
+        let wanted = time.saturating_add(AFTERWARDS);
+        self.call.limit.send_if_modified(|limit| {
+            let longer = limit.is_some_and(|limit| limit < wanted);
+            if longer {
+                *limit = Some(wanted);
+            }
+            longer
+        });
     }
 
     /// What a transfer of files tells its progress to, so that it becomes that of the call.
@@ -206,6 +235,44 @@ impl Cx {
     ) -> impl Fn(TransferProgress) + Send + Sync + 'static {
         let (reporter, target) = (self.call.reporter.clone(), target.to_owned());
         move |progress| reporter.bytes(operation, &target, &progress)
+    }
+
+    /// What the progress of a task that somebody else has started is told to, so that it becomes that of the call.
+    pub(crate) fn steps_of(&self, task: &str) -> impl Fn(Progress) + Send + Sync + 'static {
+        let (reporter, task) = (self.call.reporter.clone(), task.to_owned());
+        move |progress| {
+            reporter.step(&Step {
+                task: task.clone(),
+                operation: "wait for".to_owned(),
+                target: task.clone(),
+                progress,
+                waits_for: None,
+            });
+        }
+    }
+
+    /// Whether somebody sees how far the call is before it is done.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.call.reporter.is_heard() || !self.call.waits || has_tasks(&self.request)
+    }
+
+    /// What the output of a command in a guest is told to as it comes: the end of each piece becomes progress of the call,
+    /// marked as what a guest has written.
+    pub(crate) fn output(&self) -> impl Fn(Chunk) + Send + Sync + 'static {
+        let reporter = self.call.reporter.clone();
+        move |chunk| {
+            let text = String::from_utf8_lossy(&chunk.bytes);
+            let text = text.trim_end();
+            let from = text.char_indices().rev().nth(OUTPUT_TOLD - 1).map_or(0, |(at, _)| at);
+            let stream = if chunk.stream == Stream::Stderr { "stderr" } else { "stdout" };
+            let end = text.get(from..).unwrap_or_default();
+            reporter.output(stream, end);
+        }
+    }
+
+    /// Tells the progress of another call as that of this one.
+    pub(crate) fn tell(&self, latest: &Latest) {
+        self.call.reporter.relay(latest);
     }
 
     /// Says how many tasks this call will wait for, so that its progress does not reach its end with the first.

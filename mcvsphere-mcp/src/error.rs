@@ -28,7 +28,7 @@ pub struct ToolError {
 
 impl ToolError {
     /// An error with a code of the list that `vsphere_ops::Error` draws from, or one of the front end's own:
-    /// `unknown_tool`, `not_offered`, `permission`, `declined`, `conflict`, `cancelled`, `deadline`, `internal`.
+    /// `unknown_tool`, `not_offered`, `permission`, `declined`, `conflict`, `cancelled`, `deadline`, `lost`, `internal`.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), candidates: Box::default(), fault: Box::default() }
     }

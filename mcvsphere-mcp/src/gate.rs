@@ -29,6 +29,7 @@ use crate::{
     confirm::{self, Replay},
     cx::{Call, Cx},
     error::{Result, advice},
+    jobs,
     progress::Reporter,
     tasks::{self, Work},
 };
@@ -63,10 +64,12 @@ impl Server {
             return Ok(refused(record, ToolError::new(refusal.code, refusal.message), started));
         }
         let (plan, given) = self.plan_of(name, spec.effect, given);
-        let arguments = match entry.meant(given) {
+        let mut arguments = match entry.meant(given) {
             Ok(arguments) => arguments,
             Err(error) => return Ok(refused(record, error.in_tool(name), started)),
         };
+        // By the schema it is a truth.
+        let no_wait = spec.is_long && arguments.remove(jobs::ARGUMENT) == Some(Value::Bool(false));
         if spec.effect != Effect::Reads
             && let Err(error) = record.begin().await
         {
@@ -88,8 +91,13 @@ impl Server {
             instead: Mutex::default(),
             claimed: Mutex::default(),
             clear: watch::Sender::new(!self.asks_before(name)),
+            waits: !no_wait,
+            limit: watch::Sender::new(Some(self.call_timeout())),
         });
-        let has_tasks = tasks::has_tasks(&context);
+        let has_tasks = tasks::has_tasks(&context) && !no_wait;
+        // A client that sees how far a call is waits for it.
+        let hands_over = spec.is_long && (no_wait || !(has_tasks || call.reporter.is_heard()));
+        let shown = audit::shown(&call.arguments, Some(entry));
         // The call has a token of its own: as a task it outlives the request.
         let given_up = mem::take(&mut context.ct);
         let stop = context.ct.clone();
@@ -110,6 +118,9 @@ impl Server {
             }
             () = tasks::takes_long(&call), if has_tasks => {
                 Ok(self.tasks().take_over(&call, Work { answer, stop: move || stop.cancel() }).await)
+            }
+            () = jobs::due(&call, self.pending_after()), if hands_over => {
+                Ok(self.jobs().take_over(&call, shown, Work { answer, stop: move || stop.cancel() }).await)
             }
         }
     }
@@ -178,7 +189,6 @@ impl Server {
             entry.tool.run(call.arguments.clone(), cx).await
         };
         let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
-        let limit = self.call_timeout();
         tokio::select! {
             done = &mut work => done.unwrap_or_else(|panic| {
                 tracing::error!(tool = %name, panic = panic_text(panic.as_ref()), "a tool panicked");
@@ -190,7 +200,7 @@ impl Server {
                 let tasks = give_up(&call.scope, work).await;
                 Err(ToolError::new("cancelled", format!("{name} was cancelled; {tasks}")))
             }
-            () = sleep(limit) => {
+            limit = out_of_time(call) => {
                 let tasks = give_up(&call.scope, work).await;
                 Err(ToolError::new("deadline", format!(
                     "{name} took longer than {} s (MCP_CALL_TIMEOUT) and was given up; {tasks}", limit.as_secs()
@@ -229,6 +239,26 @@ impl Server {
         match self.catalog().nearest(name) {
             Some(near) => format!("unknown tool `{name}`, did you mean `{near}`?"),
             None => format!("unknown tool `{name}`"),
+        }
+    }
+}
+
+/// Waits until the time of a call is over, which may become longer meanwhile. Answers how long it was.
+async fn out_of_time(call: &Call) -> Duration {
+    let begun = Instant::now();
+    let mut limits = call.limit.subscribe();
+    loop {
+        let limit = *limits.borrow_and_update();
+        let over = async {
+            match limit {
+                Some(limit) => sleep(limit.saturating_sub(begun.elapsed())).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = over => return limit.unwrap_or_default(),
+            // The call has the sender.
+            _ = limits.changed() => {}
         }
     }
 }

@@ -18,6 +18,7 @@ mod doctor;
 mod error;
 mod files;
 mod gate;
+mod jobs;
 mod log;
 mod mirror;
 mod offer;

@@ -10,11 +10,18 @@ use vsphere_ops::Candidate;
 
 use crate::answer::CUT;
 
-/// The schema of an answer with this data. A tool that `asks` may answer with a question first.
-pub(crate) fn schema(mut answer: Value, asks: bool) -> Option<JsonObject> {
+/// The schema of an answer with this data. A tool that `asks` may answer with a question first, and one that takes long
+/// before it is done.
+pub(crate) fn schema(mut answer: Value, asks: bool, is_long: bool) -> Option<JsonObject> {
     // Of an answer that is too long, something is left out, and this says what.
     answer["properties"][CUT] = json!({ "type": "string" });
-    let answer = if asks { json!({ "type": "object", "anyOf": [answer, preview()] }) } else { answer };
+    let mut all = vec![answer];
+    all.extend(asks.then(preview));
+    all.extend(is_long.then(pending));
+    let answer = match all.len() {
+        1 => all.pop().unwrap_or_default(),
+        _ => json!({ "type": "object", "anyOf": all }),
+    };
     match answer {
         Value::Object(schema) => Some(schema),
         _ => None,
@@ -92,6 +99,15 @@ fn preview() -> Value {
     })
 }
 
+/// What is told of a call that goes on.
+fn pending() -> Value {
+    json!({
+        "type": "object",
+        "properties": { "pending": { "const": true }, "job": { "type": "string" }, "note": { "type": "string" } },
+        "required": ["pending", "job"],
+    })
+}
+
 /// Takes out what schemars writes for programs that generate code. Unlike an argument, a value may well be null.
 fn clean(schema: &mut Value) {
     match schema {
@@ -127,7 +143,8 @@ mod tests {
         "direction", "connection", "service_uri", "proxy_uri", "switch", "switch_id", "opaque_id", "opaque_type",
         "ranges", "newest", "cluster", "shares_level", "model", "maintenance_mode", "url", "access_mode",
         "inaccessible_reason", "install_type", "upgrade_policy", "guest_state", "heartbeat", "running_status",
-        "version_status", "old_name", "boot_time", "hardware_version", "firmware", "guest_id", "datastores",
+        "version_status", "old_name", "completed", "fault", "operation", "outcome", "queued", "result", "task", "tool",
+        "boot_time", "hardware_version", "firmware", "guest_id", "datastores",
         "vmx_path", "networks", "setting", "drive", "iso", "previous_iso", "error.code", "error.message",
         "next_cursor", "cut",
         // Of what could not be read: the property, the right that is missing, and the server's reason.
@@ -144,7 +161,7 @@ mod tests {
         for tool in crate::tools::all() {
             // A picture has no text.
             let Some(output) = tool.output() else { continue };
-            let schema = Value::Object(schema(output, false).unwrap());
+            let schema = Value::Object(schema(output, false, false).unwrap());
             texts(&schema, "", &mut |field, is_marked| {
                 if is_marked {
                     marked.insert(field.to_owned());

@@ -154,6 +154,8 @@ pub(crate) struct Spec {
     pub(crate) effect: Effect,
     /// Whether it asks the user before it acts, unless a call would lose nothing.
     pub(crate) asks: bool,
+    /// Whether it may take longer than clients wait, so that a call may be handed over.
+    pub(crate) is_long: bool,
     /// Older names, by which calls are still accepted.
     pub(crate) aliases: Vec<&'static str>,
     /// The privileges of vSphere that the user who is logged in needs for it.
@@ -162,7 +164,15 @@ pub(crate) struct Spec {
 
 impl Spec {
     pub(crate) fn new(toolset: Toolset, permission: Permission, effect: Effect) -> Self {
-        Self { permission, toolset, effect, asks: false, aliases: Vec::new(), privileges: vec![LOOKING[0]] }
+        Self {
+            permission,
+            toolset,
+            effect,
+            asks: false,
+            is_long: false,
+            aliases: Vec::new(),
+            privileges: vec![LOOKING[0]],
+        }
     }
 
     /// Whether it names no privilege beyond looking.

@@ -13,11 +13,11 @@ use rmcp::{
 };
 use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    oneshot,
+    oneshot, watch,
 };
-use vsphere_ops::{Progress, Step, transfer::TransferProgress};
+use vsphere_ops::{Progress, Step, Untrusted, transfer::TransferProgress};
 
-use crate::text::one_line;
+use crate::{render::marked, text::one_line};
 
 /// Reports the progress of a call, where the client has asked for it. Cheap to clone.
 #[derive(Clone)]
@@ -25,14 +25,44 @@ pub(crate) struct Reporter {
     reports: Option<UnboundedSender<Report>>,
     /// What the call has become, where it has.
     task: Arc<OnceLock<TaskContext>>,
+    latest: watch::Sender<Latest>,
+}
+
+/// What was reported last.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Latest {
+    #[default]
+    Nothing,
+    Step(Step),
+    /// What was just written, as it is.
+    Output(&'static str, String),
+    Bytes(String),
+}
+
+impl Latest {
+    /// How far the call is. Names and what a guest writes stand in it as they are.
+    pub(crate) fn told(&self) -> Option<Untrusted> {
+        let told = match self {
+            Self::Nothing => return None,
+            Self::Step(Step { operation, target, progress, waits_for: None, .. }) => {
+                format!("{operation} {target}: {} %", progress.percent)
+            }
+            Self::Step(Step { operation, target, waits_for: Some(other), .. }) => {
+                format!("{operation} {target}: waits for {other}")
+            }
+            Self::Output(stream, text) => format!("{stream}: {text}"),
+            Self::Bytes(text) => text.clone(),
+        };
+        Some(told.into())
+    }
 }
 
 enum Report {
     /// So many tasks are to be waited for.
     Expect(usize),
     Task(Step),
-    /// So many bytes have gone, of a number that is not known.
-    Bytes(String),
+    /// Something of which nobody knows how much of the whole it is.
+    Text(String),
     /// Nothing follows; say when all is sent.
     End(oneshot::Sender<()>),
 }
@@ -46,7 +76,7 @@ impl Reporter {
             tokio::spawn(send(context.peer.clone(), token, received));
             reports
         });
-        Self { reports, task: Arc::default() }
+        Self { reports, task: Arc::default(), latest: watch::Sender::default() }
     }
 
     /// Says how many tasks the call will wait for, each of which counts alike.
@@ -56,6 +86,7 @@ impl Reporter {
 
     /// Notes how far a task is.
     pub(crate) fn step(&self, step: &Step) {
+        self.latest.send_replace(Latest::Step(step.clone()));
         if let Some(task) = self.task.get() {
             task.set_status_message(message(step));
         } else if self.reports.is_some() {
@@ -67,10 +98,8 @@ impl Reporter {
     pub(crate) fn bytes(&self, operation: &str, target: &str, sent: &TransferProgress) {
         let Some(percent) = sent.percent() else {
             let text = format!("{operation} {}: {} MB", one_line(target), sent.bytes / 1_000_000);
-            match self.task.get() {
-                Some(task) => task.set_status_message(text),
-                None => self.tell(Report::Bytes(text)),
-            }
+            self.latest.send_replace(Latest::Bytes(text.clone()));
+            self.text(text);
             return;
         };
         self.step(&Step {
@@ -80,6 +109,40 @@ impl Reporter {
             progress: Progress { percent, queued: false },
             waits_for: None,
         });
+    }
+
+    /// Notes what a command has written, which progress marks as what a guest says.
+    pub(crate) fn output(&self, stream: &'static str, text: &str) {
+        self.latest.send_replace(Latest::Output(stream, text.to_owned()));
+        self.text(format!("{stream}: {}", marked(text)));
+    }
+
+    /// Notes what another call has noted.
+    pub(crate) fn relay(&self, latest: &Latest) {
+        match latest {
+            Latest::Nothing => {}
+            Latest::Step(step) => self.step(step),
+            Latest::Output(stream, text) => self.output(stream, text),
+            Latest::Bytes(text) => self.text(text.clone()),
+        }
+    }
+
+    /// Tells something of which nobody knows how much of the whole it is.
+    fn text(&self, text: String) {
+        match self.task.get() {
+            Some(task) => task.set_status_message(text),
+            None => self.tell(Report::Text(text)),
+        }
+    }
+
+    /// What was reported last, and what follows.
+    pub(crate) fn latest(&self) -> watch::Receiver<Latest> {
+        self.latest.subscribe()
+    }
+
+    /// Whether the client sees the progress of this call.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.reports.is_some()
     }
 
     /// Reports from now on in the status of the task that the call has become.
@@ -113,7 +176,7 @@ async fn send(peer: Peer<RoleServer>, token: ProgressToken, mut received: Unboun
                 continue;
             }
             Report::Task(step) => step,
-            Report::Bytes(text) => {
+            Report::Text(text) => {
                 let step = ProgressNotificationParam::new(token.clone(), overall.nudge()).with_message(text);
                 if peer.notify_progress(step).await.is_err() {
                     return;

@@ -206,6 +206,11 @@ fn is_plain(value: &Value) -> bool {
     }
 }
 
+/// Text that people or guests wrote, on one line and marked as that.
+pub(crate) fn marked(text: &str) -> String {
+    format!("⟦{}⟧", escaped(text))
+}
+
 /// Names and notes come from people and guests: a line break in one must not look like a row of ours, nor an escape sequence
 /// reach a terminal, nor a bracket close a mark.
 fn escaped(text: &str) -> String {

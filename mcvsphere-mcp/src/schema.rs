@@ -58,10 +58,10 @@ fn take_mark(schema: &mut Value) -> Option<Mark> {
 
 /// Adds an optional argument to an input schema, which is taken out of calls before the tool sees them: one of the tool's
 /// own by that name would never reach it.
-pub(crate) fn add_text(schema: &mut JsonObject, name: &str, meaning: &str) {
+pub(crate) fn add(schema: &mut JsonObject, name: &str, kind: &str, meaning: &str) {
     let properties = schema.entry("properties").or_insert_with(|| Map::new().into());
     if let Some(properties) = properties.as_object_mut() {
-        properties.insert(name.to_owned(), json!({ "type": "string", "description": meaning }));
+        properties.insert(name.to_owned(), json!({ "type": kind, "description": meaning }));
     }
 }
 

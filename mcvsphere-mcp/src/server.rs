@@ -19,6 +19,7 @@ use crate::{
     confirm::Tokens,
     credentials::GuestCredentials,
     files::LocalFiles,
+    jobs::Jobs,
     session::Subscriptions,
     tasks::Tasks,
 };
@@ -35,8 +36,10 @@ struct Shared {
     local: Caller,
     tokens: Tokens,
     tasks: Tasks,
+    jobs: Jobs,
     subscriptions: Subscriptions,
     call_timeout: Duration,
+    pending_after: Duration,
     files: Option<LocalFiles>,
     guests: GuestCredentials,
     web: WebHosts,
@@ -69,9 +72,11 @@ impl Server {
             backends: Backends::new(settings),
             local: Caller::local(settings.permission()),
             tokens: Tokens::new()?,
-            tasks: Tasks::new(settings.call_timeout()),
+            tasks: Tasks::new(),
+            jobs: Jobs::new(),
             subscriptions: Subscriptions::default(),
             call_timeout: settings.call_timeout(),
+            pending_after: settings.pending_after(),
             files: settings.local_files()?,
             guests: settings.guest_credentials().clone(),
             web: settings.urls().cloned().unwrap_or_default(),
@@ -119,9 +124,10 @@ impl Server {
         self.serve(self.shared.local.clone(), transport).await
     }
 
-    /// Ends all subscriptions and all sessions with vSphere.
+    /// Ends all subscriptions, what runs in this process, and all sessions with vSphere.
     pub async fn close(&self) {
         self.shared.subscriptions.end_all();
+        self.shared.jobs.end().await;
         self.shared.backends.close().await;
     }
 
@@ -160,6 +166,11 @@ impl Server {
         &self.shared.tasks
     }
 
+    /// The calls that have been handed over.
+    pub(crate) fn jobs(&self) -> &Jobs {
+        &self.shared.jobs
+    }
+
     /// The stored credentials of guests.
     pub(crate) fn guests(&self) -> &GuestCredentials {
         &self.shared.guests
@@ -178,6 +189,11 @@ impl Server {
     /// Where audit lines go.
     pub(crate) fn audit(&self) -> &Audit {
         &self.shared.audit
+    }
+
+    /// How long a client that sees no progress waits for a call before it is handed over.
+    pub(crate) fn pending_after(&self) -> Duration {
+        self.shared.pending_after
     }
 
     /// How long a call may take.

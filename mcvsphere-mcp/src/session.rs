@@ -48,6 +48,8 @@ If a name fits several objects, the call fails and lists them: call again with a
 Narrow the list with `filter` (a glob on the name: web-*), and request only the `fields` that you need.
 - A tool that changes something waits until vSphere has finished, and returns the new state. If the object is in that state \
 already, the tool succeeds with `changed: false`.
+- With `wait: false` a call that takes long answers at once with a job, whose answer can be waited for later, also in another \
+session. A call may also answer `pending` by itself.
 - For several VMs pass `vms` once instead of one call for each: they are done in parallel.
 - Before something is lost, the tool shows what. If this client can't ask the user itself, the tool returns that preview and a \
 plan_token: show the preview to the user, and only if they agree call again with the token as `confirm`. A token is valid once.

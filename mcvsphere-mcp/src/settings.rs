@@ -77,6 +77,8 @@ settings! {
     MCP_URLS <HOSTS> urls: WebHosts;
     /// Time limit of a tool call in seconds
     MCP_CALL_TIMEOUT <SECONDS> call_timeout: Duration = "900";
+    /// Seconds after which a call that takes long is answered as pending, where the client shows no progress
+    MCP_PENDING_AFTER <SECONDS> pending_after: Duration = "50";
     /// Append one line for each tool call to this file
     MCP_AUDIT_FILE <FILE> audit_file: PathBuf;
     /// Least severe log lines on standard error: error, warning, info, debug or trace

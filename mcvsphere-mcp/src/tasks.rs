@@ -34,7 +34,6 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The calls that have become tasks.
 pub(crate) struct Tasks {
     manager: TaskManager,
-    options: TaskOptions,
     /// Whose each task is: an id alone lets nobody see another caller's.
     owners: Mutex<HashMap<String, Owner>>,
 }
@@ -46,13 +45,9 @@ pub(crate) struct Work<Stop> {
 }
 
 impl Tasks {
-    /// For calls that end by themselves within this time.
-    pub(crate) fn new(call_timeout: Duration) -> Self {
-        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let options = TaskOptions::new()
-            .with_ttl_ms(milliseconds(call_timeout.saturating_add(KEPT)))
-            .with_poll_interval_ms(milliseconds(POLL_INTERVAL));
-        Self { manager: TaskManager::new(), options, owners: Mutex::default() }
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self { manager: TaskManager::new(), owners: Mutex::default() }
     }
 
     /// Takes over a call that takes long, which goes on as a task.
@@ -60,7 +55,12 @@ impl Tasks {
         // What was reported so far has to reach the client before the answer does, and nothing after it.
         call.reporter.finish().await;
         let mut task = None;
-        let created = self.manager.spawn(self.options.clone(), |context| {
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let mut options = TaskOptions::new().with_poll_interval_ms(milliseconds(POLL_INTERVAL));
+        if let Some(limit) = *call.limit.borrow() {
+            options = options.with_ttl_ms(milliseconds(limit.saturating_add(KEPT)));
+        }
+        let created = self.manager.spawn(options, |context| {
             task = Some(context.clone());
             Box::pin(go_on(context, work))
         });

@@ -171,6 +171,14 @@ impl Tool {
         self
     }
 
+    /// It may take longer than clients wait. Its caller need not wait for the end (`wait`), and clients that see no progress
+    /// are answered before they give up.
+    #[must_use]
+    pub fn long(mut self) -> Self {
+        self.spec.is_long = true;
+        self
+    }
+
     /// Calling it again with the same arguments changes nothing more.
     #[must_use]
     pub fn idempotent(self) -> Self {

@@ -23,14 +23,13 @@ const MOST: usize = 1000;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(bound = "T: JsonSchema + 'static")]
 pub(crate) struct Paging<T: 'static, const LISTED: bool = false> {
-    /// Glob on the name: web-*.
+    /// Glob: web-*
     filter: Option<String>,
-    /// Only these fields of each.
+    /// Only these.
     fields: Option<Fields<T, LISTED>>,
-    /// Items in one answer; 50 by default.
-    #[schemars(range(min = 1, max = 1000))]
+    /// 50 by default.
     limit: Option<usize>,
-    /// The next_cursor of the page before.
+    /// The page's next_cursor.
     cursor: Option<String>,
 }
 

@@ -491,6 +491,17 @@ static TABLE: &[Row] = &[
         When::Is(|error| matches!(error.kind(), ErrorKind::Refused(_)) || error.is_fault("InvalidLogin")),
         &["check VCENTER_USER and VCENTER_PASSWORD"],
     ),
+    // Tasks.
+    row(
+        Of::Any,
+        When::Is(|error| error.circumstance() == Some(&Circumstance::NotCancelable)),
+        &["{wait_task} waits for its end"],
+    ),
+    row(
+        Of::Any,
+        When::Is(|error| matches!(error.kind(), ErrorKind::Unfinished { .. })),
+        &["{wait_task} waits for the task's end"],
+    ),
     // What is meant.
     row(
         Of::Any,

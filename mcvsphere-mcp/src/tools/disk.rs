@@ -28,11 +28,13 @@ pub(super) fn tools() -> Vec<Tool> {
             .asks(),
         Tool::adds("resize_disk", Disks, VmLifecycle, "Resize a disk", resize_disk)
             .about("Grow a disk; snapshots must be deleted first. The guest must extend its partitions itself.")
+            .long()
             .needs(&["VirtualMachine.Config.DiskExtend", "Datastore.AllocateSpace"])
             .formerly(&["extend_disk"])
             .asks(),
         Tool::changes("move_vm_disk", Disks, VmLifecycle, "Move a disk", move_vm_disk)
             .about("Move a disk, with its snapshots, to another datastore, also while the VM runs.")
+            .long()
             .needs(&["Resource.ColdMigrate", "Resource.HotMigrate", "Datastore.AllocateSpace"])
             .asks(),
         Tool::changes("attach_iso", Disks, VmLifecycle, "Attach an ISO image", attach_iso)

@@ -29,11 +29,13 @@ pub(super) fn tools() -> Vec<Tool> {
             .needs(&["Datastore.Browse"]),
         Tool::changes("upload_to_datastore", Files, VmLifecycle, "Upload a file", upload_to_datastore)
             .about("Upload a file into a folder that is there.")
+            .long()
             .needs(&["Datastore.Browse", "Datastore.FileManagement"])
             .asks()
             .idempotent(),
         Tool::changes("download_from_datastore", Files, VmLifecycle, "Download a file", download_from_datastore)
             .about("Download a file, or read its beginning.")
+            .long()
             .needs(&["Datastore.Browse", "Datastore.FileManagement"])
             .effect(Effect::LocalFile)
             .asks()
@@ -49,10 +51,12 @@ pub(super) fn tools() -> Vec<Tool> {
             .idempotent(),
         Tool::changes("move_datastore_file", Files, VmLifecycle, "Move a file", move_datastore_file)
             .about("Move a file, disk or folder.")
+            .long()
             .needs(&["Datastore.Browse", "Datastore.FileManagement"])
             .asks(),
         Tool::changes("copy_datastore_file", Files, VmLifecycle, "Copy a file", copy_datastore_file)
             .about("Copy a file, disk or folder.")
+            .long()
             .needs(&["Datastore.Browse", "Datastore.FileManagement"])
             .asks(),
     ]

@@ -29,6 +29,7 @@ pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::changes("run_command_in_guest", Guest, FullAdmin, "Run in a guest", run_command_in_guest)
             .about("Run a command in a guest and return exit code and output. Needs username and password, or guest.")
+            .long()
             .needs(&[QUERY, MODIFY, EXECUTE])
             .effect(Effect::Guest)
             .asks(),
@@ -87,8 +88,11 @@ async fn run_command_in_guest(args: RunCommand, cx: Cx) -> Result<Object<Command
         let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
         run = run.env(name, value);
     }
-    // Some of the call's time is for what follows.
-    let patience = Duration::from_secs(seconds).min(cx.call_timeout().mul_f64(0.9));
+    if cx.is_watched() {
+        run = run.on_output(cx.output());
+    }
+    let patience = Duration::from_secs(seconds);
+    cx.may_take(patience);
     let ran = match args.wait_for_completion.unwrap_or(true) {
         true => Ok(run.timeout(patience).output_limit(most).output().await?),
         false => Err(run.start().await?),

@@ -26,18 +26,19 @@ const COPYING: &[&str] = &[
 /// The tools of this family.
 pub(super) fn tools() -> Vec<Tool> {
     vec![
-        Tool::adds("create_vm", Vm, VmLifecycle, "Create a virtual machine", create_vm)
+        Tool::adds("create_vm", Vm, VmLifecycle, "Create a VM", create_vm)
             .about(
                 "Create a VM with one disk (pvscsi) and one network adapter (vmxnet3), without an operating system. \
                  It stays powered off.",
             )
             .needs(PLACING)
             .needs(&["VirtualMachine.Inventory.Create"]),
-        Tool::adds("clone_vm", Vm, VmLifecycle, "Clone a virtual machine", clone_vm)
+        Tool::adds("clone_vm", Vm, VmLifecycle, "Clone a VM", clone_vm)
             .about(
                 "Clone a VM or template. A linked clone takes seconds, and depends on the snapshot of its source \
                  from then on.",
             )
+            .long()
             .needs(PLACING)
             .needs(COPYING)
             .needs(&[
@@ -47,14 +48,16 @@ pub(super) fn tools() -> Vec<Tool> {
             ]),
         Tool::adds("deploy_from_template", Vm, VmLifecycle, "Deploy from a template", deploy_from_template)
             .about("Deploy a VM from a template; clone_vm has more options.")
+            .long()
             .needs(PLACING)
             .needs(COPYING),
-        Tool::changes("delete_vm", Vm, VmLifecycle, "Delete a virtual machine", delete_vm)
+        Tool::changes("delete_vm", Vm, VmLifecycle, "Delete a VM", delete_vm)
             .about("Delete a VM or template with its files and snapshots. A running VM is powered off first.")
+            .long()
             .needs(&["VirtualMachine.Inventory.Delete", "VirtualMachine.Interact.PowerOff"])
             .idempotent()
             .asks(),
-        Tool::changes("reconfigure_vm", Vm, VmLifecycle, "Reconfigure a virtual machine", reconfigure_vm)
+        Tool::changes("reconfigure_vm", Vm, VmLifecycle, "Reconfigure a VM", reconfigure_vm)
             .about(
                 "Change CPUs, memory, note or hot-add of a VM; returns each value before and after. While it runs, \
                  CPUs and memory can only grow, and only with hot-add on.",
@@ -67,7 +70,7 @@ pub(super) fn tools() -> Vec<Tool> {
             ])
             .idempotent()
             .asks(),
-        Tool::changes("rename_vm", Vm, VmLifecycle, "Rename a virtual machine", rename_vm)
+        Tool::changes("rename_vm", Vm, VmLifecycle, "Rename a VM", rename_vm)
             .about("Rename a VM or template. Its files keep their names.")
             .needs(&["VirtualMachine.Config.Rename"])
             .idempotent(),
@@ -79,7 +82,7 @@ pub(super) fn tools() -> Vec<Tool> {
             .needs(&["VirtualMachine.Provisioning.MarkAsTemplate"])
             .idempotent()
             .asks(),
-        Tool::changes("convert_to_vm", Vm, VmLifecycle, "Convert to a virtual machine", convert_to_vm)
+        Tool::changes("convert_to_vm", Vm, VmLifecycle, "Convert to a VM", convert_to_vm)
             .about("Convert a template back to a VM, which can be powered on.")
             .needs(&["VirtualMachine.Provisioning.MarkAsVM", "Resource.AssignVMToPool"])
             .idempotent()

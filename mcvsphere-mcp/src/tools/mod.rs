@@ -16,6 +16,7 @@ mod power;
 mod serial;
 mod snapshot;
 mod targets;
+mod task;
 mod vcenter;
 mod vm;
 
@@ -41,6 +42,7 @@ pub(crate) fn all() -> Vec<Tool> {
         network::tools(),
         pool::tools(),
         vcenter::tools(),
+        task::tools(),
     ]
     .concat()
 }

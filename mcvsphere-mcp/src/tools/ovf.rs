@@ -17,6 +17,7 @@ pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::adds("deploy_ovf", Ovf, VmLifecycle, "Deploy an OVF package", deploy_ovf)
             .about("Make a VM of an OVF or OVA package. list_ovf_networks tells what it asks for.")
+            .long()
             .needs(&[
                 "VApp.Import",
                 "Datastore.AllocateSpace",
@@ -27,6 +28,7 @@ pub(super) fn tools() -> Vec<Tool> {
             ]),
         Tool::adds("export_ovf", Ovf, VmLifecycle, "Export as an OVF package", export_ovf)
             .about("Write a VM that is off, or a snapshot, as an OVF package.")
+            .long()
             .needs(&["VApp.Export", "Datastore.FileManagement"])
             .formerly(&["export_vm_ovf"]),
         Tool::reads("list_ovf_networks", Ovf, "Show an OVF package", list_ovf_networks)

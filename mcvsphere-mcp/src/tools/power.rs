@@ -13,7 +13,7 @@ use super::prelude::*;
 /// The tools of this family.
 pub(super) fn tools() -> Vec<Tool> {
     vec![
-        Tool::adds("power_on_vm", Power, PowerOps, "Power on virtual machines", power_on_vm)
+        Tool::adds("power_on_vm", Power, PowerOps, "Power on VMs", power_on_vm)
             .about(
                 "Power on one or several VMs, or resume suspended ones, and wait until vSphere is done. The guest \
                  OS needs longer to boot.",
@@ -21,7 +21,7 @@ pub(super) fn tools() -> Vec<Tool> {
             .needs(&["VirtualMachine.Interact.PowerOn"])
             .formerly(&["power_on"])
             .idempotent(),
-        Tool::changes("power_off_vm", Power, PowerOps, "Power off virtual machines", power_off_vm)
+        Tool::changes("power_off_vm", Power, PowerOps, "Power off VMs", power_off_vm)
             .about(
                 "Power off one or several VMs at once, like pulling the plug, and wait until vSphere is done. The \
                  guest OS does not shut down cleanly: unsaved data is lost.",
@@ -35,6 +35,7 @@ pub(super) fn tools() -> Vec<Tool> {
                 "Shut down guest OSes cleanly by VMware Tools and wait until they are off; those that take longer \
                  are `pending`.",
             )
+            .long()
             .needs(&["VirtualMachine.Interact.PowerOff"])
             .idempotent()
             .asks(),
@@ -50,12 +51,13 @@ pub(super) fn tools() -> Vec<Tool> {
             .needs(&["VirtualMachine.Interact.Suspend"])
             .idempotent()
             .asks(),
-        Tool::changes("suspend_vm", Power, PowerOps, "Suspend virtual machines", suspend_vm)
+        Tool::changes("suspend_vm", Power, PowerOps, "Suspend VMs", suspend_vm)
             .about("Suspend VMs; power_on_vm resumes them.")
+            .long()
             .needs(&["VirtualMachine.Interact.Suspend"])
             .idempotent()
             .asks(),
-        Tool::changes("reset_vm", Power, PowerOps, "Reset virtual machines", reset_vm)
+        Tool::changes("reset_vm", Power, PowerOps, "Reset VMs", reset_vm)
             .about(
                 "Reset VMs at once, losing unsaved data. Prefer reboot_guest unless the guest OS \
                  hangs.",
@@ -77,6 +79,7 @@ async fn power_off_vm(args: Vms, cx: Cx) -> Result<Batch<PowerChange>> {
 
 async fn shutdown_guest(args: ShutdownGuest, cx: Cx) -> Result<Batch<PowerChange>> {
     let limit = args.timeout()?;
+    cx.may_take(limit);
     let vms = agreed(&cx, &args.vms.names()?, &Ending::SHUT_DOWN).await?;
     Ok(Batch(vms.each(|vm| async move { vm.shut_down_guest(limit).await }).await))
 }

@@ -17,12 +17,14 @@ pub(super) fn tools() -> Vec<Tool> {
             .about("List a VM's snapshots, oldest first, with path in the tree, time, state and size."),
         Tool::adds("create_snapshot", Snapshots, PowerOps, "Take snapshots", create_snapshot)
             .about("Take a snapshot of one or several VMs, in parallel.")
+            .long()
             .needs(&["VirtualMachine.State.CreateSnapshot"]),
         Tool::changes("revert_to_snapshot", Snapshots, PowerOps, "Revert to a snapshot", revert_to_snapshot)
             .about(
                 "Revert a VM to a snapshot; its current state is lost. It runs afterwards only if the snapshot \
                  includes memory.",
             )
+            .long()
             .needs(&["VirtualMachine.State.RevertToSnapshot"])
             .asks(),
         Tool::changes(
@@ -33,15 +35,18 @@ pub(super) fn tools() -> Vec<Tool> {
             revert_to_current_snapshot,
         )
         .about("Take a VM back to its current snapshot; what happened since is lost.")
+        .long()
         .needs(&["VirtualMachine.State.RevertToSnapshot"])
         .asks(),
         Tool::changes("delete_snapshot", Snapshots, PowerOps, "Delete a snapshot", delete_snapshot)
             .about("Delete a snapshot. The VM keeps its state; merging its disks can take long.")
+            .long()
             .needs(&["VirtualMachine.State.RemoveSnapshot"])
             .idempotent()
             .asks(),
         Tool::changes("delete_all_snapshots", Snapshots, PowerOps, "Delete all snapshots", delete_all_snapshots)
             .about("Delete all snapshots of a VM, which keeps its state.")
+            .long()
             .needs(&["VirtualMachine.State.RemoveSnapshot"])
             .idempotent()
             .asks(),

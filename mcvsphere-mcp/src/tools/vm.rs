@@ -10,11 +10,11 @@ use super::prelude::*;
 /// The tools of this family.
 pub(super) fn tools() -> Vec<Tool> {
     vec![
-        Tool::reads("list_vms", Vm, "List virtual machines", list_vms).about(
+        Tool::reads("list_vms", Vm, "List VMs", list_vms).about(
             "List VMs with power state, CPUs, memory, guest OS, host and IP address. Use it to find a VM or to \
                  see many at once; get_vm_info has the details of one.",
         ),
-        Tool::reads("get_vm_info", Vm, "Get a virtual machine's details", get_vm_info).about(
+        Tool::reads("get_vm_info", Vm, "Get a VM's details", get_vm_info).about(
             "Get everything about one VM: hardware, guest, disks, network adapters, datastores, \
                  host, UUIDs, annotation, VMware Tools, number of snapshots and inventory path.",
         ),

@@ -53,18 +53,18 @@ fn code(error: &ServiceError) -> String {
 }
 
 /// A connection on which JSON-RPC is written by hand.
-struct Wire {
+pub(crate) struct Wire {
     lines: tokio::io::Lines<BufReader<tokio::io::ReadHalf<DuplexStream>>>,
     to: tokio::io::WriteHalf<DuplexStream>,
 }
 
 impl Wire {
-    fn new(stream: DuplexStream) -> Self {
+    pub(crate) fn new(stream: DuplexStream) -> Self {
         let (from, to) = split(stream);
         Self { lines: BufReader::new(from).lines(), to }
     }
 
-    async fn ask(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
         let line = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string() + "\n";
         self.to.write_all(line.as_bytes()).await.unwrap();
         loop {

@@ -16,6 +16,7 @@ mod effects;
 mod gate;
 mod guests;
 mod isos;
+mod jobs;
 mod lab;
 mod lifecycle;
 mod mirror;

@@ -377,6 +377,7 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
         .map(|tool| tool.name.to_string())
         .collect();
     let mut tried = BTreeSet::new();
+    let task = lab.client.tasks().report(1).await.unwrap().items.remove(0).id;
     let (disk, nic) = (json!("Hard disk 1"), json!("Network adapter 1"));
     for (tool, arguments, target) in [
         ("power_on_vm", json!({ "vm": "db-1" }), "db-1"),
@@ -437,6 +438,7 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
         ("write_guest_file", json!({ "vm": "web-1", "username": "u", "password": "p", "guest_path": "/a" }), "web-1"),
         ("create_guest_directory", json!({ "vm": "web-1", "guest": "stored", "guest_path": "/a" }), "web-1"),
         ("delete_guest_file", json!({ "vm": "web-1", "guest": "stored", "guest_path": "/a" }), "web-1"),
+        ("cancel_task", json!({ "task": task }), task.as_str()),
     ] {
         if matches!(tool, "remove_disk") {
             answer(&unasked, "add_disk", json!({ "vm": "db-1", "size_gb": 1 })).await;
