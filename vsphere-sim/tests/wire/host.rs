@@ -289,6 +289,42 @@ async fn host_that_drs_leaves_alone(lab: &Lab) -> (HostSystem, vsphere_model::ma
 }
 
 #[tokio::test]
+async fn a_clock_before_7_0_3_knows_its_servers_and_its_zone_alone() {
+    let lab = Lab::new(Model::sized(Size { vms: 0, ..Size::default() }).version("7.0.2.0")).await;
+    let host = &hosts(&lab).await[0];
+    let managers = lab.get(host, host_system::CONFIG_MANAGER).await;
+    let clock: HostDateTimeSystem = lab.object(&managers.date_time_system.unwrap());
+    let info = lab.get(&clock, host_date_time_system::DATE_TIME_INFO).await;
+    assert_eq!((info.system_clock_protocol, info.enabled), (None, None));
+    let servers = HostNtpConfig { server: vec!["ntp.example.com".to_owned()], ..Default::default() };
+    let servers = HostDateTimeConfig { ntp_config: Some(Box::new(servers)), ..Default::default() };
+    let newer = HostDateTimeConfig { protocol: Some("ntp".to_owned()), ..servers.clone() };
+    assert_eq!(fault(clock.update_date_time_config(&newer)).await, "InvalidArgument");
+    clock.update_date_time_config(&servers).await.unwrap();
+    let info = lab.get(&clock, host_date_time_system::DATE_TIME_INFO).await;
+    assert_eq!(info.ntp_config.unwrap().server, ["ntp.example.com"]);
+}
+
+#[tokio::test]
+async fn drs_leaves_a_machine_where_there_is_no_vmotion() {
+    let lab = lab().await;
+    let machine = lab.machine("runs", &[]).await;
+    success(&lab, machine.power_on_vm_task(None)).await;
+    let host: HostSystem = lab.object(&lab.get(&machine, virtual_machine::RUNTIME).await.host.unwrap());
+    let managers = lab.get(&host, host_system::CONFIG_MANAGER).await;
+    let nics: HostVirtualNicManager = lab.object(&managers.virtual_nic_manager.unwrap());
+    nics.deselect_vnic_for_nic_type("vmotion", "vmk1").await.unwrap();
+    assert_eq!(failure(&lab, host.enter_maintenance_mode_task(1, None, None)).await, "Timedout");
+    nics.select_vnic_for_nic_type("vmotion", "vmk1").await.unwrap();
+    success(&lab, host.enter_maintenance_mode_task(0, None, None)).await;
+    // Nobody has plugged a cable into the last NIC.
+    let network = lab.get(&host, host_system::CONFIG).await.unwrap().network.unwrap();
+    let links: Vec<bool> = network.pnic.iter().map(|nic| nic.link_speed.is_some()).collect();
+    assert_eq!(links, [true, true, true, false]);
+    assert!(network.vnic[0].spec.ip.as_ref().unwrap().ip_v6_config.is_some());
+}
+
+#[tokio::test]
 async fn without_drs_maintenance_mode_waits_until_the_machines_are_gone() {
     let lab = lab().await;
     let (host, machine) = host_that_drs_leaves_alone(&lab).await;

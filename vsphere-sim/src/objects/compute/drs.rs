@@ -5,7 +5,9 @@ use std::cmp::Reverse;
 use vsphere_model::types::{
     ClusterAction, ClusterAntiAffinityRuleSpec, ClusterDrsMigration, ClusterDrsRecommendation, ClusterHostGroup,
     ClusterMigrationAction, ClusterRecommendation, ClusterVmHostRuleInfo, DrsBehavior, DrsVmMigratedEvent,
-    EntityEventArgument, HostEventArgument, Poly, VirtualMachinePowerState, VmMigratedEvent,
+    EntityEventArgument, HostEventArgument, Poly, VirtualDeviceDeviceBackingInfo, VirtualDeviceRemoteDeviceBackingInfo,
+    VirtualEthernetCard, VirtualMachinePowerState, VirtualPCIPassthrough, VirtualSCSIPassthrough,
+    VirtualSriovEthernetCard, VmMigratedEvent,
 };
 
 use super::Compute;
@@ -107,11 +109,34 @@ pub(crate) fn evacuate(world: &mut World, host: &Moref, others: bool, user: &str
         let runs = world.get::<Vm>(&vm).is_ok_and(|vm| vm.runtime.power_state == VirtualMachinePowerState::PoweredOn);
         let moves = is_automatic(compute, &vm) && (runs || others);
         let to = candidates(world, compute, &vm).into_iter().find(|other| other != host);
-        if let Some(to) = to.filter(|_| moves) {
+        let stays = runs && (is_tied(world, &vm) || !has_vmotion(world, host));
+        let takes = |to: &Moref| moves && !stays && (!runs || has_vmotion(world, to));
+        if let Some(to) = to.filter(takes) {
             // A machine that went away meanwhile needs no host.
             let _ = migrate(world, &vm, &to, user);
         }
     }
+}
+
+fn has_vmotion(world: &World, host: &Moref) -> bool {
+    world.get::<Host>(host).is_ok_and(Host::has_vmotion)
+}
+
+/// Whether a device ties the machine to its host while it runs: one that is passed through, or one that is connected to a
+/// device of the host or of a client.
+fn is_tied(world: &World, vm: &Moref) -> bool {
+    let Ok(found) = world.get::<Vm>(vm) else { return false };
+    found.config.hardware.device.iter().any(|device| {
+        let passed_through = device.is::<VirtualPCIPassthrough>()
+            || device.is::<VirtualSriovEthernetCard>()
+            || device.is::<VirtualSCSIPassthrough>();
+        let connected = device.connectable.as_ref().is_some_and(|it| it.connected);
+        let of_a_computer = device.backing.as_ref().is_some_and(|backing| {
+            backing.downcast_ref::<VirtualDeviceDeviceBackingInfo>().is_some()
+                || backing.downcast_ref::<VirtualDeviceRemoteDeviceBackingInfo>().is_some()
+        });
+        passed_through || (connected && of_a_computer && !device.is::<VirtualEthernetCard>())
+    })
 }
 
 /// Lets a machine run on another host of its cluster.

@@ -49,7 +49,8 @@ pub(in crate::objects) fn install(world: &mut World) {
     }
 }
 
-fn numbers(version: &str) -> Vec<u32> {
+/// The first three numbers of a version, in which versions are compared.
+pub(in crate::objects) fn numbers(version: &str) -> Vec<u32> {
     version.split('.').take(3).filter_map(|number| number.parse().ok()).collect()
 }
 

@@ -23,6 +23,7 @@ use super::network::Network;
 use crate::fault::{Fault, Outcome};
 use crate::world::{Entity, Look, Managed, Moref, Prop, World, uuid};
 
+pub(super) use manager::numbers;
 pub(super) use ports::{free_ports, grow, has_vnics, port_keys};
 
 /// The managed object `VmwareDistributedVirtualSwitch`.

@@ -33,7 +33,7 @@ impl Host {
             option: option::settings(self),
             option_def: option::definitions(),
             system_resources: Some(Box::new(system_resources())),
-            date_time_info: Some(Box::new(self.clock.info())),
+            date_time_info: Some(Box::new(self.clock.info(world))),
             flags: Some(Box::new(HostFlagInfo { background_snapshots_enabled: Some(false) })),
             admin_disabled: Some(self.lockdown != vsphere_model::types::HostLockdownMode::LockdownDisabled),
             lockdown_mode: Some(self.lockdown.clone()),

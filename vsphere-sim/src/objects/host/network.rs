@@ -3,12 +3,13 @@
 mod methods;
 
 use vsphere_model::types::{
-    DistributedVirtualSwitchPortConnection, HostDnsConfig, HostIpConfig, HostIpRouteConfig, HostIpRouteEntry,
-    HostIpRouteTableInfo, HostNetOffloadCapabilities, HostNetStackInstance, HostNetworkConfig, HostNetworkInfo,
-    HostNetworkPolicy, HostNetworkSecurityPolicy, HostNetworkTrafficShapingPolicy, HostNicFailureCriteria,
-    HostNicOrderPolicy, HostNicTeamingPolicy, HostPortGroup, HostPortGroupConfig, HostPortGroupSpec, HostVirtualNic,
-    HostVirtualNicConfig, HostVirtualNicSpec, HostVirtualSwitch, HostVirtualSwitchBondBridge, HostVirtualSwitchConfig,
-    HostVirtualSwitchSpec, LinkDiscoveryProtocolConfig, PhysicalNic, PhysicalNicLinkInfo, PhysicalNicSpec, Poly,
+    DistributedVirtualSwitchPortConnection, HostDnsConfig, HostIpConfig, HostIpConfigIpV6Address,
+    HostIpConfigIpV6AddressConfiguration, HostIpRouteConfig, HostIpRouteEntry, HostIpRouteTableInfo,
+    HostNetOffloadCapabilities, HostNetStackInstance, HostNetworkConfig, HostNetworkInfo, HostNetworkPolicy,
+    HostNetworkSecurityPolicy, HostNetworkTrafficShapingPolicy, HostNicFailureCriteria, HostNicOrderPolicy,
+    HostNicTeamingPolicy, HostPortGroup, HostPortGroupConfig, HostPortGroupSpec, HostVirtualNic, HostVirtualNicConfig,
+    HostVirtualNicSpec, HostVirtualSwitch, HostVirtualSwitchBondBridge, HostVirtualSwitchConfig, HostVirtualSwitchSpec,
+    LinkDiscoveryProtocolConfig, PhysicalNic, PhysicalNicLinkInfo, PhysicalNicSpec, Poly,
 };
 
 pub(crate) use methods::METHODS;
@@ -72,6 +73,21 @@ pub(super) struct Vnic {
     pub(super) types: Vec<NicType>,
 }
 
+/// The IPv6 address that an adapter gives itself.
+fn link_local(number: u64, index: u8) -> HostIpConfigIpV6AddressConfiguration {
+    HostIpConfigIpV6AddressConfiguration {
+        ip_v6_address: vec![HostIpConfigIpV6Address {
+            ip_address: format!("fe80::250:56ff:fe{:02x}:{:02x}{index:02x}", number >> 8 & 0xff, number & 0xff),
+            prefix_length: 64,
+            origin: Some("other".to_owned()),
+            dad_state: Some("preferred".to_owned()),
+            ..Default::default()
+        }],
+        auto_configuration_enabled: Some(false),
+        dhcp_v6_enabled: Some(false),
+    }
+}
+
 impl NetworkState {
     /// That of a fresh host: a switch with two NICs, the management network, and one for vMotion.
     pub(super) fn new(host_name: &str, number: u64) -> Self {
@@ -89,7 +105,7 @@ impl NetworkState {
                     dhcp: false,
                     ip_address: Some(address(network, number)),
                     subnet_mask: Some("255.255.0.0".to_owned()),
-                    ..Default::default()
+                    ip_v6_config: Some(Box::new(link_local(number, index))),
                 })),
                 mac: Some(mac("00:50:56", number, u64::from(index))),
                 portgroup: Some(port_group.to_owned()),
@@ -240,6 +256,8 @@ impl Host {
 
     fn physical_nics(&self) -> Vec<PhysicalNic> {
         let full_duplex = |speed_mb| PhysicalNicLinkInfo { speed_mb, duplex: true };
+        // The last of four has no cable; a machine with two needs both.
+        let has_cable = |index: u64| index < 3;
         let nic = |(index, device): (u64, String)| PhysicalNic {
             key: Some(format!("key-vim.host.PhysicalNic-{device}")),
             pci: format!("0000:{:02x}:00.{}", 0x19 + index / 2, index % 2),
@@ -247,7 +265,7 @@ impl Host {
             driver: Some("bnxtnet".to_owned()),
             driver_version: Some("226.0.145.4".to_owned()),
             firmware_version: Some("226.1.107.1".to_owned()),
-            link_speed: Some(Box::new(full_duplex(25_000))),
+            link_speed: has_cable(index).then(|| Box::new(full_duplex(25_000))),
             valid_link_specification: vec![full_duplex(10_000), full_duplex(25_000)],
             spec: PhysicalNicSpec { link_speed: Some(Box::new(full_duplex(25_000))), ..Default::default() },
             wake_on_lan_supported: true,

@@ -105,7 +105,7 @@ impl Managed for Part {
             (Side::Certificate, "certificateInfo") => Prop::made(super::certificate::info(host)),
             (Side::DatastoreSystem, "datastore") => Prop::list(&host.datastores),
             (Side::DatastoreSystem, "capabilities") => Prop::made(config::datastore_capabilities()),
-            (Side::DateTime, "dateTimeInfo") => Prop::made(host.clock.info()),
+            (Side::DateTime, "dateTimeInfo") => Prop::made(host.clock.info(world)),
             (Side::Firewall, "firewallInfo") => Prop::made(host.firewall.info()),
             (Side::Network, "networkInfo") => Prop::made(host.network_info(world)),
             (Side::Network, "networkConfig") => Prop::made(host.network_config()),

@@ -9,6 +9,7 @@ use vsphere_model::types::{
 use super::part;
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
+use crate::objects::dvs::numbers;
 use crate::world::World;
 
 pub(crate) const METHODS: Methods = &[
@@ -67,11 +68,16 @@ impl Default for Clock {
 }
 
 impl Clock {
-    pub(super) fn info(&self) -> HostDateTimeInfo {
+    pub(super) fn info(&self, world: &World) -> HostDateTimeInfo {
+        let ntp_config =
+            Some(Box::new(HostNtpConfig { server: self.servers.clone(), config_file: self.config_file() }));
+        if !knows_protocols(world) {
+            return HostDateTimeInfo { time_zone: zone(&self.zone), ntp_config, ..Default::default() };
+        }
         HostDateTimeInfo {
             time_zone: zone(&self.zone),
+            ntp_config,
             system_clock_protocol: Some(self.protocol.clone()),
-            ntp_config: Some(Box::new(HostNtpConfig { server: self.servers.clone(), config_file: self.config_file() })),
             enabled: Some(self.enabled),
             disable_events: Some(self.events_disabled),
             disable_fallback: Some(self.fallback_disabled),
@@ -119,6 +125,11 @@ impl Clock {
     }
 }
 
+/// Whether hosts know more of the clock than its servers and its zone, as those since 7.0.3 do.
+fn knows_protocols(world: &World) -> bool {
+    numbers(&world.content.about.version) >= vec![7, 0, 3]
+}
+
 fn zone(key: &str) -> HostDateTimeSystemTimeZone {
     HostDateTimeSystemTimeZone {
         key: key.to_owned(),
@@ -143,6 +154,15 @@ fn update(world: &mut World, call: &Call) -> Outcome<Reply> {
 
 fn update_config(world: &mut World, call: &Call) -> Outcome<Reply> {
     let config: HostDateTimeConfig = call.arg("config")?;
+    let newer = config.protocol.is_some()
+        || config.enabled.is_some()
+        || config.ptp_config.is_some()
+        || config.disable_events.is_some()
+        || config.disable_fallback.is_some()
+        || config.reset_to_factory_defaults.is_some();
+    if newer && !knows_protocols(world) {
+        return Err(Fault::invalid_argument("config"));
+    }
     let clock = &mut part::edit_host(world, call)?.clock;
     clock.configure(&config)?;
     // The first answer of a server sets the clock right.

@@ -72,7 +72,7 @@ impl Host {
     }
 
     /// Whether one of its adapters is for vMotion.
-    pub(super) fn has_vmotion(&self) -> bool {
+    pub(crate) fn has_vmotion(&self) -> bool {
         self.net.vnics.iter().any(|vnic| vnic.types.contains(&NicType::VMotion))
     }
 
