@@ -66,7 +66,8 @@ pub struct ClusterSummary {
     pub failover_hosts: Option<i32>,
 }
 
-fn word<S: Serializer>(status: &ManagedEntityStatus, to: S) -> std::result::Result<S::Ok, S::Error> {
+/// Writes how well something is, as the API calls it.
+pub(crate) fn word<S: Serializer>(status: &ManagedEntityStatus, to: S) -> std::result::Result<S::Ok, S::Error> {
     to.serialize_str(status.as_str())
 }
 

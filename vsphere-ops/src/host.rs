@@ -1,4 +1,4 @@
-//! ESXi hosts, as lists are shown of them.
+//! ESXi hosts: lists and facts, services, time servers, maintenance mode, restart and shutdown.
 //!
 //! ```
 //! use vsphere_ops::host::{self, HostQuery};
@@ -17,18 +17,40 @@
 //! These are the reports that a person or a tool asks for, with plain fields. To read other properties, or into a type of
 //! one's own, use [`Client::find`] with [`select`](crate::Query::select).
 
+mod down;
+mod hardware;
+mod info;
+mod maintenance;
+mod networking;
+mod ntp;
+mod obstacle;
+mod service;
+
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use vsphere_model::managed::{ComputeResource, VirtualMachine, host_system as host};
+use vsphere_model::managed::{ComputeResource, HostSystem, VirtualMachine, host_system as host};
 use vsphere_model::types::{
     HostListSummaryQuickStats, HostSystemConnectionState, ManagedObjectReference, ObjectContent,
 };
 
+pub use down::{Down, GoingDown, WentDown};
+pub use hardware::{GraphicsDevice, HostHardware, PciDevice, StorageAdapter, StorageAdapterKind};
+pub use info::HostInfo;
+pub(crate) use info::{NIC_MANAGER, management_address};
+pub use maintenance::{Blocker, Maintenance, MaintenanceChange, MaintenancePlan, VsanMode};
+pub use networking::{
+    DistributedSwitch, HostNetworking, Ipv6Address, PhysicalAdapter, PortGroup, StandardSwitch, VmkernelAdapter,
+};
+pub use ntp::{NewNtp, NtpChange, NtpConfig, NtpPlan};
+pub use obstacle::{Drs, Obstacle};
+pub use service::{Service, ServiceChange, ServiceInfo, ServicePolicy};
+
 use crate::client::Client;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::find::{self, label};
 use crate::gaps::Gaps;
+use crate::mo::Mo;
 use crate::page::{ByName, ListQuery, Page, Window};
 use crate::read::Values;
 use crate::vm::optional;
@@ -189,6 +211,12 @@ pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary
     });
     let items = items.collect();
     Ok(Page { gaps, ..window.page(items) })
+}
+
+/// Makes an error one of this operation on the host.
+fn named(host: &Mo<HostSystem>, operation: &str) -> impl Fn(Error) -> Error {
+    let (host, operation) = (host.label().to_owned(), operation.to_owned());
+    move |error| error.in_operation(operation.clone()).on(host.clone())
 }
 
 fn parent_of(content: &ObjectContent) -> Option<ManagedObjectReference> {

@@ -42,6 +42,7 @@
 //! | create, clone, change and delete VMs | [`vm`], [`placement`] |
 //! | see the screen of a VM, type, answer its questions | [`console`] |
 //! | transfer files, and manage those of datastores | [`transfer`], [`files`], [`DatastorePath`] |
+//! | change the services and time servers of hosts, put them into maintenance mode, restart them | [`host`] |
 //! | show lists and details | [`vm`], [`host`], [`datastore`], [`network`], [`pool`], [`vcenter`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
 //! | identify the server, and the privileges of the user | [`Certificate`], [`rights`] |

@@ -144,7 +144,8 @@ impl Vlan {
         }
     }
 
-    fn of_ports(setting: &Poly<DVPortSetting>) -> Option<Self> {
+    /// That of the ports of a distributed port group.
+    pub(crate) fn of_ports(setting: &Poly<DVPortSetting>) -> Option<Self> {
         let vlan = setting.downcast_ref::<VMwareDVSPortSetting>()?.vlan.as_ref()?;
         if let Some(trunk) = vlan.downcast_ref::<VmwareDistributedVirtualSwitchTrunkVlanSpec>() {
             let range = |range: &vsphere_model::types::NumericRange| match range.start == range.end {

@@ -2,11 +2,16 @@
 
 use std::fmt::Display;
 
-use serde::Serializer;
+use serde::{Serialize as _, Serializer};
 
 /// Writes a state as [`word`] has it.
 pub(crate) fn state<S: Serializer>(state: &impl Display, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&word(state))
+}
+
+/// The same of a state that may be unknown.
+pub(crate) fn state_if_known<S: Serializer>(state: &Option<impl Display>, to: S) -> Result<S::Ok, S::Error> {
+    state.as_ref().map(word).serialize(to)
 }
 
 /// A state of the API as reports have it: `powered_on` for `poweredOn`; `unknown` for one that the server does not tell.

@@ -3,6 +3,7 @@
 use vsphere_model::types::ManagedObjectReference;
 
 use crate::guest::GuestTrouble;
+use crate::host::Blocker;
 
 /// What a program should know of a failure beside its kind and fault: what stood in the way, or what was done all the same.
 ///
@@ -43,6 +44,10 @@ pub enum Circumstance {
     DatastoreInaccessible,
     /// The server cannot cancel the task, which goes on to its end.
     NotCancelable,
+    /// These VMs kept a host from entering maintenance mode in time.
+    KeptFromMaintenance(Vec<Blocker>),
+    /// The host is not in maintenance mode.
+    NotInMaintenanceMode,
     /// What stood in the way inside a guest.
     Guest(GuestTrouble),
 }
@@ -68,7 +73,9 @@ impl Circumstance {
             | Self::NoSerialPort
             | Self::LicenceNotAccepted
             | Self::ReadOnlyLicence
-            | Self::DatastoreInaccessible => return None,
+            | Self::DatastoreInaccessible
+            | Self::KeptFromMaintenance(_)
+            | Self::NotInMaintenanceMode => return None,
         })
     }
 }

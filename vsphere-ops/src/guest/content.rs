@@ -9,16 +9,15 @@ use futures::{StreamExt as _, stream};
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 use vsphere_model::managed::{HostSystem, virtual_machine as vm};
-use vsphere_model::types::{
-    FileTransferInformation, GuestFileAttributes, GuestPosixFileAttributes, HostVirtualNicManagerInfo, Poly,
-};
+use vsphere_model::types::{FileTransferInformation, GuestFileAttributes, GuestPosixFileAttributes, Poly};
 use vsphere_soap::Cause;
-use vsphere_soap::object::{Property, format_date_time};
+use vsphere_soap::object::format_date_time;
 
 use super::run::Output;
 use super::temporary::Temporary;
 use super::{Family, FileKind, Guest, GuestFile, GuestTrouble};
 use crate::error::{Circumstance, Error, ErrorKind, Result};
+use crate::host::{NIC_MANAGER, management_address};
 use crate::mo::Mo;
 use crate::transfer::{Download, FileStream};
 use crate::untrusted::Untrusted;
@@ -349,22 +348,8 @@ impl Guest {
     }
 }
 
-const NIC_MANAGER: Property<HostSystem, Option<HostVirtualNicManagerInfo>> =
-    Property::new("config.virtualNicManagerInfo");
-
 fn is_unknown(error: &Error) -> bool {
     matches!(error.cause(), Some(Cause::UnknownHost | Cause::NameServer))
-}
-
-/// The one address by which a host is managed.
-fn management_address(info: &HostVirtualNicManagerInfo) -> Option<String> {
-    let config = info.net_config.iter().find(|config| config.nic_type == "management")?;
-    let chosen = config.candidate_vnic.iter().filter(|nic| {
-        config.selected_vnic.iter().any(|selected| *selected == nic.key || selected.ends_with(&format!("-{}", nic.key)))
-    });
-    let mut addresses = chosen.filter_map(|nic| nic.spec.ip.as_ref()?.ip_address.clone());
-    let only = addresses.next()?;
-    addresses.next().is_none().then_some(only)
 }
 
 /// The URL with another host, and its own port.
