@@ -355,19 +355,24 @@ impl MaintenancePlan {
         Err(Error::new(ENTER, ErrorKind::Changed(text)).on(self.target.label()))
     }
 
-    /// Runs the server's task. One that does not end with its own time is cancelled.
+    /// Runs the server's task, also after one that holds the host.
     async fn enter(&self, timeout: Duration) -> Result<()> {
+        let begin = Instant::now();
+        let left = || timeout.saturating_sub(begin.elapsed());
+        self.target.client().retry_while_busy(BUSY.min(timeout), || self.enter_within(left())).await
+    }
+
+    /// Runs the server's task once. One that does not end with its own time is cancelled.
+    async fn enter_within(&self, timeout: Duration) -> Result<()> {
         let spec = self.vsan_mode.map(|mode| HostMaintenanceSpec {
             vsan_mode: Some(Box::new(VsanHostDecommissionMode { object_action: mode.to_string() })),
             ..Default::default()
         });
-        let (target, spec) = (&self.target, spec.as_ref());
-        let started = target.client().retry_while_busy(BUSY.min(timeout), || async move {
-            // An ESXi host and older servers take it for false where it is left out.
-            let evacuate = Some(true).filter(|_| self.evacuate_powered_off);
-            task::start(target, ENTER, target.enter_maintenance_mode_task(seconds(timeout), evacuate, spec)).await
-        });
-        let task: Task<()> = started.await?;
+        // An ESXi host and older servers take it for false where it is left out.
+        let evacuate = Some(true).filter(|_| self.evacuate_powered_off);
+        let target = &self.target;
+        let request = target.enter_maintenance_mode_task(seconds(timeout), evacuate, spec.as_ref());
+        let task: Task<()> = task::start(target, ENTER, request).await?;
         let reference = task.reference().clone();
         match task.with_deadline(timeout.saturating_add(GRACE)).await {
             Err(error) if is_late(&error) => {

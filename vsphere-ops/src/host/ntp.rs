@@ -247,6 +247,7 @@ impl Mo<HostSystem> {
     /// let host = client.get::<HostSystem>("esx-01.corp.example").await?;
     /// let plan = host.ntp_change(&NewNtp::of(["ntp.corp.example"]).policy(ServicePolicy::On)).await?;
     /// println!("{} instead of {:?}", plan.servers_then.join(", "), plan.servers_now);
+    /// assert!(plan.changes());
     /// let done = plan.carry_out().await?;
     /// assert_eq!((done.changed, done.now.service_running), (true, Some(true)));
     /// # Ok(())

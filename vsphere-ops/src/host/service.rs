@@ -94,7 +94,7 @@ impl fmt::Display for ServicePolicy {
 ///
 /// let host = client.get::<HostSystem>("esx-01.corp.example").await?;
 /// let ssh: Service = host.service("TSM-SSH").await?;
-/// println!("{} runs: {}, starts {}", ssh.label, ssh.running, ssh.policy);
+/// println!("{} of {} runs: {}, starts {}", ssh.label, ssh.host().label(), ssh.running, ssh.policy);
 /// assert!(ssh.start().await?.changed);
 /// # Ok(())
 /// # }
