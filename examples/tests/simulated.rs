@@ -257,3 +257,14 @@ async fn task_progress() {
     let text = run(&sim, env!("CARGO_BIN_EXE_task_progress"), &["web-0*"]).await;
     has(&text, &["%"]);
 }
+
+#[tokio::test]
+async fn maintenance() {
+    let (sim, program) = (lab().await, env!("CARGO_BIN_EXE_maintenance"));
+    let host = "esx-01.corp.example";
+    has(&run(&sim, program, &["enter", host, "60"]).await, &["DRS Moves", "is in maintenance mode"]);
+    has(&run(&sim, program, &["exit", host]).await, &["takes VMs again"]);
+    // The lab's DRS only recommends.
+    let text = run(&sim, program, &["enter", "esx-05.corp.example", "1"]).await;
+    has(&text, &["in the way: ", "DRS only recommends its move", "still in the way"]);
+}
