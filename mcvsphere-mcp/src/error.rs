@@ -10,6 +10,7 @@ use rmcp::{
     model::{CallToolResponse, CallToolResult, ContentBlock},
 };
 use serde_json::{Map, Value, json};
+use vsphere_ops::Circumstance;
 
 use crate::{answer::fit, render, text::one_line};
 
@@ -22,7 +23,8 @@ pub struct ToolError {
     code: Cow<'static, str>,
     message: String,
     candidates: Box<Value>,
-    /// What a fault of vSphere tells: `fault`, `details`, and of a missing right `privilege` and `object`.
+    /// What a fault of vSphere tells: `fault`, `details`, and of a missing right `privilege` and `object`; and the `blockers` of
+    /// a host that could not enter maintenance mode.
     fault: Box<Map<String, Value>>,
 }
 
@@ -57,8 +59,8 @@ impl ToolError {
         self.message = structured["message"].as_str().unwrap_or_default().to_owned();
         let mut text = self.to_string();
         for (key, fact) in structured.as_object().into_iter().flatten() {
-            // What a fault tells is in the message.
-            if !matches!(key.as_str(), "code" | "message" | "fault" | "privilege" | "object" | "details") {
+            // What a fault tells, and what was in the way, is in the message.
+            if !matches!(key.as_str(), "code" | "message" | "fault" | "privilege" | "object" | "details" | "blockers") {
                 text.push_str(&format!("\n{}", render::compact(&json!({ key: fact }))));
             }
         }
@@ -97,7 +99,11 @@ impl From<vsphere_ops::Error> for ToolError {
         let candidates: Vec<Value> =
             error.candidates().iter().map(|candidate| json!({ "path": candidate.path, "id": candidate.id })).collect();
         let candidates = if candidates.is_empty() { Value::Null } else { Value::Array(candidates) };
-        Self { code: code.into(), message, candidates: Box::new(candidates), fault: Box::new(fault(&error)) }
+        let mut told = fault(&error);
+        if let Some(Circumstance::KeptFromMaintenance(blockers)) = error.circumstance() {
+            told.insert("blockers".to_owned(), json!(blockers));
+        }
+        Self { code: code.into(), message, candidates: Box::new(candidates), fault: Box::new(told) }
     }
 }
 

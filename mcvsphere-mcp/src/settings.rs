@@ -75,7 +75,7 @@ settings! {
     MCP_FILES <DIR> files: PresentDirectory;
     /// Let tools fetch files from these web servers by https: names, `*.example.com`, networks such as `10.0.0.0/8`; `http://` before one allows plain http. A name alone reaches public addresses only
     MCP_URLS <HOSTS> urls: WebHosts;
-    /// Time limit of a tool call in seconds
+    /// Time limit of a tool call in seconds; a time-out among its arguments may be longer
     MCP_CALL_TIMEOUT <SECONDS> call_timeout: Duration = "900";
     /// Seconds after which a call that takes long is answered as pending, where the client shows no progress
     MCP_PENDING_AFTER <SECONDS> pending_after: Duration = "50";

@@ -58,6 +58,8 @@ texts! {
     PortName;
     /// Snapshot: name, path (/base/patched) or id.
     SnapshotName;
+    /// Key, as TSM-SSH.
+    ServiceKey;
     /// Unique in its folder.
     NewName;
     /// Free text, which is kept letter by letter; an empty one takes away what is there.

@@ -22,6 +22,8 @@ const OLDER: &[(&str, &[&str])] = &[
     ("source", &["ovf_path"]),
     ("target", &["target_path"]),
     ("path", &["remote_path"]),
+    ("service", &["service_key"]),
+    ("evacuate_powered_off", &["evacuate_vms"]),
 ];
 
 /// Where `name` meant something else than a virtual machine.

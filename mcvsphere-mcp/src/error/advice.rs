@@ -236,6 +236,36 @@ static TABLE: &[Row] = &[
         When::Is(|error| matches!(error.kind(), ErrorKind::InvalidState(_))),
         &["{power_on_vm} starts it"],
     ),
+    // Hosts.
+    row(
+        Of::Any,
+        When::Is(|error| matches!(error.circumstance(), Some(Circumstance::KeptFromMaintenance(_)))),
+        &[
+            "move these VMs or end them, then call again",
+            "{shutdown_guest} ends one cleanly, {power_off_vm} at once",
+            "{detach_iso} takes an image out of a CD drive",
+        ],
+    ),
+    row(
+        Of::Tools(&["enter_maintenance_mode"]),
+        When::Is(|error| matches!(error.kind(), ErrorKind::InvalidArgument(_))),
+        &["leave evacuate_powered_off out, or set it to false"],
+    ),
+    row(
+        Of::Any,
+        When::Is(|error| error.circumstance() == Some(&Circumstance::NotInMaintenanceMode)),
+        &["{enter_maintenance_mode} first; force ends VMs that run as a power failure would"],
+    ),
+    row(
+        Of::Tools(&["exit_maintenance_mode"]),
+        When::Fault("InvalidState"),
+        &["a host that has just been started may not be ready yet: try again in a minute"],
+    ),
+    row(
+        Of::Tools(&["get_service_status", "start_service", "stop_service", "restart_service", "set_service_policy"]),
+        When::Is(|error| error.is_not_found() && error.operation().contains("service")),
+        &["give one of these keys"],
+    ),
     // Files.
     row(
         Of::Any,

@@ -14,6 +14,7 @@ mod ovf;
 mod pool;
 mod power;
 mod serial;
+mod service;
 mod snapshot;
 mod targets;
 mod task;
@@ -35,6 +36,7 @@ pub(crate) fn all() -> Vec<Tool> {
         serial::tools(),
         ovf::tools(),
         host::tools(),
+        service::tools(),
         monitoring::tools(),
         console::tools(),
         datastore::tools(),

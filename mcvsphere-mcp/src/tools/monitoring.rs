@@ -5,7 +5,7 @@ use std::time::Duration;
 use vsphere_ops::{
     alarms::{self, AlarmQuery, TriggeredAlarm},
     events::{RecentEvents, Recursion},
-    managed::{HostSystem, ManagedEntity},
+    managed::ManagedEntity,
     stats::{HostStats, VmStats},
     vm::{ToolsReady, ToolsStatus},
 };
@@ -58,8 +58,7 @@ async fn get_vm_stats(args: OneVm, cx: Cx) -> Result<Object<VmStats>> {
 }
 
 async fn get_host_stats(args: OneHost, cx: Cx) -> Result<Object<HostStats>> {
-    let host: Mo<HostSystem> = cx.client().await?.get_or_only(args.host.as_deref()).await?;
-    Ok(Object(host.stats().await?))
+    Ok(Object(args.find(&cx).await?.stats().await?))
 }
 
 async fn wait_for_vm_tools(args: WaitForTools, cx: Cx) -> Result<Object<ToolsReady>> {

@@ -5,7 +5,11 @@ use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use vsphere_ops::{Mo, managed::VirtualMachine, several};
+use vsphere_ops::{
+    Mo,
+    managed::{HostSystem, VirtualMachine},
+    several,
+};
 
 use crate::{
     arguments::kinds::{HostName, VmName},
@@ -23,8 +27,18 @@ pub(super) struct OneVm {
 /// One host, which need not be named where there is only one.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct OneHost {
-    /// Host: name, path or id; optional where there is one.
+    /// Name, path or id; the only one by default.
     pub(super) host: Option<HostName>,
+}
+
+impl OneHost {
+    /// The host: the one that is named, or the only one.
+    ///
+    /// # Errors
+    /// `not_found` or `ambiguous`, also where none is named and there are several, and those of the server.
+    pub(super) async fn find(&self, cx: &Cx) -> Result<Mo<HostSystem>> {
+        Ok(cx.client().await?.get_or_only(self.host.as_deref()).await?)
+    }
 }
 
 /// How many VMs are looked at at a time.

@@ -152,6 +152,10 @@ const STARTED_BY: &[(&str, &str)] = &[
     ("VirtualDiskManager.", "copy_datastore_file"),
     ("FileManager.", "copy_datastore_file"),
     ("HostDatastoreBrowser.", "browse_datastore"),
+    ("HostSystem.enterMaintenanceMode", "enter_maintenance_mode"),
+    ("HostSystem.exitMaintenanceMode", "exit_maintenance_mode"),
+    ("HostSystem.reboot", "reboot_host"),
+    ("HostSystem.shutdown", "shutdown_host"),
 ];
 
 impl Cx {
@@ -360,7 +364,7 @@ mod tests {
         }
         assert_eq!(level("VirtualMachine.powerOn"), PowerOps);
         assert_eq!(level("VirtualMachine.clone"), VmLifecycle);
-        assert_eq!(level("HostSystem.enterMaintenanceMode"), FullAdmin, "until a tool starts it");
+        assert_eq!(level("HostSystem.enterMaintenanceMode"), HostAdmin);
         assert_eq!(level("com.example.unknown"), FullAdmin);
     }
 }

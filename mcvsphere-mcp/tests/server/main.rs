@@ -15,6 +15,7 @@ mod doctor;
 mod effects;
 mod gate;
 mod guests;
+mod hosts;
 mod isos;
 mod jobs;
 mod lab;

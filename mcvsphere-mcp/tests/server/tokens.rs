@@ -379,6 +379,7 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
     let mut tried = BTreeSet::new();
     let task = lab.client.tasks().report(1).await.unwrap().items.remove(0).id;
     let (disk, nic) = (json!("Hard disk 1"), json!("Network adapter 1"));
+    let host = "DC0_C0_H0";
     for (tool, arguments, target) in [
         ("power_on_vm", json!({ "vm": "db-1" }), "db-1"),
         ("power_off_vm", json!({ "vm": "web-1" }), "web-1"),
@@ -439,6 +440,15 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
         ("create_guest_directory", json!({ "vm": "web-1", "guest": "stored", "guest_path": "/a" }), "web-1"),
         ("delete_guest_file", json!({ "vm": "web-1", "guest": "stored", "guest_path": "/a" }), "web-1"),
         ("cancel_task", json!({ "task": task }), task.as_str()),
+        ("start_service", json!({ "host": host, "service": "TSM-SSH" }), host),
+        ("stop_service", json!({ "host": host, "service": "ntpd" }), host),
+        ("restart_service", json!({ "host": host, "service": "ntpd" }), host),
+        ("set_service_policy", json!({ "host": host, "service": "ntpd", "policy": "off" }), host),
+        ("configure_ntp", json!({ "host": host, "ntp_servers": ["a"] }), host),
+        ("enter_maintenance_mode", json!({ "host": host }), host),
+        ("exit_maintenance_mode", json!({ "host": host }), host),
+        ("reboot_host", json!({ "host": host, "force": true }), host),
+        ("shutdown_host", json!({ "host": host, "force": true }), host),
     ] {
         if matches!(tool, "remove_disk") {
             answer(&unasked, "add_disk", json!({ "vm": "db-1", "size_gb": 1 })).await;
