@@ -43,7 +43,8 @@
 //! | see the screen of a VM, type, answer its questions | [`console`] |
 //! | transfer files, and manage those of datastores | [`transfer`], [`files`], [`DatastorePath`] |
 //! | change the services and time servers of hosts, put them into maintenance mode, restart them | [`host`] |
-//! | show lists and details | [`vm`], [`host`], [`datastore`], [`network`], [`pool`], [`vcenter`] |
+//! | show lists and details | [`vm`], [`host`], [`datastore`], [`network`], [`vcenter`] |
+//! | arrange the inventory | [`folder`], [`pool`], [`cluster`] |
 //! | use tags, content libraries and the appliance | [`Rest`] |
 //! | identify the server, and the privileges of the user | [`Certificate`], [`rights`] |
 //! | handle errors | [`Error`] |
@@ -81,6 +82,7 @@ mod error;
 pub mod events;
 pub mod files;
 pub mod find;
+pub mod folder;
 mod gaps;
 mod guard;
 pub mod guest;

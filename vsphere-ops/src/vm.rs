@@ -41,7 +41,9 @@ use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachine
 
 pub use clone::{CloneKind, CloneVm, NewClone, Start, clone, deploy};
 pub use create::{CreateVm, Firmware, NewVm, Provisioning, create};
+pub(crate) use delete::{CLONES, clones_of};
 pub use delete::{Deleted, Deletion, LostNic, LostSnapshot};
+pub(crate) use info::disk;
 pub use info::{ToolsInfo, VmDisk, VmInfo, VmNic};
 pub use mirror::{MirroredVm, VmCache, VmMirror};
 pub(crate) use names::checked_name;

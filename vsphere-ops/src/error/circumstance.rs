@@ -48,6 +48,10 @@ pub enum Circumstance {
     KeptFromMaintenance(Vec<Blocker>),
     /// The host is not in maintenance mode.
     NotInMaintenanceMode,
+    /// The folder has VMs or templates in it, which are not to go with it.
+    HoldsVms,
+    /// VMs run that would have to be off.
+    VmsRun,
     /// What stood in the way inside a guest.
     Guest(GuestTrouble),
 }
@@ -75,7 +79,9 @@ impl Circumstance {
             | Self::ReadOnlyLicence
             | Self::DatastoreInaccessible
             | Self::KeptFromMaintenance(_)
-            | Self::NotInMaintenanceMode => return None,
+            | Self::NotInMaintenanceMode
+            | Self::HoldsVms
+            | Self::VmsRun => return None,
         })
     }
 }

@@ -109,6 +109,17 @@ impl Ancestry {
         Ok(ancestry)
     }
 
+    /// The chains of parents that these objects make, which were read with their names and parents. A view does not hold the
+    /// root folder, at which paths begin.
+    pub(crate) fn of(client: &Client, contents: &[ObjectContent]) -> Self {
+        let mut ancestry = Self::default();
+        contents.iter().for_each(|content| ancestry.add(content));
+        let root = client.content().root_folder.clone();
+        let entity = Entity { reference: root.clone(), name: String::new(), parent: None };
+        ancestry.entities.entry(root.value).or_insert(entity);
+        ancestry
+    }
+
     fn add(&mut self, content: &ObjectContent) {
         let reference = |path: &str| {
             let property = content.prop_set.iter().find(|property| property.name == path)?;

@@ -15,6 +15,7 @@ use crate::find::{self, label};
 use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::name;
+use crate::named::Named;
 use crate::power::changed;
 use crate::read::Values;
 use crate::task::{self, BUSY, Task};
@@ -207,12 +208,11 @@ impl Mo<VirtualMachine> {
             }
             (None, true) => Vec::new(),
             (None, false) => {
-                let found = others_on(self, &datastores, &folders(devices)).await;
-                let (clones, unseen) = gaps.part(CLONES, found);
+                let (clones, unseen) = gaps.part(CLONES, clones_of(self, &datastores, devices).await);
                 if let Some(why) = unseen {
                     gaps.lacks(CLONES, why);
                 }
-                clones
+                clones.into_iter().map(|clone| clone.name).collect()
             }
         };
         let on = runtime.power_state == VirtualMachinePowerState::PoweredOn;
@@ -304,15 +304,15 @@ fn folders(devices: &[Poly<VirtualDevice>]) -> Vec<String> {
 }
 
 /// What a deletion may break, as it is called where it is not known.
-const CLONES: &str = "the linked clones";
+pub(crate) const CLONES: &str = "the linked clones";
 
-/// The names of other VMs on these datastores that use a disk in one of these folders; and why there may be more.
-async fn others_on(
+/// Other VMs that use a disk in a folder of this VM's disks; and why there may be more.
+pub(crate) async fn clones_of(
     machine: &Mo<VirtualMachine>,
     datastores: &[ManagedObjectReference],
-    folders: &[String],
-) -> Result<(Vec<String>, Option<String>)> {
-    let client = machine.client();
+    devices: &[Poly<VirtualDevice>],
+) -> Result<(Vec<Named>, Option<String>)> {
+    let (client, folders) = (machine.client(), folders(devices));
     let mut others = Vec::new();
     let on = find::details(client, datastores.iter().cloned(), &["vm"]).await?;
     let mut unseen = Gaps::of(&on);
@@ -327,13 +327,13 @@ async fn others_on(
         unseen.unreadable.push(hidden);
     }
     for content in others {
-        let name = label(&content);
+        let clone = Named { name: label(&content), id: content.obj.value.clone() };
         let mut values = Values::new(content.prop_set, content.missing_set);
         let layout: Option<VirtualMachineFileLayoutEx> = optional(&mut values, vm::LAYOUT_EX.path());
         let files = layout.iter().flat_map(|layout| &layout.file);
         let mut disks = files.filter(|file| file.name.ends_with(".vmdk"));
         if disks.any(|file| folders.iter().any(|folder| file.name.starts_with(folder.as_str()))) {
-            clones.push(name);
+            clones.push(clone);
         }
     }
     clones.sort();

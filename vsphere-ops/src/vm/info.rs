@@ -278,7 +278,7 @@ fn port_of(device: &Poly<VirtualDevice>) -> Option<String> {
     port.port.portgroup_key.clone()
 }
 
-pub(super) fn disk(device: &Poly<VirtualDevice>) -> Option<VmDisk> {
+pub(crate) fn disk(device: &Poly<VirtualDevice>) -> Option<VmDisk> {
     let disk = device.downcast_ref::<VirtualDisk>()?;
     let uuid = crate::disk::uuid(disk);
     let crate::disk::Disk { label, key, capacity, thin, file, .. } = crate::disk::Disk::of(&[], disk);
