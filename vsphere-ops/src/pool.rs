@@ -6,11 +6,17 @@
 //!
 //! let pool = client.get::<ResourcePool>("/fra1/host/prod-cluster/Resources").await?.info().await?;
 //! println!("{} MHz of {:?} in use", pool.cpu.usage_mhz, pool.cpu.limit_mhz);
+//! let root = client.get::<ResourcePool>(&pool.id).await?;
+//! let web = root.make_pool(&vsphere_ops::pool::NewPool::named("web")).await?;
+//! println!("{} is new", web.path);
 //! # Ok(())
 //! # }
 //! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
 //! # sim::documented(run);
 //! ```
+
+mod change;
+mod list;
 
 use serde::{Serialize, Serializer};
 use vsphere_model::managed::{ResourcePool, resource_pool as pool};
@@ -21,6 +27,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::find;
 use crate::mo::Mo;
 use crate::named::Named;
+
+pub use change::{Allocation, DeletedPool, Level, MadePool, MovedVm, NewPool, PoolDeletion, ShareOf};
+pub use list::{PoolSummary, list};
 
 /// All about one resource pool.
 ///
@@ -44,6 +53,9 @@ pub struct PoolInfo {
     pub cluster: Option<String>,
     /// Whether it is the root pool, which has all of these resources.
     pub root: bool,
+    /// The pool that it is in; not of the root pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Named>,
     /// `green`, `yellow`, `red` or `gray`: red says that more is reserved below it than it has.
     pub status: String,
     /// Its share of the CPUs.
@@ -230,13 +242,19 @@ impl Mo<ResourcePool> {
         let of_memory = Parts::of(&config.memory_allocation, &runtime.memory);
         // Memory is given in MiB, but its use told in bytes.
         let mib = |bytes: i64| bytes >> 20;
-        let mut names = find::names(client, [owner.clone()]).await?;
+        let root = parent.as_ref() == Some(&owner);
+        let above = parent.filter(|_| !root);
+        let mut names = find::names(client, [owner.clone()].into_iter().chain(above.clone())).await?;
         Ok(PoolInfo {
             name: self.label().to_owned(),
             id: self.id().to_owned(),
             path: self.path().await?,
             cluster: names.remove(&owner.value),
-            root: parent.as_ref() == Some(&owner),
+            root,
+            parent: above.map(|parent| Named {
+                name: names.remove(&parent.value).unwrap_or_else(|| parent.value.clone()),
+                id: parent.value,
+            }),
             status: runtime.overall_status.as_str().to_owned(),
             cpu: PoolCpu {
                 reservation_mhz: of_cpu.reservation,
