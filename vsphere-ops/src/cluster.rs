@@ -1,4 +1,4 @@
-//! Clusters, as lists show them.
+//! Clusters: what they are, their rules, and what DRS recommends for them.
 //!
 //! ```
 //! use vsphere_ops::{ListQuery, cluster};
@@ -7,11 +7,20 @@
 //! for cluster in cluster::list(&client, &ListQuery::default()).await?.items {
 //!     println!("{}: {} of {} hosts usable, DRS {:?}", cluster.name, cluster.usable_hosts, cluster.hosts, cluster.drs);
 //! }
+//! let prod = client.get::<vsphere_ops::managed::ClusterComputeResource>("prod-cluster").await?;
+//! println!("{:?}", prod.info().await?.ha);
+//! println!("{} rules", prod.rules(&ListQuery::default()).await?.total);
 //! # Ok(())
 //! # }
 //! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
 //! # sim::documented(run);
 //! ```
+
+mod conflict;
+mod info;
+mod recommendation;
+mod rule;
+mod rule_change;
 
 use serde::{Serialize, Serializer};
 use vsphere_model::managed::cluster_compute_resource as cluster;
@@ -27,6 +36,13 @@ use crate::gaps::Gaps;
 use crate::page::{ByName, ListQuery, Page, Window};
 use crate::read::Values;
 use crate::vm::optional;
+
+pub use info::{
+    Admission, AdmissionPolicy, Automation, ClusterCpu, ClusterDrs, ClusterHa, ClusterHost, ClusterInfo, ClusterMemory,
+};
+pub use recommendation::{Application, Applied, DrsFault, Migration, PastMove, Recommendation, Recommendations};
+pub use rule::{DrsRule, RuleKind};
+pub use rule_change::{DeletedRule, MadeRule, NewRule, RuleDeletion, RuleGroup};
 
 /// A cluster in a list.
 ///
