@@ -46,6 +46,12 @@ texts! {
     HostName;
     /// Pool: name, path or id; the only root pool by default.
     PoolName;
+    /// Pool: name, path or id.
+    ThisPool;
+    /// Folder: name, path or id.
+    FolderName;
+    /// Cluster: name, path or id.
+    ClusterName;
     /// Datastore: name, path or id.
     DatastoreName;
     /// Network or port group: name, path or id.

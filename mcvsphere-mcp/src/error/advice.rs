@@ -386,6 +386,45 @@ static TABLE: &[Row] = &[
         When::Is(|error| error.circumstance() == Some(&Circumstance::LeftDisconnected)),
         &["{connect_serial_port} connects it"],
     ),
+    // The inventory.
+    row(
+        Of::Tools(&["delete_folder"]),
+        When::Is(|error| error.circumstance() == Some(&Circumstance::HoldsVms)),
+        &[
+            "vms=unregister keeps their files, vms=destroy deletes them with their disks: have the user decide",
+            "{move_vm_to_folder} moves one elsewhere",
+        ],
+    ),
+    row(
+        Of::Tools(&["delete_folder"]),
+        When::Is(|error| error.circumstance() == Some(&Circumstance::VmsRun)),
+        &["{shutdown_guest} or {power_off_vm} first, once the user agrees"],
+    ),
+    row(
+        Of::Tools(&["create_resource_pool"]),
+        When::Fault("DuplicateName"),
+        &["choose another name", "{list_resource_pools} shows the pools"],
+    ),
+    row(
+        Of::Tools(&["create_resource_pool", "move_vm_to_resource_pool"]),
+        When::Fault("InsufficientResourcesFault"),
+        &["reserve less, or choose another pool", "{get_resource_pool_info} shows how much each has left"],
+    ),
+    row(
+        Of::Tools(&["create_drs_rule"]),
+        When::Is(|error| matches!(error.kind(), ErrorKind::InvalidState(_))),
+        &["{list_drs_rules} shows the rules", "{delete_drs_rule} deletes one that is no longer wanted"],
+    ),
+    row(
+        Of::Tools(&["delete_drs_rule"]),
+        When::Is(|error| error.is_not_found() && error.operation() == "delete the rule"),
+        &["{list_drs_rules} shows the rules"],
+    ),
+    row(
+        Of::Tools(&["apply_drs_recommendation"]),
+        When::Is(|error| error.is_not_found() && error.operation() == "apply the recommendation of DRS"),
+        &["DRS makes them anew every few minutes: {get_drs_recommendations} shows the present ones"],
+    ),
     // Plans that do not hold any longer.
     row(
         Of::Any,

@@ -1,9 +1,11 @@
 //! The tools, a family a file. Each is one literal, and its function calls one operation of vsphere-ops.
 
+mod cluster;
 mod console;
 mod datastore;
 mod disk;
 mod files;
+mod folder;
 mod guest;
 mod host;
 mod lifecycle;
@@ -42,6 +44,8 @@ pub(crate) fn all() -> Vec<Tool> {
         datastore::tools(),
         files::tools(),
         network::tools(),
+        folder::tools(),
+        cluster::tools(),
         pool::tools(),
         vcenter::tools(),
         task::tools(),

@@ -39,7 +39,8 @@ fn required(tool: &Tool) -> Vec<&str> {
 /// The least that a tool can be called with.
 fn least(tool: &Tool) -> Map<String, Value> {
     let mut names = required(tool);
-    if properties(tool).contains_key("vms") {
+    // Some take several only, or mean something else by it.
+    if ["vm", "vms"].iter().all(|name| properties(tool).contains_key(*name)) {
         names.push("vm");
     }
     let value = |name: &str| match properties(tool)[name]["type"].as_str().unwrap() {

@@ -16,6 +16,7 @@ mod effects;
 mod gate;
 mod guests;
 mod hosts;
+mod inventory;
 mod isos;
 mod jobs;
 mod lab;

@@ -368,6 +368,10 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
     answer(&unasked, "setup_serial_port", json!({ "vm": "db-1" })).await;
     answer(&unasked, "create_snapshot", json!({ "vm": "web-1", "snapshot_name": "a" })).await;
     answer(&unasked, "convert_to_template", json!({ "vm": "gold" })).await;
+    answer(&unasked, "create_folder", json!({ "path": "vm/empty" })).await;
+    answer(&unasked, "create_resource_pool", json!({ "name": "half" })).await;
+    let apart = json!({ "cluster": "DC0_C0", "name": "apart", "kind": "anti_affinity", "vms": ["web-1", "db-1"] });
+    answer(&unasked, "create_drs_rule", apart).await;
     image(&lab, "DC0_DS0", "iso/a.iso").await;
     let client = older(lab.server(&[("MCP_CONFIRM", "always")]), ()).await;
     let tools = client.list_all_tools().await.unwrap();
@@ -435,6 +439,19 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
             json!({ "source_datastore": "DC0_DS0", "source_path": "iso/a.iso", "dest_path": "b" }),
             "iso/a.iso",
         ),
+        ("create_folder", json!({ "path": "vm/new" }), "vm/new"),
+        ("delete_folder", json!({ "folder": "empty" }), "/DC0/vm/empty"),
+        ("move_vm_to_folder", json!({ "vm": "web-1", "folder": "empty" }), "web-1"),
+        ("create_resource_pool", json!({ "name": "new" }), "new"),
+        ("delete_resource_pool", json!({ "pool": "half" }), "half"),
+        ("move_vm_to_resource_pool", json!({ "vm": "web-1", "pool": "half" }), "web-1"),
+        (
+            "create_drs_rule",
+            json!({ "cluster": "DC0_C0", "name": "new", "kind": "affinity", "vms": ["web-1", "db-1"] }),
+            "new",
+        ),
+        ("delete_drs_rule", json!({ "cluster": "DC0_C0", "rule": "apart" }), "apart"),
+        ("apply_drs_recommendation", json!({ "cluster": "DC0_C0", "recommendation": "1" }), "1"),
         ("run_command_in_guest", json!({ "vm": "web-1", "username": "u", "password": "p", "command": "ls" }), "web-1"),
         ("write_guest_file", json!({ "vm": "web-1", "username": "u", "password": "p", "guest_path": "/a" }), "web-1"),
         ("create_guest_directory", json!({ "vm": "web-1", "guest": "stored", "guest_path": "/a" }), "web-1"),
@@ -455,8 +472,9 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
             answer(&unasked, "add_nic", json!({ "vm": "db-1", "network": "VM Network" })).await;
         }
         tried.insert(tool.to_owned());
-        if matches!(tool, "move_vm_disk" | "download_from_datastore") {
-            // There is one datastore here, and no directory for local files: `disks` and `datastore_files` have them.
+        if matches!(tool, "move_vm_disk" | "download_from_datastore" | "apply_drs_recommendation") {
+            // There is one datastore here, no directory for local files and nothing to recommend: `disks`, `datastore_files`
+            // and `inventory` have them.
             continue;
         }
         let plan = answer(&client, tool, arguments).await;
