@@ -302,7 +302,6 @@ const TO_CALL: &[(&str, &str)] = &[
     ("CloneVM_Task", "VirtualMachine.Provisioning.Clone"),
     ("DestroyChildren", "Resource.DeletePool"),
     ("MigrateVM_Task", "Resource.HotMigrate"),
-    ("MoveIntoResourcePool", "Resource.MovePool"),
     ("ReconfigVM_Task", "VirtualMachine.Config.Settings"),
     ("ReconfigureDVPortgroup_Task", "DVPortgroup.Modify"),
     ("ReconfigureDvs_Task", "DVSwitch.Modify"),

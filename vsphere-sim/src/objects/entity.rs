@@ -97,6 +97,16 @@ fn reload(world: &mut World, call: &Call) -> Outcome<Reply> {
 
 fn move_into_folder(world: &mut World, call: &Call) -> Outcome<Reply> {
     let (folder, list): (Moref, Vec<Moref>) = (call.target.clone(), call.arg("list")?);
+    for (child, object) in list.iter().flat_map(|child| [(child, child), (child, &folder)]) {
+        let privilege = match child.type_.as_str() {
+            "VirtualMachine" => "VirtualMachine.Inventory.Move",
+            "Folder" => "Folder.Move",
+            _ => continue,
+        };
+        if !world.may(object, call.session.as_deref(), privilege) {
+            return Err(Fault::no_permission(object, privilege));
+        }
+    }
     check_move(world, &folder, &list)?;
     call.task().takes(Duration::from_millis(300)).start(world, move |world| {
         check_move(world, &folder, &list)?;

@@ -195,19 +195,27 @@ fn create_datacenter(world: &mut World, call: &Call) -> Outcome<Reply> {
     datacenter::add(world, &name, &call.target).map(Reply::of)
 }
 
+/// Destroys all below the folder one by one, and stops at the first that can't go: what went before is lost all the same.
 fn destroy(world: &mut World, call: &Call) -> Outcome<Reply> {
+    let folder = call.target.clone();
+    check_end(world, &folder)?;
     end(world, call, vm::destroy)
 }
 
+/// Unregisters the machines, for which all of them must be off; there are none in folders of other kinds.
 fn unregister_and_destroy(world: &mut World, call: &Call) -> Outcome<Reply> {
+    let folder = call.target.clone();
+    check_end(world, &folder)?;
+    if !world.get::<Folder>(&folder)?.child_types.iter().any(|child| child == "VirtualMachine") {
+        return Err(Fault::not_supported("UnregisterAndDestroy_Task on a folder that is not for virtual machines"));
+    }
+    check_machines(world, &folder)?;
     end(world, call, vm::unregister)
 }
 
 /// Removes the folder with all below it. `remove` is what becomes of the machines.
 fn end(world: &mut World, call: &Call, remove: fn(&mut World, &Moref, &str) -> Outcome<()>) -> Outcome<Reply> {
-    let folder = call.target.clone();
-    let user = call.user(world);
-    check_end(world, &folder)?;
+    let (folder, user) = (call.target.clone(), call.user(world));
     call.task().alone_with(&folder).takes(Duration::from_millis(500)).start(world, move |world| {
         check_end(world, &folder)?;
         remove_below(world, &folder, remove, &user)?;
@@ -223,6 +231,7 @@ fn remove_below(
 ) -> Outcome<()> {
     for child in world.get::<Folder>(folder)?.children.clone() {
         if child.type_ == "VirtualMachine" {
+            vm::check_removal(world, &child)?;
             remove(world, &child, user)?;
         } else {
             remove_below(world, &child, remove, user)?;
@@ -233,8 +242,8 @@ fn remove_below(
     Ok(())
 }
 
-/// Whether the folder can be removed with all below it: it is not one of those that every datacenter has, its machines are
-/// powered off, and what else is in it can be removed only by itself.
+/// Whether the folder can be removed with all below it: it is not one of those that every datacenter has, and what is no
+/// machine in it can be removed only by itself.
 fn check_end(world: &World, folder: &Moref) -> Outcome<()> {
     let entity = world.entity(folder)?;
     if entity.parent.as_ref().is_none_or(|parent| parent.type_ != "Folder") {
@@ -242,9 +251,20 @@ fn check_end(world: &World, folder: &Moref) -> Outcome<()> {
     }
     for child in &world.get::<Folder>(folder)?.children {
         match child.type_.as_str() {
-            "VirtualMachine" => vm::check_removal(world, child)?,
+            "VirtualMachine" => {}
             "Folder" => check_end(world, child)?,
             _ => return Err(in_use(world, folder)),
+        }
+    }
+    Ok(())
+}
+
+/// Whether all machines below the folder are off.
+fn check_machines(world: &World, folder: &Moref) -> Outcome<()> {
+    for child in &world.get::<Folder>(folder)?.children {
+        match child.type_.as_str() {
+            "VirtualMachine" => vm::check_removal(world, child)?,
+            _ => check_machines(world, child)?,
         }
     }
     Ok(())

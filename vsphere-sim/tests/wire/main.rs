@@ -10,6 +10,7 @@ mod custom_fields;
 mod datastore;
 mod events;
 mod files;
+mod folder;
 mod guest;
 mod host;
 mod incidents;

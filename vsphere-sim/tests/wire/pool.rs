@@ -25,13 +25,18 @@ async fn success(lab: &Lab, request: Request<Moref>) {
 
 /// So many MHz reserved, and no more than these where a limit is given.
 fn cpu(reservation: i64, limit: i64) -> ResourceConfigSpec {
-    let allocation = ResourceAllocationInfo {
+    let allocation = |reservation, limit| ResourceAllocationInfo {
         reservation: Some(reservation),
         limit: Some(limit),
         expandable_reservation: Some(false),
+        shares: Some(Box::new(SharesInfo { shares: 0, level: SharesLevel::Normal })),
         ..Default::default()
     };
-    ResourceConfigSpec { cpu_allocation: allocation, ..Default::default() }
+    ResourceConfigSpec {
+        cpu_allocation: allocation(reservation, limit),
+        memory_allocation: allocation(0, -1),
+        ..Default::default()
+    }
 }
 
 async fn root(lab: &Lab) -> ResourcePool {
@@ -92,7 +97,7 @@ async fn a_pool_that_is_destroyed_leaves_its_machines_and_pools_to_its_parent() 
     assert_eq!(lab.get(&root, resource_pool::RESOURCE_POOL).await, [again]);
     root.destroy_children().await.unwrap();
     assert_eq!(lab.get(&root, resource_pool::RESOURCE_POOL).await, []);
-    assert_eq!(fault(root.destroy_task()).await, "NotSupported");
+    assert_eq!(fault(root.destroy_task()).await, "InvalidType");
 }
 
 #[tokio::test]
@@ -107,4 +112,21 @@ async fn a_pool_uses_what_its_machines_use() {
     assert!(runtime.memory.overall_usage > 64 << 20 && runtime.cpu.overall_usage > 0, "{runtime:?}");
     let summary = lab.get(&pool, resource_pool::SUMMARY).await;
     assert_eq!(summary.configured_memory_mb, Some(4096));
+}
+
+#[tokio::test]
+async fn a_new_pool_must_be_told_everything_and_a_full_one_takes_no_more() {
+    let lab = lab().await;
+    let root = root(&lab).await;
+    let mut lacking = cpu(0, -1);
+    lacking.memory_allocation.shares = None;
+    assert_eq!(fault(root.create_resource_pool("a", &lacking)).await, "InvalidArgument");
+    let small: ResourcePool = lab.object(&root.create_resource_pool("small", &cpu(100, -1)).await.unwrap());
+    let large = root.create_resource_pool("large", &cpu(200, -1)).await.unwrap();
+    let into_small = small.move_into_resource_pool(std::slice::from_ref(&large));
+    assert_eq!(fault(into_small).await, "InsufficientCpuResourcesFault");
+    assert_eq!(lab.get(&root, resource_pool::RESOURCE_POOL).await.len(), 2);
+    small.update_config(None, Some(&cpu(300, -1))).await.unwrap();
+    small.move_into_resource_pool(std::slice::from_ref(&large)).await.unwrap();
+    assert_eq!(lab.get(&small, resource_pool::RESOURCE_POOL).await, [large]);
 }

@@ -201,6 +201,7 @@ fn apply(world: &mut World, cluster: &Moref, spec: ClusterConfigSpecEx, modify: 
     for change in spec.rules_spec {
         let mut rule = change.info;
         if let Some(rule) = &mut rule {
+            check_members(world, compute, &named_vms(rule), "spec.rulesSpec.info.vm")?;
             prepare_rule(&config, rule, &change.base.operation, &mut last_rule)?;
         }
         update(&mut config.rule, &change.base, rule, |rule| rule.key.unwrap_or_default(), "spec.rulesSpec")?;
@@ -243,12 +244,16 @@ fn check_group(world: &World, compute: &Compute, mut group: Poly<ClusterGroupInf
         return Err(Fault::invalid_argument("spec.groupSpec.info.host"));
     }
     let vms = group.downcast_ref::<ClusterVmGroup>().map(|group| group.vm.as_slice()).unwrap_or_default();
-    if vms.iter().any(|vm| world.get::<Vm>(vm).is_err()) {
-        return Err(Fault::invalid_argument("spec.groupSpec.info.vm"));
-    }
+    check_members(world, compute, vms, "spec.groupSpec.info.vm")?;
     group.user_created.get_or_insert(true);
     group.unique_id.get_or_insert_with(|| uuid(fastrand::u128(..)));
     Ok(group)
+}
+
+/// Whether the machines are on the cluster's hosts.
+fn check_members(world: &World, compute: &Compute, vms: &[Moref], argument: &str) -> Outcome<()> {
+    let is_member = |vm: &Moref| world.host_of(vm).is_some_and(|host| compute.hosts.contains(&host));
+    if vms.iter().all(is_member) { Ok(()) } else { Err(Fault::invalid_argument(argument)) }
 }
 
 fn prepare_rule(
@@ -278,13 +283,18 @@ fn prepare_rule(
     Ok(())
 }
 
+/// The machines that a rule names itself.
+fn named_vms(rule: &Poly<ClusterRuleInfo>) -> Vec<Moref> {
+    let affine = rule.downcast_ref::<ClusterAffinityRuleSpec>().map(|affinity| affinity.vm.clone());
+    let anti = || rule.downcast_ref::<ClusterAntiAffinityRuleSpec>().map(|anti| anti.vm.clone());
+    affine.or_else(anti).unwrap_or_default()
+}
+
 /// The machines that a rule names, also by a group.
 pub(super) fn vms_of_rule(config: &ClusterConfigInfoEx, rule: &Poly<ClusterRuleInfo>) -> Vec<Moref> {
-    if let Some(affinity) = rule.downcast_ref::<ClusterAffinityRuleSpec>() {
-        return affinity.vm.clone();
-    }
-    if let Some(anti) = rule.downcast_ref::<ClusterAntiAffinityRuleSpec>() {
-        return anti.vm.clone();
+    let named = named_vms(rule);
+    if !named.is_empty() {
+        return named;
     }
     let group = rule.downcast_ref::<ClusterVmHostRuleInfo>().and_then(|rule| rule.vm_group_name.as_ref());
     let found = group.and_then(|name| config.group.iter().find(|group| group.name == *name));

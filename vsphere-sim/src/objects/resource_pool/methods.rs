@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use vsphere_model::types::{
-    Any, ConcurrentAccess, IntOption, ResourceAllocationOption, ResourceConfigOption, ResourceConfigSpec,
-    ResourcePoolCreatedEvent, ResourcePoolDestroyedEvent, ResourcePoolEvent, ResourcePoolEventArgument,
-    ResourcePoolMovedEvent, ResourcePoolReconfiguredEvent, SharesLevel, SharesOption,
+    Any, ConcurrentAccess, IntOption, InvalidRequest, InvalidType, ResourceAllocationInfo, ResourceAllocationOption,
+    ResourceConfigOption, ResourceConfigSpec, ResourcePoolCreatedEvent, ResourcePoolDestroyedEvent, ResourcePoolEvent,
+    ResourcePoolEventArgument, ResourcePoolMovedEvent, ResourcePoolReconfiguredEvent, SharesLevel, SharesOption,
+    VirtualMachinePowerState,
 };
 
 use super::{ResourcePool, add_child, check, merge, touch_tree, usage};
@@ -44,9 +45,29 @@ fn check_name(world: &World, parent: &Moref, name: &str) -> Outcome<()> {
     }
 }
 
+/// Whether all is said that a new pool needs, of which the API has no defaults.
+///
+/// # Errors
+/// `InvalidArgument` for the first thing that lacks.
+fn check_complete(spec: &ResourceConfigSpec) -> Outcome<()> {
+    for (allocation, name) in [(&spec.cpu_allocation, "cpuAllocation"), (&spec.memory_allocation, "memoryAllocation")] {
+        let lacking = [
+            ("reservation", allocation.reservation.is_none()),
+            ("expandableReservation", allocation.expandable_reservation.is_none()),
+            ("limit", allocation.limit.is_none()),
+            ("shares", allocation.shares.is_none()),
+        ];
+        if let Some((field, _)) = lacking.iter().find(|(_, lacks)| *lacks) {
+            return Err(Fault::invalid_argument(&format!("spec.{name}.{field}")));
+        }
+    }
+    Ok(())
+}
+
 fn create(world: &mut World, call: &Call) -> Outcome<Reply> {
     let (name, spec): (String, ResourceConfigSpec) = (call.arg("name")?, call.arg("spec")?);
     check_name(world, &call.target, &name)?;
+    check_complete(&spec)?;
     let pool = add_child(world, &name, &call.target, &spec)?;
     let mut event = ResourcePoolCreatedEvent { parent: argument(world, &call.target), ..Default::default() };
     event.resource_pool = argument(world, &pool);
@@ -145,6 +166,10 @@ fn move_into(world: &mut World, call: &Call) -> Outcome<Reply> {
     let owner = world.get::<ResourcePool>(target)?.owner.clone();
     let above = world.ancestors(target);
     for one in &list {
+        let privilege = if world.get::<Vm>(one).is_ok() { "Resource.AssignVMToPool" } else { "Resource.MovePool" };
+        if !world.may(target, call.session.as_deref(), privilege) {
+            return Err(Fault::no_permission(target, privilege));
+        }
         if let Ok(pool) = world.get::<ResourcePool>(one) {
             if pool.owner != owner || pool.is_root() || above.contains(one) {
                 return Err(Fault::invalid_argument("list"));
@@ -161,11 +186,43 @@ fn move_into(world: &mut World, call: &Call) -> Outcome<Reply> {
             }
         }
     }
+    for one in &list {
+        check_room(world, one, target)?;
+    }
     let user = call.user(world);
     for one in &list {
         put(world, one, target, &user)?;
     }
     Ok(Reply::NONE)
+}
+
+/// Whether the pool has what a pool or a running machine that comes into it has reserved. One that is expandable takes it from
+/// where it came from: both are below the same root.
+///
+/// # Errors
+/// Those of [`usage::check_more`].
+fn check_room(world: &World, one: &Moref, target: &Moref) -> Outcome<()> {
+    let (config, from) = match world.get::<ResourcePool>(one) {
+        Ok(pool) => (&pool.config, pool.entity.parent.clone()),
+        Err(_) => {
+            let vm = world.get::<Vm>(one)?;
+            if vm.runtime.power_state != VirtualMachinePowerState::PoweredOn {
+                return Ok(());
+            }
+            (&vm.resource_config, vm.pool.clone())
+        }
+    };
+    if from.is_some_and(|from| world.ancestors(&from).contains(target)) {
+        return Ok(());
+    }
+    let pool = world.get::<ResourcePool>(target)?;
+    let more = |wanted: &ResourceAllocationInfo, of: &ResourceAllocationInfo| match of.expandable_reservation {
+        Some(true) => 0,
+        _ => wanted.reservation.unwrap_or(0),
+    };
+    let cpu = more(&config.cpu_allocation, &pool.config.cpu_allocation);
+    let memory = more(&config.memory_allocation, &pool.config.memory_allocation);
+    usage::check_more(world, pool, cpu, memory)
 }
 
 /// Puts a pool or a machine into another pool of the same compute resource.
@@ -235,7 +292,9 @@ fn destroy_children(world: &mut World, call: &Call) -> Outcome<Reply> {
 
 fn destroy(world: &mut World, call: &Call) -> Outcome<Reply> {
     if world.get::<ResourcePool>(&call.target)?.is_root() {
-        return Err(Fault::not_supported("Destroy_Task on the root resource pool"));
+        let argument = Some("ResourcePool".to_owned());
+        let fault = InvalidType { base: InvalidRequest::default(), argument };
+        return Err(Fault::new(fault, "The root resource pool can't be destroyed."));
     }
     let (pool, user) = (call.target.clone(), call.user(world));
     call.task().alone_with(&pool).takes(Duration::from_millis(500)).start(world, move |world| {
