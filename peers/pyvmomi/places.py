@@ -1,0 +1,59 @@
+"""Prints as JSON what a script on pyVmomi sees of folders, resource pools, and the rules and groups of clusters. It changes
+nothing."""
+
+import json
+import os
+import ssl
+
+from pyVim.connect import Disconnect, SmartConnect
+from pyVmomi import vim
+
+
+def each(content, kind):
+    view = content.viewManager.CreateContainerView(content.rootFolder, [kind], True)
+    try:
+        return list(view.view)
+    finally:
+        view.Destroy()
+
+
+def cpu(pool):
+    allocation = pool.config.cpuAllocation
+    return [allocation.reservation, allocation.limit, allocation.expandableReservation, allocation.shares.shares]
+
+
+def cluster(found):
+    config = found.configurationEx
+    # The name of the type without its module's wrapper.
+    rules = [[rule.name, type(rule).__name__, rule.enabled, bool(rule.mandatory)] for rule in config.rule]
+    groups = {
+        group.name: [member.name for member in (group.vm if isinstance(group, vim.cluster.VmGroup) else group.host)]
+        for group in config.group
+    }
+    return {"rules": rules, "groups": groups}
+
+
+def main():
+    host, _, port = os.environ["VCENTER_HOST"].partition(":")
+    service = SmartConnect(
+        host=host,
+        port=int(port),
+        user=os.environ["VCENTER_USER"],
+        pwd=os.environ["VCENTER_PASSWORD"],
+        sslContext=ssl._create_unverified_context(),
+    )
+    try:
+        content = service.RetrieveContent()
+        folders = {folder.name: [child.name for child in folder.childEntity] for folder in each(content, vim.Folder)}
+        pools = {
+            pool.name: {"parent": pool.parent.name, "vms": [vm.name for vm in pool.vm], "cpu": cpu(pool)}
+            for pool in each(content, vim.ResourcePool)
+            if pool.name != "Resources"
+        }
+        clusters = {found.name: cluster(found) for found in each(content, vim.ClusterComputeResource)}
+        print(json.dumps({"folders": folders, "pools": pools, "clusters": clusters}))
+    finally:
+        Disconnect(service)
+
+
+main()
