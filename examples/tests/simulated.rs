@@ -57,6 +57,21 @@ async fn power_on() {
 }
 
 #[tokio::test]
+async fn migrate() {
+    let sim = lab().await;
+    let host = "esx-05.corp.example";
+    // Its processor has features that the lab's lack.
+    let text = run(&sim, env!("CARGO_BIN_EXE_migrate"), &["web-01", "--host", host]).await;
+    has(&text, &["Error: ", "cpuid.amx_tile", "EVC", "possible: false"]);
+    let text = run(&sim, env!("CARGO_BIN_EXE_migrate"), &["web-04", "--host", host, "--check"]).await;
+    has(&text, &["Hard disk 1 goes from nvme-02 to ", "possible: true"]);
+    assert_eq!(sim.calls("RelocateVM_Task"), 0);
+    let there = ["web-04", "--host", host, "--datastore", "lab-ssd"];
+    has(&run(&sim, env!("CARGO_BIN_EXE_migrate"), &there).await, &["to lab-ssd", "it is on esx-05.corp.example now"]);
+    has(&run(&sim, env!("CARGO_BIN_EXE_migrate"), &there).await, &["it is there already"]);
+}
+
+#[tokio::test]
 async fn inventory() {
     has(&run(&lab().await, env!("CARGO_BIN_EXE_inventory"), &["/fra1/vm/prod/**"]).await, &["pg-01", "web-01"]);
 }

@@ -271,7 +271,10 @@ fn refused(record: audit::Record, error: ToolError, started: Instant) -> CallToo
 }
 
 /// Asks vSphere to cancel the tasks of a call, and lets the call end by itself. Says what became of the tasks.
-async fn give_up<T>(scope: &Scope, work: Pin<Box<impl Future<Output = T>>>) -> String {
+async fn give_up<T, P>(
+    scope: &Scope,
+    work: Pin<Box<impl Future<Output = std::result::Result<Result<T>, P>>>>,
+) -> String {
     let Ok(tasks) = timeout(PATIENCE, scope.cancel()).await else {
         return "vSphere did not answer when it was asked to cancel, so look what goes on there".to_owned();
     };
@@ -279,16 +282,29 @@ async fn give_up<T>(scope: &Scope, work: Pin<Box<impl Future<Output = T>>>) -> S
         return "no task of it runs in vSphere, but what it began before may be done, so look first".to_owned();
     }
     // It sees how its tasks end, and ends what else it holds.
-    let ended = timeout(PATIENCE, work).await.is_ok();
+    let ended = timeout(PATIENCE, work).await;
+    let ids: Vec<&str> = tasks.iter().map(|task| task.task.as_str()).collect();
+    let end = match ended {
+        Ok(Ok(Ok(_))) => "it was done all the same before it could be cancelled".to_owned(),
+        Ok(_) => "all have ended, so look what state it is in".to_owned(),
+        Err(_) => format!(
+            "it still ran 10 s later: do not start it again, and look what state it is in once {} has ended",
+            ids.join(", ")
+        ),
+    };
     let tasks: Vec<String> = tasks
         .iter()
         .map(|task| match &task.asked {
             Ok(()) => format!("\"{}\" of {} ({}) was told to cancel", task.operation, task.target, task.task),
+            // A task says itself whether it can be cancelled; one that is nearly done can't.
+            Err(error) if error.is_fault("NotSupported") => format!(
+                "\"{}\" of {} ({}) goes on, since vSphere can't cancel it at this point",
+                task.operation, task.target, task.task
+            ),
             Err(error) => format!("\"{}\" of {} ({}) goes on: {error}", task.operation, task.target, task.task),
         })
         .collect();
-    let end = if ended { "all have ended" } else { "they had not all ended 10 s later" };
-    format!("{}; {end}, so look what state it is in", tasks.join(", "))
+    format!("{}; {end}", tasks.join(", "))
 }
 
 /// What the audit says of an answer: `ok`, or the error's code.

@@ -51,7 +51,7 @@ settings! {
     VCENTER_DATACENTER <NAME> datacenter: String;
     /// Cluster to use if a call names none
     VCENTER_CLUSTER <NAME> cluster: String;
-    /// Datastore to use if a call names none; by default the one with most free space
+    /// Datastore to use if a call names none; by default the source's own, or the one with most free space that all hosts see
     VCENTER_DATASTORE <NAME> datastore: String;
     /// Network to use if a call names none
     VCENTER_NETWORK <NAME> network: String;

@@ -40,6 +40,8 @@
 //! | run programs and move files inside guests | [`guest`] |
 //! | read events, alarms, statistics and counters | [`events`], [`alarms`], [`stats`], [`performance`] |
 //! | create, clone, change and delete VMs | [`vm`], [`placement`] |
+//! | move VMs to other hosts, clusters and datastores | [`migration`] |
+//! | set custom attributes, list customization specifications | [`custom_attribute`], [`customization`] |
 //! | see the screen of a VM, type, answer its questions | [`console`] |
 //! | transfer files, and manage those of datastores | [`transfer`], [`files`], [`DatastorePath`] |
 //! | change the services and time servers of hosts, put them into maintenance mode, restart them | [`host`] |
@@ -73,6 +75,8 @@ pub mod cluster;
 mod config;
 mod connection;
 pub mod console;
+pub mod custom_attribute;
+pub mod customization;
 pub mod datastore;
 mod datastore_path;
 mod device;
@@ -89,6 +93,7 @@ pub mod guest;
 mod inventory;
 mod link;
 pub mod media;
+pub mod migration;
 mod mo;
 mod mounted;
 pub mod name;

@@ -14,24 +14,30 @@
 //! # sim::documented(run);
 //! ```
 //!
-//! What is not given is chosen, and never among several that fit alike:
+//! One rule is for all that is made, cloned or deployed. Each part is the one that was asked for; else the default of the
+//! settings; else the source's own, where there is a source and it fits; else one that is chosen, and never among several that
+//! fit alike. [`Place::choices`] tells which was taken, and why.
 //!
-//! | | is the one given, else |
+//! | | chosen in the end |
 //! |---|---|
-//! | datacenter | that of what is given, the default, the only one |
+//! | datacenter | the only one |
 //! | folder | the datacenter's folder for VMs |
-//! | resource pool | that of the host given, of the default cluster, of the only cluster or host of the datacenter |
-//! | host | chosen by vSphere |
-//! | datastore | the default, the one with most free space of those that the host or cluster sees |
-//! | network | the default, the only one that the host or cluster sees, the one called `VM Network` |
+//! | resource pool | that of the only cluster or host of the datacenter |
+//! | host | by vSphere |
+//! | datastore | the one with most free space that every host there sees and that is not in maintenance mode |
+//! | network | the only one that the host or cluster sees, the one called `VM Network` |
+//!
+//! A datastore cluster stands for its member with most free space. What a linked clone shares with its source comes before the
+//! settings, and so does what a VM that [moves](crate::migration) has already: a setting moves nothing.
+
+mod choice;
+mod seen;
 
 use vsphere_model::managed::{
     ComputeResource, Datacenter, Datastore, Folder, HostSystem, Network, ResourcePool, compute_resource, datacenter,
-    datastore, distributed_virtual_portgroup as portgroup, folder, host_system, resource_pool,
+    distributed_virtual_portgroup as portgroup, folder, host_system, resource_pool,
 };
-use vsphere_model::types::{
-    ClusterConfigInfoEx, DVPortgroupConfigInfo, DatastoreSummary, InvalidArgument, ManagedObjectReference,
-};
+use vsphere_model::types::{ClusterConfigInfoEx, DVPortgroupConfigInfo, InvalidArgument, ManagedObjectReference};
 use vsphere_soap::request::ManagedObject;
 
 use crate::client::Client;
@@ -41,11 +47,11 @@ use crate::mo::Mo;
 use crate::read::Values;
 use crate::vm::optional;
 
+pub use choice::{Choice, Part, Reason};
+pub(crate) use seen::Seen;
+
 /// The network that ESXi itself makes for VMs.
 const USUAL_NETWORK: &str = "VM Network";
-
-/// How many objects an error lists.
-const MOST_LISTED: usize = 12;
 
 /// The objects to use by default; each a name, an inventory path or an id.
 ///
@@ -61,7 +67,7 @@ pub struct Defaults {
     pub datacenter: Option<String>,
     /// The cluster.
     pub cluster: Option<String>,
-    /// The datastore; without one, that with most free space.
+    /// The datastore.
     pub datastore: Option<String>,
     /// The network.
     pub network: Option<String>,
@@ -83,7 +89,7 @@ pub struct Placement {
     pub pool: Option<String>,
     /// The host.
     pub host: Option<String>,
-    /// The datastore.
+    /// The datastore, or a datastore cluster.
     pub datastore: Option<String>,
     /// What to use by default.
     pub defaults: Defaults,
@@ -117,6 +123,8 @@ pub struct Place {
     pub datastore: Mo<Datastore>,
     /// The cluster, or the host outside of clusters, that the pool is a part of.
     pub compute: Mo<ComputeResource>,
+    /// What was taken for each part, and why.
+    pub choices: Vec<Choice>,
 }
 
 impl Placement {
@@ -129,42 +137,84 @@ impl Placement {
         self.find_near(client, None).await
     }
 
-    /// Finds the place for a VM that is made after another one: by default, it is put near that.
+    /// Finds the place for a VM that is made after another one.
     pub(crate) async fn find_near(&self, client: &Client, near: Option<Near>) -> Result<Place> {
         let mut given = self.given(client).await?;
-        let datacenter = match (&near, given.is_nothing()) {
-            (Some(near), true) => near.datacenter.clone(),
-            _ => self.datacenter(client, &given).await?,
-        };
+        let datacenter = self.datacenter(client, &given, near.as_ref()).await?;
         let near = near.filter(|near| near.datacenter.reference() == datacenter.reference());
-        let folder = match given.folder {
-            Some(folder) => folder,
-            None => folder_of(&datacenter).await?,
+        let mut choices = Vec::new();
+        let (folder, why) = match (given.folder.take(), near.as_ref().and_then(|near| near.folder.as_ref())) {
+            (Some(folder), _) => (folder, Reason::Asked),
+            (None, Some(own)) => (named(client, own).await?, Reason::SameAsSource),
+            (None, None) => (folder_of(&datacenter).await?, Reason::Usual),
         };
-        // Where it is not put elsewhere, a VM's copy stays in its pool and on its host.
-        let mut stays = None;
-        let (pool, compute) = match (given.pool, &given.host, near) {
-            (None, None, Some(Near { pool: Some(pool), host, .. })) => {
-                stays = host;
-                pool_of(client, Some(Mo::new(client, &pool, None)), None).await?
+        choices.push(Choice::of(Part::Folder, &folder, why));
+        let Spot { pool, compute, host, stays, why } = self.spot(&datacenter, given, near.as_ref()).await?;
+        choices.push(Choice::of(Part::Pool, &pool, why));
+        if let Some(host) = &host {
+            let why = if self.host.is_some() { Reason::Asked } else { Reason::SameAsSource };
+            choices.push(Choice::of(Part::Host, host, why));
+        }
+        let seen = Seen::by(stays.as_ref().or(host.as_ref()), &compute).await?;
+        let (datastore, why) = self.usual_datastore(&datacenter, &seen, near.as_ref()).await?;
+        choices.push(Choice::of(Part::Datastore, &datastore, why));
+        Ok(Place { datacenter, folder, pool, host, datastore, compute, choices })
+    }
+
+    /// The pool, and the host where one is asked for or nobody else chooses it.
+    async fn spot(&self, datacenter: &Mo<Datacenter>, given: Given, near: Option<&Near>) -> Result<Spot> {
+        let client = datacenter.client();
+        if given.pool.is_some() || given.host.is_some() {
+            let why = if given.pool.is_some() { Reason::Asked } else { Reason::FollowsFromAsked };
+            let (pool, compute) = pool_of(client, given.pool, given.host.as_ref()).await?;
+            return Ok(Spot { pool, compute, host: given.host, stays: None, why });
+        }
+        let default = self.default_cluster(datacenter).await?;
+        let own = near.and_then(|near| near.pool.as_ref());
+        if let Some(own) = own {
+            let (pool, compute) = pool_of(client, Some(named(client, own).await?), None).await?;
+            // A pool of the default cluster is what the default asks for, too.
+            if default.as_ref().is_none_or(|default| default.reference() == compute.reference()) {
+                let stays = near.and_then(|near| near.host.as_ref()).map(|host| Mo::new(client, host, None));
+                return Ok(Spot { pool, compute, host: None, stays, why: Reason::SameAsSource });
             }
-            (None, None, near) => {
-                let (pool, compute) = self.usual_pool(&datacenter, near.as_ref()).await?;
-                given.host = host_without_drs(&compute, near.and_then(|near| near.host)).await?;
-                (pool, compute)
-            }
-            (pool, host, _) => pool_of(client, pool, host.as_ref()).await?,
+        }
+        let (pool, compute, why) = match default {
+            Some(default) => (root_pool(&default).await?, default, Reason::Setting),
+            None => self.usual_pool(datacenter, near).await?,
         };
-        let at: Option<Mo<HostSystem>> = stays.map(|host| Mo::new(client, &host, None)).or_else(|| given.host.clone());
-        let seen = Seen::by(at.as_ref(), &compute).await?;
-        let datastore = match self.datastore.as_ref().or(self.defaults.datastore.as_ref()) {
-            Some(what) => {
-                let datastore = datacenter.get(what).await?;
-                seen.must_have("use the datastore", &seen.datastores, datastore).await?
-            }
-            None => seen.roomiest(client).await?,
+        let host = host_without_drs(&compute, near.and_then(|near| near.host.clone())).await?;
+        Ok(Spot { pool, compute, host, stays: None, why })
+    }
+
+    /// The cluster of the settings, where it is in this datacenter.
+    async fn default_cluster(&self, datacenter: &Mo<Datacenter>) -> Result<Option<Mo<ComputeResource>>> {
+        let Some(what) = &self.defaults.cluster else { return Ok(None) };
+        let cluster = datacenter.client().get::<ComputeResource>(what).await?;
+        let at = datacenter_of(datacenter.client(), cluster.reference()).await?;
+        Ok((at.reference() == datacenter.reference()).then_some(cluster))
+    }
+
+    async fn usual_datastore(
+        &self,
+        datacenter: &Mo<Datacenter>,
+        seen: &Seen,
+        near: Option<&Near>,
+    ) -> Result<(Mo<Datastore>, Reason)> {
+        if let Some(what) = &self.datastore {
+            return seen.datastore(datacenter, what, Reason::Asked).await;
+        }
+        let (own, bytes, shares) = match near {
+            Some(near) => (near.datastore.as_ref(), near.bytes, near.shares),
+            None => (None, 0, false),
         };
-        Ok(Place { datacenter, folder, pool, host: given.host, datastore, compute })
+        let own = seen.fitting(datacenter, own, bytes).await?;
+        match (own, &self.defaults.datastore) {
+            (Some(own), None) => Ok((own, Reason::SameAsSource)),
+            (Some(own), Some(_)) if shares => Ok((own, Reason::SameAsSource)),
+            (_, Some(what)) => seen.datastore(datacenter, what, Reason::Setting).await,
+            (None, None) => Ok((seen.roomiest(datacenter).await?, Reason::MostSpace)),
+        }
     }
 
     async fn given(&self, client: &Client) -> Result<Given> {
@@ -183,7 +233,7 @@ impl Placement {
         Ok(Given { folder, pool, host })
     }
 
-    async fn datacenter(&self, client: &Client, given: &Given) -> Result<Mo<Datacenter>> {
+    async fn datacenter(&self, client: &Client, given: &Given, near: Option<&Near>) -> Result<Mo<Datacenter>> {
         let mut known: Vec<ManagedObjectReference> = Vec::new();
         known.extend(given.host.as_ref().map(|host| host.reference().clone()));
         known.extend(given.pool.as_ref().map(|pool| pool.reference().clone()));
@@ -205,6 +255,9 @@ impl Placement {
         if let Some(what) = &self.defaults.cluster {
             return datacenter_of(client, client.get::<ComputeResource>(what).await?.reference()).await;
         }
+        if let Some(near) = near {
+            return Ok(near.datacenter.clone());
+        }
         if let Some(what) = &self.datastore
             && let Ok(datastore) = client.get::<Datastore>(what).await
         {
@@ -215,22 +268,17 @@ impl Placement {
         only(client, "choose a datacenter by folder, pool or host", all).await
     }
 
-    /// The pool where neither pool nor host is given.
+    /// The pool where neither pool nor host is given, and no cluster is the default.
     async fn usual_pool(
         &self,
         datacenter: &Mo<Datacenter>,
         near: Option<&Near>,
-    ) -> Result<(Mo<ResourcePool>, Mo<ComputeResource>)> {
+    ) -> Result<(Mo<ResourcePool>, Mo<ComputeResource>, Reason)> {
         let client = datacenter.client();
-        if let Some(what) = &self.defaults.cluster {
-            let cluster = client.get::<ComputeResource>(what).await?;
-            if datacenter_of(client, cluster.reference()).await?.reference() == datacenter.reference() {
-                return Ok((root_pool(&cluster).await?, cluster));
-            }
-        }
         // A template is in no pool, but on a host.
         if let Some(host) = near.and_then(|near| near.host.as_ref()) {
-            return pool_of(client, None, Some(&named(client, host).await?)).await;
+            let (pool, compute) = pool_of(client, None, Some(&named(client, host).await?)).await?;
+            return Ok((pool, compute, Reason::SameAsSource));
         }
         let properties = (compute_resource::RESOURCE_POOL, compute_resource::HOST);
         let all = datacenter.all::<ComputeResource>().select(properties).await?;
@@ -243,8 +291,20 @@ impl Placement {
         let pools = with_hosts.iter().map(|(pool, _)| Mo::clone(pool)).collect();
         let pool: Mo<ResourcePool> = only(client, "choose a resource pool by pool or host", pools).await?;
         let found = with_hosts.into_iter().find(|(other, _)| other.reference() == pool.reference());
+        let found = found.map(|(pool, compute)| (pool, compute, Reason::OnlyOne));
         found.ok_or_else(|| nothing("choose a resource pool", "none is there any longer"))
     }
+}
+
+/// Where a VM runs.
+struct Spot {
+    pool: Mo<ResourcePool>,
+    compute: Mo<ComputeResource>,
+    /// The host that has to be named.
+    host: Option<Mo<HostSystem>>,
+    /// The source's host, where a copy stays that is not put elsewhere.
+    stays: Option<Mo<HostSystem>>,
+    why: Reason,
 }
 
 /// What is given, found.
@@ -254,17 +314,17 @@ struct Given {
     host: Option<Mo<HostSystem>>,
 }
 
-impl Given {
-    fn is_nothing(&self) -> bool {
-        self.folder.is_none() && self.pool.is_none() && self.host.is_none()
-    }
-}
-
 /// The VM that another one is made after.
 pub(crate) struct Near {
     pub(crate) datacenter: Mo<Datacenter>,
+    pub(crate) folder: Option<ManagedObjectReference>,
     pub(crate) pool: Option<ManagedObjectReference>,
     pub(crate) host: Option<ManagedObjectReference>,
+    /// The datastore with its configuration, and how much space a copy takes.
+    pub(crate) datastore: Option<ManagedObjectReference>,
+    pub(crate) bytes: i64,
+    /// Whether the other one shares files with it.
+    pub(crate) shares: bool,
 }
 
 impl Place {
@@ -288,10 +348,27 @@ impl Place {
     /// `not_found` or `ambiguous` if not exactly one matches, `ambiguous` with what to choose from by default
     /// and several fit.
     pub async fn network(&self, what: Option<&str>) -> Result<Option<Mo<Network>>> {
+        Ok(self.chosen_network(what).await?.map(|(network, _)| network))
+    }
+
+    /// The network for an adapter, and why it is that: the one that is asked for, the default, or the usual one.
+    pub(crate) async fn network_for(
+        &self,
+        asked: Option<&str>,
+        default: Option<&str>,
+    ) -> Result<Option<(Mo<Network>, Reason)>> {
+        let found = self.chosen_network(asked.or(default)).await?;
+        let given = if asked.is_some() { Reason::Asked } else { Reason::Setting };
+        Ok(found.map(|(network, why)| (network, why.unwrap_or(given))))
+    }
+
+    /// The network, and why it is that where it was not named.
+    async fn chosen_network(&self, what: Option<&str>) -> Result<Option<(Mo<Network>, Option<Reason>)>> {
         let client = self.datacenter.client();
         let seen = Seen::by(self.host.as_ref(), &self.compute).await?;
         if let Some(what) = what {
-            return seen.must_have("use the network", &seen.networks, self.datacenter.get(what).await?).await.map(Some);
+            let network = seen.must_have("use the network", &seen.networks, self.datacenter.get(what).await?).await?;
+            return Ok(Some((network, None)));
         }
         let is_group = |network: &ManagedObjectReference| network.type_ == "DistributedVirtualPortgroup";
         let (groups, others): (Vec<_>, Vec<_>) = seen.networks.into_iter().partition(is_group);
@@ -306,6 +383,7 @@ impl Place {
                 fitting.push(Mo::<Network>::new(client, &content.obj, Some(name)));
             }
         }
+        let why = if fitting.len() == 1 { Reason::OnlyOne } else { Reason::Usual };
         let usual = fitting.iter().filter(|network| network.label() == USUAL_NETWORK).count();
         if usual == 1 {
             fitting.retain(|network| network.label() == USUAL_NETWORK);
@@ -313,7 +391,7 @@ impl Place {
         if fitting.is_empty() {
             return Ok(None);
         }
-        only(client, "choose a network", fitting).await.map(Some)
+        Ok(Some((only(client, "choose a network", fitting).await?, Some(why))))
     }
 
     /// The error, or the one that lists the hosts where a host has to be named: without DRS vSphere chooses none.
@@ -329,63 +407,7 @@ impl Place {
     }
 }
 
-/// What a host, or each host of a cluster together, reaches.
-struct Seen {
-    /// Who sees it.
-    who: String,
-    datastores: Vec<ManagedObjectReference>,
-    networks: Vec<ManagedObjectReference>,
-}
-
-impl Seen {
-    async fn by(host: Option<&Mo<HostSystem>>, compute: &Mo<ComputeResource>) -> Result<Self> {
-        let (who, (datastores, networks)) = match host {
-            Some(host) => (host.label(), host.read((host_system::DATASTORE, host_system::NETWORK)).await?),
-            None => (compute.label(), compute.read((compute_resource::DATASTORE, compute_resource::NETWORK)).await?),
-        };
-        Ok(Self { who: who.to_owned(), datastores, networks })
-    }
-
-    /// This object, which must be among those seen.
-    async fn must_have<M: ManagedObject>(
-        &self,
-        operation: &str,
-        seen: &[ManagedObjectReference],
-        object: Mo<M>,
-    ) -> Result<Mo<M>> {
-        if seen.contains(object.reference()) {
-            return Ok(object);
-        }
-        let contents = find::details(object.client(), seen.iter().cloned(), &["name"]).await?;
-        let mut names: Vec<String> = contents.iter().map(label).collect();
-        names.sort_unstable();
-        let more = names.len().saturating_sub(MOST_LISTED);
-        names.truncate(MOST_LISTED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let text = format!("{} does not see it, only {}{more}", self.who, names.join(", "));
-        Err(invalid(operation, text).on(object.label()))
-    }
-
-    /// The datastore with most free space.
-    async fn roomiest(&self, client: &Client) -> Result<Mo<Datastore>> {
-        let mut best: Option<(i64, Mo<Datastore>)> = None;
-        for content in
-            find::details(client, self.datastores.iter().cloned(), &["name", datastore::SUMMARY.path()]).await?
-        {
-            let name = label(&content);
-            let mut values = Values::new(content.prop_set, content.missing_set);
-            let summary: DatastoreSummary = optional(&mut values, datastore::SUMMARY.path()).unwrap_or_default();
-            let in_use = matches!(summary.maintenance_mode.as_deref(), None | Some("normal" | ""));
-            if summary.accessible && in_use && best.as_ref().is_none_or(|(most, _)| summary.free_space > *most) {
-                best = Some((summary.free_space, Mo::new(client, &content.obj, Some(name))));
-            }
-        }
-        let none = || nothing("choose a datastore", "it sees none that is accessible").on(&self.who);
-        best.map(|(_, datastore)| datastore).ok_or_else(none)
-    }
-}
-
-async fn machine_folder(client: &Client, what: &str) -> Result<Mo<Folder>> {
+pub(crate) async fn machine_folder(client: &Client, what: &str) -> Result<Mo<Folder>> {
     let folder = client.get::<Folder>(what).await?;
     let types = folder.read(folder::CHILD_TYPE).await?;
     if types.iter().any(|type_| type_ == "VirtualMachine") {
@@ -398,7 +420,7 @@ async fn machine_folder(client: &Client, what: &str) -> Result<Mo<Folder>> {
 /// The folder of a datacenter for VMs.
 pub(crate) async fn folder_of(datacenter: &Mo<Datacenter>) -> Result<Mo<Folder>> {
     let folder = datacenter.read(datacenter::VM_FOLDER).await?;
-    Ok(Mo::new(datacenter.client(), &folder, None))
+    named(datacenter.client(), &folder).await
 }
 
 /// The datacenter that an object is in.
@@ -412,7 +434,7 @@ pub(crate) async fn datacenter_of(client: &Client, object: &ManagedObjectReferen
 }
 
 /// The pool that is given, or the host's; and what it is a part of.
-async fn pool_of(
+pub(crate) async fn pool_of(
     client: &Client,
     pool: Option<Mo<ResourcePool>>,
     host: Option<&Mo<HostSystem>>,
@@ -442,21 +464,26 @@ async fn host_without_drs(
     near: Option<ManagedObjectReference>,
 ) -> Result<Option<Mo<HostSystem>>> {
     let Some(near) = near else { return Ok(None) };
+    match hosts_without_drs(compute).await? {
+        Some(hosts) if hosts.contains(&near) => named(compute.client(), &near).await.map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The hosts of a cluster without DRS, of which nobody chooses one; `None` where there is nothing to choose, or DRS does.
+pub(crate) async fn hosts_without_drs(compute: &Mo<ComputeResource>) -> Result<Option<Vec<ManagedObjectReference>>> {
     let (hosts, configuration) =
         compute.read((compute_resource::HOST, compute_resource::CONFIGURATION_EX.optional())).await?;
     let cluster = configuration.as_ref().and_then(|it| it.downcast_ref::<ClusterConfigInfoEx>());
     let chosen_by_drs = cluster.is_none_or(|cluster| cluster.drs_config.enabled == Some(true));
-    if chosen_by_drs || !hosts.contains(&near) {
-        return Ok(None);
-    }
-    named(compute.client(), &near).await.map(Some)
+    Ok(if chosen_by_drs { None } else { Some(hosts) })
 }
 
 /// The pool that all of a cluster, or of a host outside of clusters, is in.
 pub(crate) async fn root_pool(compute: &Mo<ComputeResource>) -> Result<Mo<ResourcePool>> {
     let pool = compute.read(compute_resource::RESOURCE_POOL).await?;
     let none = || nothing("find the resource pool of", "it has none that this user may see").on(compute.label());
-    Ok(Mo::new(compute.client(), &pool.ok_or_else(none)?, None))
+    named(compute.client(), &pool.ok_or_else(none)?).await
 }
 
 /// An object with its name.
@@ -479,6 +506,6 @@ async fn only<M: ManagedObject>(client: &Client, operation: &str, mut objects: V
     Err(find::ambiguous(client, &references).await?.in_operation(operation))
 }
 
-fn nothing(operation: &str, text: &str) -> Error {
+pub(crate) fn nothing(operation: &str, text: &str) -> Error {
     Error::new(operation, ErrorKind::NotFound(text.to_owned()))
 }

@@ -33,12 +33,15 @@ mod report;
 mod template;
 mod tools;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use vsphere_model::managed::virtual_machine as vm;
-use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachinePowerState};
+use vsphere_model::types::{
+    CustomFieldDef, CustomFieldValue, ManagedObjectReference, ObjectContent, Poly, VirtualMachinePowerState,
+};
 
+pub(crate) use clone::home;
 pub use clone::{CloneKind, CloneVm, NewClone, Start, clone, deploy};
 pub use create::{CreateVm, Firmware, NewVm, Provisioning, create};
 pub(crate) use delete::{CLONES, clones_of};
@@ -55,6 +58,7 @@ pub use template::{TemplateSummary, templates};
 pub use tools::{ToolsReady, ToolsStatus};
 
 use crate::client::Client;
+use crate::custom_attribute;
 use crate::error::{Result, invalid};
 use crate::find::{self, label, name_of};
 use crate::gaps::Gaps;
@@ -81,6 +85,8 @@ pub struct VmQuery {
     pub host: Option<String>,
     /// Only those of this cluster: name, path or id.
     pub cluster: Option<String>,
+    /// With notes and custom attributes.
+    pub notes: bool,
 }
 
 /// A virtual machine in a list.
@@ -113,6 +119,12 @@ pub struct VmSummary {
     pub host: Option<String>,
     /// The guest's primary IP address.
     pub ip: Option<String>,
+    /// The note on it, where notes are asked for. People write it: not to be trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotation: Option<Untrusted>,
+    /// The values of its custom attributes, where notes are asked for. People write them: not to be trusted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub custom_attributes: BTreeMap<String, Untrusted>,
 }
 
 /// What is shown of each machine.
@@ -125,6 +137,9 @@ const SHOWN: [&str; 7] = [
     vm::HOST.path(),
     vm::GUEST_IP_ADDRESS.path(),
 ];
+
+/// What is shown besides where notes are asked for.
+const NOTES: [&str; 2] = [vm::ANNOTATION.path(), vm::CUSTOM_VALUE.path()];
 
 /// Lists virtual machines, sorted by name. Templates are not among them.
 ///
@@ -170,14 +185,16 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
     });
     let window = Window::of(fitting, ByName::clone, &query.page)?;
     let references = window.items.iter().map(|key| ManagedObjectReference::new("VirtualMachine", &key.id));
-    let details = find::details(client, references, &SHOWN).await?;
+    let shown = if query.notes { [SHOWN.as_slice(), &NOTES].concat() } else { SHOWN.to_vec() };
+    let details = find::details(client, references, &shown).await?;
+    let fields = if query.notes { custom_attribute::definitions(client).await? } else { Vec::new() };
     let gaps = Gaps::of(&details);
     let unknown = details.iter().filter_map(host_of).filter(|host| !hosts.contains_key(&host.value));
     for content in find::details(client, unknown, &["name"]).await? {
         let name = name_of(&content).unwrap_or_default();
         hosts.insert(content.obj.value, name);
     }
-    let items = find::in_order(&window.items, details).map(|content| summary(content, &hosts)).collect();
+    let items = find::in_order(&window.items, details).map(|content| summary(content, &hosts, &fields)).collect();
     Ok(Page { gaps, ..window.page(items) })
 }
 
@@ -202,7 +219,7 @@ fn host_of(content: &ObjectContent) -> Option<ManagedObjectReference> {
     value(content, vm::HOST.path())
 }
 
-fn summary(content: ObjectContent, hosts: &HashMap<String, String>) -> VmSummary {
+fn summary(content: ObjectContent, hosts: &HashMap<String, String>, fields: &[CustomFieldDef]) -> VmSummary {
     let name = label(&content);
     let id = content.obj.value;
     let mut values = Values::new(content.prop_set, content.missing_set);
@@ -216,7 +233,16 @@ fn summary(content: ObjectContent, hosts: &HashMap<String, String>) -> VmSummary
         guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()).map(String::into),
         host: host.map(|host| hosts.get(&host.value).cloned().unwrap_or(host.value)),
         ip: optional::<String>(&mut values, vm::GUEST_IP_ADDRESS.path()).and_then(untrusted::address),
+        annotation: optional::<String>(&mut values, vm::ANNOTATION.path())
+            .filter(|text| !text.is_empty())
+            .map(Untrusted::from),
+        custom_attributes: attributes(&mut values, fields),
     }
+}
+
+fn attributes(values: &mut Values, fields: &[CustomFieldDef]) -> BTreeMap<String, Untrusted> {
+    let set: Option<Vec<Poly<CustomFieldValue>>> = optional(values, vm::CUSTOM_VALUE.path());
+    custom_attribute::by_name(&set.unwrap_or_default(), fields)
 }
 
 /// The value of a property, where it has one that the user may read.

@@ -32,6 +32,7 @@ pub(crate) fn arguments(
             let known: Vec<String> = properties.keys().cloned().collect();
             return Err(unknown(&key, &known));
         };
+        let value = if name == key { value } else { older::present_value(&key, value) };
         let value = match (marks.get(name), &value) {
             (Some(Mark::Text), Value::String(_)) => Some(value),
             (mark, _) => {

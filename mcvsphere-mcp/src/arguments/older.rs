@@ -19,6 +19,7 @@ const OLDER: &[(&str, &[&str])] = &[
     ("parent", &["parent_path"]),
     ("folder", &["folder_path"]),
     ("thin", &["thin_provisioned"]),
+    ("provisioning", &["thin_provision"]),
     ("count", &["max_count"]),
     ("hours", &["hours_back"]),
     ("entity", &["entity_name"]),
@@ -42,6 +43,17 @@ pub(crate) fn present_name(tool: &str, older: &str, properties: &Map<String, Val
     }
     let fits = |present: &str, names: &[&str]| names.contains(&older) && properties.contains_key(present);
     OLDER.iter().find(|(present, names)| fits(present, names)).map(|(present, _)| *present)
+}
+
+/// What the value of an argument by an older name says today. Whether disks are thin was all that could be said of how they are
+/// stored.
+pub(crate) fn present_value(older: &str, value: Value) -> Value {
+    let is = |word: &str| value.as_str().is_some_and(|text| text.eq_ignore_ascii_case(word));
+    match older {
+        "thin_provision" if value == true || is("true") => "thin".into(),
+        "thin_provision" if value == false || is("false") => "thick".into(),
+        _ => value,
+    }
 }
 
 #[cfg(test)]

@@ -141,6 +141,20 @@ const fn guest(when: fn(&Error) -> bool, says: &'static [&'static str]) -> Row {
 }
 
 static TABLE: &[Row] = &[
+    // Migrations.
+    row(
+        Of::Tools(&["migrate_vm"]),
+        When::Is(obstructed),
+        &[
+            "check_only tries another place without moving anything",
+            "{list_hosts} and {list_clusters} show which there are",
+        ],
+    ),
+    row(
+        Of::Tools(&["storage_vmotion", "move_vm_disk"]),
+        When::Is(obstructed),
+        &["{get_datastore_info} tells which hosts have a datastore, and how much is free"],
+    ),
     // Packages.
     row(
         Of::Tools(&["deploy_ovf"]),
@@ -592,6 +606,10 @@ static TABLE: &[Row] = &[
 /// Whether something is at the destination already.
 fn exists(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidState(_)) || error.is_fault("FileAlreadyExists")
+}
+
+fn obstructed(error: &Error) -> bool {
+    matches!(error.circumstance(), Some(Circumstance::Obstructed(_)))
 }
 
 fn without_tools(error: &Error) -> bool {

@@ -218,9 +218,9 @@ fn yes() -> bool {
 /// Where a new VM goes.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Place {
-    /// By default the one with most free space.
+    /// Or datastore cluster; by default the source's own or the one with most space.
     datastore: Option<String>,
-    /// By default the datacenter's own.
+    /// By default that of the source or datacenter.
     folder: Option<String>,
     /// By default that of the source, host or cluster.
     pool: Option<String>,
@@ -262,7 +262,7 @@ struct CloneVm {
 struct Deploy {
     template: TemplateName,
     new_name: NewName,
-    /// By default the one with most free space.
+    /// By default the template's own.
     datastore: Option<String>,
     /// Power it on afterwards.
     #[serde(default)]

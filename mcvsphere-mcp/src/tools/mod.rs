@@ -9,6 +9,7 @@ mod folder;
 mod guest;
 mod host;
 mod lifecycle;
+mod migration;
 mod monitoring;
 mod network;
 mod nic;
@@ -30,6 +31,7 @@ pub(crate) fn all() -> Vec<Tool> {
     [
         vm::tools(),
         lifecycle::tools(),
+        migration::tools(),
         power::tools(),
         snapshot::tools(),
         guest::tools(),

@@ -136,7 +136,7 @@ fn split(path: &str) -> (&str, &str) {
 }
 
 /// The two sides of `name=value`. What is not of that form may be a password, and is not shown.
-fn pair<'a>(argument: &str, text: &'a str) -> Result<(&'a str, &'a str)> {
+pub(super) fn pair<'a>(argument: &str, text: &'a str) -> Result<(&'a str, &'a str)> {
     text.split_once('=').ok_or_else(|| {
         ToolError::invalid_argument(format!("an entry of `{argument}` has no `=`: each reads name=value"))
     })

@@ -23,8 +23,11 @@ pub(super) fn tools() -> Vec<Tool> {
 
 async fn list_vms(args: ListVms, cx: Cx) -> Result<Listed<VmSummary>> {
     let (page, fields) = args.paging.open(&cx)?;
+    // They are read only where somebody wants them.
+    let notes = fields.iter().flatten().any(|field| field == "annotation" || field == "custom_attributes");
     let query = VmQuery {
         page,
+        notes,
         power_state: args.power_state.map(Into::into),
         folder: args.folder,
         host: args.host,

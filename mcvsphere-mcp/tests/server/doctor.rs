@@ -73,8 +73,8 @@ async fn the_doctor_says_for_each_toolset_which_rights_are_missing() {
     let (looking, changing): (Vec<&Tool>, Vec<&Tool>) = tools.iter().partition(|tool| read_only(tool));
     assert!(changing.len() >= 30, "{}", changing.len());
     assert!(changing.iter().all(|tool| named.contains(&*tool.name)), "{said}");
-    // What is in the files of a datastore is not for everyone who may look.
-    let more = ["browse_datastore", "list_ovf_networks"];
+    // What is in the files of a datastore, and in specifications, is not for everyone who may look.
+    let more = ["browse_datastore", "list_customization_specs", "list_ovf_networks"];
     assert!(looking.iter().all(|tool| named.contains(&*tool.name) == more.contains(&&*tool.name)), "{said}");
     let operator = checks(&lab, "operator").await;
     assert_eq!(of(&operator, "rights: power").0, "ok", "{operator:?}");

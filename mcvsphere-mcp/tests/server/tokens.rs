@@ -20,6 +20,7 @@ use crate::{
     confirm::older,
     isos::image,
     lab::{Lab, is_on},
+    migrations::other_host,
 };
 
 type Mcp = RunningService<RoleClient, ()>;
@@ -412,6 +413,9 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
         ("remove_disk", json!({ "vm": "db-1", "disk": disk }), "db-1"),
         ("resize_disk", json!({ "vm": "db-1", "disk": disk, "new_size_gb": 2 }), "db-1"),
         ("move_vm_disk", json!({ "vm": "db-1", "disk": disk, "target_datastore": "DC0_DS1" }), "db-1"),
+        ("migrate_vm", json!({ "vm": "web-1", "host": other_host(&lab, &machine).await }), "web-1"),
+        ("storage_vmotion", json!({ "vm": "web-1", "target_datastore": "DC0_DS1" }), "web-1"),
+        ("set_custom_attribute", json!({ "vm": "web-1", "name": "owner", "value": "Ann" }), "web-1"),
         ("attach_iso", json!({ "vm": "web-1", "iso_path": "[DC0_DS0] iso/a.iso" }), "web-1"),
         ("detach_iso", json!({ "vm": "web-1" }), "web-1"),
         ("add_nic", json!({ "vm": "web-1", "network": "VM Network" }), "web-1"),
@@ -472,9 +476,9 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
             answer(&unasked, "add_nic", json!({ "vm": "db-1", "network": "VM Network" })).await;
         }
         tried.insert(tool.to_owned());
-        if matches!(tool, "move_vm_disk" | "download_from_datastore" | "apply_drs_recommendation") {
-            // There is one datastore here, no directory for local files and nothing to recommend: `disks`, `datastore_files`
-            // and `inventory` have them.
+        if matches!(tool, "move_vm_disk" | "storage_vmotion" | "download_from_datastore" | "apply_drs_recommendation") {
+            // There is one datastore here, no directory for local files and nothing to recommend: `disks`, `migrations`,
+            // `datastore_files` and `inventory` have them.
             continue;
         }
         let plan = answer(&client, tool, arguments).await;

@@ -4,6 +4,7 @@ use vsphere_model::types::ManagedObjectReference;
 
 use crate::guest::GuestTrouble;
 use crate::host::Blocker;
+use crate::migration::{Finding, explained};
 
 /// What a program should know of a failure beside its kind and fault: what stood in the way, or what was done all the same.
 ///
@@ -54,6 +55,8 @@ pub enum Circumstance {
     VmsRun,
     /// What stood in the way inside a guest.
     Guest(GuestTrouble),
+    /// What stands in the way of a migration.
+    Obstructed(Vec<Finding>),
 }
 
 impl Circumstance {
@@ -70,6 +73,7 @@ impl Circumstance {
             Self::NameOfAnother(object) => format!("it is both the name of one and the id or path of {object}"),
             Self::NotCancelable => "it goes on to its end".to_owned(),
             Self::Guest(trouble) => trouble.told()?.to_owned(),
+            Self::Obstructed(findings) => Some(explained(findings)).filter(|told| !told.is_empty())?,
             Self::ToolsNotRunning
             | Self::NoSnapshot
             | Self::DiskHasSnapshots

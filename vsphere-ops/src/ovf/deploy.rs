@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use vsphere_model::managed::{Datastore, Folder, StoragePod, VirtualMachine, datastore, folder};
+use vsphere_model::managed::VirtualMachine;
 use vsphere_model::types::{
-    DatastoreSummary, HttpNfcLeaseDeviceUrl, ImportSpec, KeyValue, ManagedObjectReference, OvfCreateImportSpecParams,
-    OvfFileItem, OvfNetworkMapping, Poly, VirtualMachineImportSpec,
+    HttpNfcLeaseDeviceUrl, ImportSpec, KeyValue, ManagedObjectReference, OvfCreateImportSpecParams, OvfFileItem,
+    OvfNetworkMapping, Poly, VirtualMachineImportSpec,
 };
 
 use super::contents::{common, message, refuse};
@@ -19,7 +19,7 @@ use crate::client::Client;
 use crate::error::{Circumstance, Error, ErrorKind, Result, invalid};
 use crate::guard;
 use crate::mo::Mo;
-use crate::placement::{Place, Placement};
+use crate::placement::{self, Choice, Place, Placement};
 use crate::transfer::{Lease, TransferProgress};
 use crate::vm::{VmReport, checked_name};
 
@@ -237,8 +237,8 @@ impl Deployment {
         let name = checked_name(OPERATION, &name)?;
         self.check_kind(&contents)?;
         let properties = self.property_mapping(&contents)?;
-        let place = self.place(client).await?;
-        let networks = self.network_mapping(&contents, &place).await?;
+        let mut place = self.placement.find(client).await?;
+        let networks = self.network_mapping(&contents, &mut place).await?;
         let params = OvfCreateImportSpecParams {
             base: common(self.option.as_deref().unwrap_or_default()),
             entity_name: name,
@@ -278,7 +278,7 @@ impl Deployment {
             powered.await.map_err(|error| error.with_circumstance(Circumstance::Created(entity)))?;
         }
         let verified = package.manifest.is_some();
-        let vm = crate::vm::report(&vm, true).await?;
+        let vm = VmReport { placement: place.choices, ..crate::vm::report(&vm, true).await? };
         Ok(Deployed { vm, files: files.len(), bytes, verified, warnings })
     }
 
@@ -337,7 +337,7 @@ impl Deployment {
     }
 
     /// Each network of the package with one that the VM's place has.
-    async fn network_mapping(&self, contents: &OvfContents, place: &Place) -> Result<Vec<OvfNetworkMapping>> {
+    async fn network_mapping(&self, contents: &OvfContents, place: &mut Place) -> Result<Vec<OvfNetworkMapping>> {
         let names: Vec<&str> = contents.networks.iter().map(|network| network.name.as_str()).collect();
         if let Some(unknown) = self.networks.keys().find(|name| !names.contains(&name.as_str())) {
             let text = format!("it has no network {unknown:?}, only {}", names.join(", "));
@@ -351,26 +351,15 @@ impl Deployment {
         }
         let mut mapping = Vec::new();
         for name in names {
-            let what = given(name).or(self.placement.defaults.network.as_ref());
-            let network = place.network(what.map(String::as_str)).await?;
-            let network = network.ok_or_else(|| {
+            let default = self.placement.defaults.network.as_deref();
+            let network = place.network_for(given(name).map(String::as_str), default).await?;
+            let (network, why) = network.ok_or_else(|| {
                 Error::new(OPERATION, ErrorKind::NotFound(format!("there is no network for {name:?} at its place")))
             })?;
+            place.choices.push(Choice::of(placement::Part::Network, &network, why));
             mapping.push(OvfNetworkMapping { name: name.to_owned(), network: network.reference().clone() });
         }
         Ok(mapping)
-    }
-
-    async fn place(&self, client: &Client) -> Result<Place> {
-        let mut placement = self.placement.clone();
-        if let Some(what) = placement.datastore.as_ref().or(placement.defaults.datastore.as_ref())
-            && let Err(error) = client.get::<Datastore>(what).await
-        {
-            // The server takes no datastore cluster here.
-            let pod = client.get::<StoragePod>(what).await.map_err(|_| error)?;
-            placement.datastore = Some(roomiest(&pod).await?.id().to_owned());
-        }
-        placement.find(client).await
     }
 
     /// Lets the properties be set that the author has not meant to be.
@@ -438,26 +427,6 @@ async fn open(client: &Client, place: &Place, spec: Poly<ImportSpec>) -> Result<
         Ok(lease) => Ok(lease),
         Err(error) => Err(place.or_hosts(error).await?.in_operation(OPERATION)),
     }
-}
-
-/// The member of a datastore cluster with most free space, of those that can be used.
-async fn roomiest(pod: &Mo<StoragePod>) -> Result<Mo<Datastore>> {
-    let client = pod.client();
-    let as_folder: Mo<Folder> = Mo::new(client, pod.reference(), None);
-    let mut best: Option<(i64, Mo<Datastore>)> = None;
-    for member in as_folder.read(folder::CHILD_ENTITY).await? {
-        let member: Mo<Datastore> = Mo::new(client, &member, None);
-        let summary: DatastoreSummary = member.read(datastore::SUMMARY).await?;
-        let in_use = matches!(summary.maintenance_mode.as_deref(), None | Some("normal" | ""));
-        if summary.accessible && in_use && best.as_ref().is_none_or(|(most, _)| summary.free_space > *most) {
-            best = Some((summary.free_space, member));
-        }
-    }
-    let none = || {
-        let text = "no datastore of the cluster is accessible and out of maintenance".to_owned();
-        Error::new("choose a datastore", ErrorKind::NotFound(text)).on(pod.label())
-    };
-    best.map(|(_, member)| member).ok_or_else(none)
 }
 
 impl std::fmt::Debug for Deployment {

@@ -13,8 +13,11 @@ use vsphere_soap::request::ManagedObject;
 use super::names::checked_name;
 use super::report::{VmReport, report};
 use crate::client::Client;
+use crate::datastore_path::DatastorePath;
 use crate::error::{Circumstance, Error, ErrorKind, Result, invalid};
+use crate::find;
 use crate::mo::Mo;
+use crate::name;
 use crate::placement::{Near, Place, Placement, datacenter_of};
 use crate::task::{self, Task};
 
@@ -57,8 +60,8 @@ impl Mo<VirtualMachine> {
 
 /// A clone that is to be made: a full one with disks of its own, that is off, by default.
 ///
-/// Without a folder it is in that of the datacenter, without a pool in that of the VM; for a template, and for a
-/// datastore, one is chosen as [`placement`](crate::placement) says.
+/// Without more it is where its source is: in its folder, in its pool, in its datastore if that has room. The whole rule is in
+/// [`placement`](crate::placement).
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -221,21 +224,53 @@ impl CloneVm {
         }
         let client = self.source.client();
         client.require_vcenter(OPERATION)?;
-        let (pool, host, datastores) = self.source.read((vm::RESOURCE_POOL, vm::HOST, vm::DATASTORE)).await?;
-        let mut placement = Placement {
+        let placement = Placement {
             folder: or(self.folder.as_ref(), &asked.folder),
             pool: or(self.pool.as_ref(), &asked.pool),
             host: or(self.host.as_ref(), &asked.host),
             datastore: or(self.datastore.as_ref(), &asked.datastore),
             defaults: asked.defaults.clone(),
         };
-        if let ([only], true, None) = (datastores.as_slice(), self.linked, &placement.datastore) {
-            // Its disks stand on those of the source, and so are best beside them.
-            placement.datastore = Some(only.to_string());
-        }
-        let datacenter = datacenter_of(client, self.source.reference()).await?;
-        placement.find_near(client, Some(Near { datacenter, pool, host })).await
+        let near = near(&self.source).await?;
+        // The disks of a linked clone stand on those of the source, and take next to nothing at first.
+        let near = if self.linked { Near { bytes: 0, shares: true, ..near } } else { near };
+        placement.find_near(client, Some(near)).await
     }
+}
+
+/// Where a VM is, for those that are made after it.
+pub(super) async fn near(source: &Mo<VirtualMachine>) -> Result<Near> {
+    let properties =
+        (vm::RESOURCE_POOL, vm::HOST, vm::PARENT, vm::DATASTORE, vm::STORAGE_COMMITTED, vm::VM_PATH_NAME.optional());
+    let (pool, host, folder, datastores, storage, path) = source.read(properties).await?;
+    let client = source.client();
+    Ok(Near {
+        datacenter: datacenter_of(client, source.reference()).await?,
+        folder: folder.filter(|folder| folder.type_ == "Folder"),
+        pool,
+        host,
+        datastore: home(client, datastores, path.as_deref()).await?,
+        bytes: storage.map(|storage| storage.committed).unwrap_or_default(),
+        shares: false,
+    })
+}
+
+/// Which of its datastores has the configuration of a VM.
+pub(crate) async fn home(
+    client: &Client,
+    datastores: Vec<ManagedObjectReference>,
+    path: Option<&str>,
+) -> Result<Option<ManagedObjectReference>> {
+    if let [only] = datastores.as_slice() {
+        return Ok(Some(only.clone()));
+    }
+    let path: Option<DatastorePath> = path.and_then(|path| path.parse().ok());
+    let Some(path) = path else { return Ok(None) };
+    let names = find::names(client, datastores.iter().cloned()).await?;
+    let is_home = |datastore: &&ManagedObjectReference| {
+        names.get(&datastore.value).is_some_and(|name| *name == name::decode(path.datastore()))
+    };
+    Ok(datastores.iter().find(is_home).cloned())
 }
 
 /// The customization specification that vCenter keeps under a name.
@@ -393,13 +428,14 @@ async fn make(source: Mo<VirtualMachine>, new: &NewClone) -> Result<VmReport> {
     let made = async { clone.start_at(&place).await?.await };
     match made.await {
         Ok(machine) => {
+            let choices = place.choices;
             // Not every server powers a clone on by itself.
             if clone.power_on && machine.read(vm::POWER_STATE).await? != VirtualMachinePowerState::PoweredOn {
                 let on = async { machine.power_on().await?.await };
                 let made = Circumstance::Created(machine.reference().clone());
                 on.await.map_err(|error| error.with_circumstance(made))?;
             }
-            report(&machine, true).await
+            Ok(VmReport { placement: choices, ..report(&machine, true).await? })
         }
         Err(error) => Err(place.or_hosts(error).await?),
     }

@@ -1,6 +1,6 @@
 //! The making of a new VM.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use vsphere_model::managed::{Datastore, Folder, HostSystem, Network, ResourcePool, VirtualMachine, datastore};
 use vsphere_model::types::{
     ManagedObjectReference, ParaVirtualSCSIController, Poly, VirtualDevice, VirtualDeviceBackingInfo,
@@ -16,7 +16,7 @@ use crate::device;
 use crate::error::{Result, invalid};
 use crate::mo::Mo;
 use crate::nic::network::Outlet;
-use crate::placement::Placement;
+use crate::placement::{Choice, Part, Placement};
 use crate::task::{self, Task};
 
 const OPERATION: &str = "create";
@@ -39,13 +39,17 @@ const ADAPTER: i32 = -103;
 ///
 /// let vm = NewVm { name: "db-1".into(), provisioning: Provisioning::Thick, ..Default::default() };
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum Provisioning {
     /// As the guest writes.
     #[default]
     Thin,
     /// At once, and zeroed as the guest writes.
     Thick,
+    /// At once, and zeroed at once.
+    Eager,
 }
 
 /// What starts the guest operating system.
@@ -275,6 +279,7 @@ fn disk(gb: i64, provisioning: Provisioning) -> Poly<VirtualDevice> {
     let mut backing = VirtualDiskFlatVer2BackingInfo {
         disk_mode: VirtualDiskMode::Persistent.as_str().to_owned(),
         thin_provisioned: Some(provisioning == Provisioning::Thin),
+        eagerly_scrub: (provisioning == Provisioning::Eager).then_some(true),
         ..Default::default()
     };
     // An empty name: beside the VM's other files.
@@ -375,17 +380,20 @@ impl Default for NewVm {
 pub async fn create(client: &Client, new: &NewVm) -> Result<VmReport> {
     checked_name(OPERATION, &new.name)?;
     let place = new.placement.find(client).await?;
-    let asked = new.network.as_deref().or(new.placement.defaults.network.as_deref());
-    let network = place.network(asked).await?;
+    let network = place.network_for(new.network.as_deref(), new.placement.defaults.network.as_deref()).await?;
     let mut wanted = place.folder.create_vm(&new.name).cpus(new.cpu).memory_mb(new.memory_mb).disk_gb(new.disk_gb);
     wanted = wanted.guest_id(&new.guest_id).pool(&place.pool).datastore(&place.datastore);
     wanted.provisioning = new.provisioning;
     wanted.firmware = new.firmware;
     wanted.host.clone_from(&place.host);
-    wanted.network = network;
+    let mut choices = place.choices.clone();
+    if let Some((network, why)) = network {
+        choices.push(Choice::of(Part::Network, &network, why));
+        wanted.network = Some(network);
+    }
     let made = async { wanted.start().await?.await };
     match made.await {
-        Ok(machine) => report(&machine, true).await,
+        Ok(machine) => Ok(VmReport { placement: choices, ..report(&machine, true).await? }),
         Err(error) => Err(place.or_hosts(error).await?),
     }
 }

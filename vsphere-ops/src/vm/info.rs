@@ -1,6 +1,6 @@
 //! All about one VM.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
@@ -12,6 +12,7 @@ use vsphere_model::types::{
 };
 use vsphere_soap::object::format_date_time;
 
+use crate::custom_attribute;
 use crate::device::label;
 use crate::error::Result;
 use crate::find::Ancestry;
@@ -80,6 +81,9 @@ pub struct VmInfo {
     /// The note on the VM. People write it: not to be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotation: Option<Untrusted>,
+    /// The values of its custom attributes, by their names. People write them: not to be trusted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub custom_attributes: BTreeMap<String, Untrusted>,
     /// The names of its datastores.
     pub datastores: Vec<String>,
     /// The path of the configuration file, as a datastore path.
@@ -200,7 +204,7 @@ impl Mo<VirtualMachine> {
     /// `not_found` if it is gone, and server errors.
     pub async fn info(&self) -> Result<VmInfo> {
         let client = self.client();
-        let ((name, runtime, config, guest, datastores, snapshot, storage), mut gaps) = self
+        let ((name, runtime, config, guest, datastores, snapshot, storage, values, fields), mut gaps) = self
             .read_known((
                 vm::NAME,
                 vm::RUNTIME,
@@ -209,6 +213,8 @@ impl Mo<VirtualMachine> {
                 vm::DATASTORE,
                 vm::SNAPSHOT,
                 vm::STORAGE_COMMITTED,
+                vm::CUSTOM_VALUE,
+                vm::AVAILABLE_FIELD,
             ))
             .await?;
         let networks = config.as_ref().map(portgroups).unwrap_or_default();
@@ -249,6 +255,7 @@ impl Mo<VirtualMachine> {
             },
             uuid: config.as_ref().map(|config| config.uuid.clone()),
             instance_uuid: config.as_ref().and_then(|config| config.instance_uuid.clone()),
+            custom_attributes: custom_attribute::by_name(&values, &fields),
             annotation: annotation.filter(|text| !text.is_empty()).map(Untrusted::from),
             datastores: datastores.iter().filter_map(known).collect(),
             vmx_path: config.as_ref().map(|config| config.files.vm_path_name.clone()).unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! The VMs in memory, listed without a request.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -108,12 +108,12 @@ impl VmMirror {
     }
 
     /// The page that [`list`](super::list) would read from the server, with how fresh it is; `None` where that takes what the mirror does not
-    /// hold: folders, clusters, paths, and names that do not fit exactly one host.
+    /// hold: folders, clusters, paths, notes, and names that do not fit exactly one host.
     ///
     /// # Errors
     /// `invalid_argument` for a cursor that no list gave.
     pub fn list(&self, query: &VmQuery) -> Result<Option<Page<VmSummary>>> {
-        if query.folder.is_some() || query.cluster.is_some() {
+        if query.folder.is_some() || query.cluster.is_some() || query.notes {
             return Ok(None);
         }
         let host = match &query.host {
@@ -387,6 +387,8 @@ fn summary(entry: &Entry<VirtualMachine, Row>, hosts: &HashMap<String, String>) 
         guest_os: guest_os.as_deref().map(Untrusted::from),
         host: host.as_ref().map(|host| hosts.get(&host.value).unwrap_or(&host.value).clone()),
         ip: ip.as_deref().and_then(untrusted::address),
+        annotation: None,
+        custom_attributes: BTreeMap::new(),
     }
 }
 

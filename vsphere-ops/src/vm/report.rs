@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::find::{self, name_of};
 use crate::mo::Mo;
 use crate::name;
+use crate::placement::Choice;
 
 /// A machine as it is after a change.
 ///
@@ -48,6 +49,9 @@ pub struct VmReport {
     pub networks: Vec<String>,
     /// Whether anything was changed; not where it was so already.
     pub changed: bool,
+    /// What was taken for each part of its place, and why, where it was made just now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub placement: Vec<Choice>,
 }
 
 /// Reads the machine as it is now.
@@ -81,5 +85,6 @@ pub(crate) async fn report(machine: &Mo<VirtualMachine>, changed: bool) -> Resul
         datastores: datastores.iter().filter_map(known).collect(),
         networks: networks.iter().filter_map(known).collect(),
         changed,
+        placement: Vec::new(),
     })
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 use vsphere_model::managed::{HostSystem, ResourcePool, VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{ManagedObjectReference, ObjectContent};
 
+use super::clone::near;
 use super::report::{VmReport, report};
 use super::{host_of, optional};
 use crate::client::Client;
@@ -12,7 +13,7 @@ use crate::find::{self, Ancestry, label};
 use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::page::{ByName, ListQuery, Page, Window};
-use crate::placement::{Near, Placement, datacenter_of};
+use crate::placement::Placement;
 use crate::read::Values;
 use crate::task::BUSY;
 use crate::untrusted::Untrusted;
@@ -110,15 +111,14 @@ impl Mo<VirtualMachine> {
     /// The errors of [`Placement::find`] and of [`convert_to_vm`](Self::convert_to_vm).
     pub async fn make_vm(&self, placement: &Placement) -> Result<VmReport> {
         let client = self.client();
-        let (is_template, host, datastores) = self.read((vm::IS_TEMPLATE, vm::HOST, vm::DATASTORE)).await?;
+        let (is_template, datastores) = self.read((vm::IS_TEMPLATE, vm::DATASTORE)).await?;
         if !is_template {
             return report(self, false).await;
         }
-        let datacenter = datacenter_of(client, self.reference()).await?;
         // Its files stay where they are.
         let datastore = datastores.first().map(ToString::to_string).or_else(|| placement.datastore.clone());
         let placement = Placement { folder: None, datastore, ..placement.clone() };
-        let place = placement.find_near(client, Some(Near { datacenter, pool: None, host })).await?;
+        let place = placement.find_near(client, Some(near(self).await?)).await?;
         let done = client.retry_while_busy(BUSY, || self.convert_to_vm(&place.pool, place.host.as_ref()));
         match done.await {
             Ok(()) => report(self, true).await,

@@ -93,6 +93,7 @@ pub(crate) const METHODS: &[Methods] = &[
     task_manager::METHODS,
     user_directory::METHODS,
     vm::METHODS,
+    vm::checker::METHODS,
     vm::console::METHODS,
     vm::environment::METHODS,
     vm::power::METHODS,
@@ -121,6 +122,7 @@ pub(crate) fn install(world: &mut World) {
         extension_manager::install(world);
         scheduled_task_manager::install(world);
         customization_spec_manager::install(world);
+        vm::checker::install(world);
     }
     datastore::install(world);
     ovf::install(world);

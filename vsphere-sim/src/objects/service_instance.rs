@@ -8,7 +8,7 @@ use vsphere_model::types::{
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
 use super::host::Host;
-use super::vm::Vm;
+use super::vm::{self, Vm};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::collector::{self, PropertyCollector};
 use crate::fault::{Fault, Outcome};
@@ -101,13 +101,15 @@ fn components(_: &World, _: &Call) -> Outcome<Reply> {
 fn vmotion_compatibility(world: &World, call: &Call) -> Outcome<Reply> {
     let (vm, hosts): (Moref, Vec<Moref>) = (call.arg("vm")?, call.arg("host")?);
     let asked: Vec<String> = call.arg("compatibility")?;
-    world.get::<Vm>(&vm)?;
+    let from = world.get::<Vm>(&vm)?.runtime.host.as_ref().and_then(|from| world.get::<Host>(from).ok());
     let on_host = |host: Moref| {
-        let usable = world.get::<Host>(&host)?.is_usable();
-        // All hosts have the same processors; one that can't run machines is good for none.
-        let good = ["cpu", "software"]
-            .into_iter()
-            .filter(|kind| usable && (asked.is_empty() || asked.iter().any(|one| one == kind)));
+        let to = world.get::<Host>(&host)?;
+        // One that can't run machines is good for none.
+        let usable = to.is_usable();
+        let same_cpu = from.is_none_or(|from| vm::missing_features(from, to).is_empty());
+        let good = ["cpu", "software"].into_iter().filter(|kind| {
+            usable && (*kind != "cpu" || same_cpu) && (asked.is_empty() || asked.iter().any(|one| one == kind))
+        });
         Ok(HostVMotionCompatibility { compatibility: good.map(str::to_owned).collect(), host })
     };
     Ok(Reply::list(hosts.into_iter().map(on_host).collect::<Outcome<_>>()?))

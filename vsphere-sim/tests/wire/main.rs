@@ -15,6 +15,7 @@ mod guest;
 mod host;
 mod incidents;
 mod managers;
+mod migration;
 mod network;
 mod ovf;
 mod peers_console;

@@ -5,6 +5,7 @@
 //! | `create` | the making of a machine, and where it is placed |
 //! | `hardware/` | its devices: kinds, keys, places, changes |
 //! | `reconfigure`, `clone`, `relocate`, `register`, `template`, `destroy` | what is done with a machine |
+//! | `checker`, `obstacles` | what stands in the way of a migration |
 //! | `config`, `draft` | its configuration, and how a specification changes it |
 //! | `environment` | what it can be given where it is |
 //! | `files` | where its files are |
@@ -16,6 +17,7 @@
 
 pub(crate) mod application;
 mod chain;
+pub(crate) mod checker;
 mod clone;
 mod config;
 pub(crate) mod console;
@@ -28,6 +30,7 @@ pub(crate) mod guest;
 mod guest_os;
 pub(crate) mod hardware;
 mod keys;
+mod obstacles;
 pub(crate) mod power;
 mod properties;
 pub(crate) mod question;
@@ -51,6 +54,7 @@ pub(crate) use create::{Placement, create};
 pub(crate) use destroy::{check_removal, destroy, unregister};
 pub(crate) use files::{Place, datastore_renamed};
 pub(crate) use guest::GuestPlan;
+pub(crate) use obstacles::missing_features;
 pub(crate) use power::Life;
 pub(crate) use room::elsewhere;
 

@@ -5,22 +5,23 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use vsphere_model::types::{
-    Any, CannotAccessNetwork, CannotAccessVmConfig, CannotAccessVmDevice, EntityEventArgument, HostEventArgument,
-    VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualMachineConfigInfo, VirtualMachinePowerState,
-    VirtualMachineRelocateSpec, VmBeingHotMigratedEvent, VmBeingMigratedEvent, VmBeingRelocatedEvent, VmMigratedEvent,
-    VmRelocatedEvent,
+    Any, EntityEventArgument, HostEventArgument, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualMachineConfigInfo,
+    VirtualMachinePowerState, VirtualMachineRelocateSpec, VmBeingHotMigratedEvent, VmBeingMigratedEvent,
+    VmBeingRelocatedEvent, VmMigratedEvent, VmRelocatedEvent,
 };
 
 use super::clone::{asked_format, check_locators};
 use super::create::{choose_host, chooses, least_busy};
 use super::draft::Draft;
 use super::files::Place;
-use super::hardware::{self, Kind};
+use super::hardware;
+use super::obstacles;
 use super::snapshot::Snapshot;
 use super::{Vm, chain};
 use crate::call::{Call, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::model::ServerKind;
+use crate::objects::datacenter::Datacenter;
 use crate::objects::datastore::Datastore;
 use crate::objects::datastore::disk::Format;
 use crate::objects::datastore::files::Content;
@@ -55,6 +56,7 @@ fn start(world: &mut World, call: &Call, spec: VirtualMachineRelocateSpec) -> Ou
         return Err(Fault::not_supported("migration without a vCenter"));
     }
     let vm = call.target.clone();
+    demand_rights(world, call, &vm, &spec)?;
     let user = call.user(world);
     let moves_files = spec.datastore.is_some() || !spec.disk.is_empty();
     let committed: i64 = if moves_files {
@@ -69,6 +71,26 @@ fn start(world: &mut World, call: &Call, spec: VirtualMachineRelocateSpec) -> Ou
     })
 }
 
+/// Whether the caller may do all that the specification says.
+///
+/// # Errors
+/// `NoPermission`.
+fn demand_rights(world: &World, call: &Call, vm: &Moref, spec: &VirtualMachineRelocateSpec) -> Outcome<()> {
+    let machine = world.get::<Vm>(vm)?;
+    let runs = machine.runtime.power_state == VirtualMachinePowerState::PoweredOn;
+    let goes = spec.host.as_ref().is_some_and(|host| machine.runtime.host.as_ref() != Some(host));
+    if runs && goes {
+        world.demand(call, vm, "Resource.HotMigrate")?;
+    }
+    if let Some(pool) = spec.pool.as_ref().filter(|pool| machine.pool.as_ref() != Some(pool)) {
+        world.demand(call, pool, "Resource.AssignVMToPool")?;
+    }
+    for datastore in spec.datastore.iter().chain(spec.disk.iter().map(|locator| &locator.datastore)) {
+        world.demand(call, datastore, "Datastore.AllocateSpace")?;
+    }
+    Ok(())
+}
+
 /// Moves a machine as the specification says.
 ///
 /// # Errors
@@ -79,7 +101,8 @@ pub(crate) fn relocate(world: &mut World, vm: &Moref, spec: &VirtualMachineReloc
     let old_datastore = world.vmx_of(vm)?.datastore;
     let pool = spec.pool.clone().or_else(|| machine.pool.clone());
     let host = new_host(world, machine, spec, pool.as_ref())?;
-    if let Some(folder) = &spec.folder
+    let folder = spec.folder.clone().or_else(|| folder_elsewhere(world, vm, &host));
+    if let Some(folder) = &folder
         && world.entity(vm)?.parent.as_ref() != Some(folder)
     {
         world.check_new_child(folder, &world.name_of(vm), "VirtualMachine")?;
@@ -89,7 +112,10 @@ pub(crate) fn relocate(world: &mut World, vm: &Moref, spec: &VirtualMachineReloc
     draft.host.clone_from(&host);
     draft.datastores.clone_from(&world.get::<Host>(&host)?.datastores);
     hardware::change(world, &mut draft, &spec.device_change, "spec")?;
-    check_networks(world, &draft)?;
+    let found = obstacles::to_host(world, vm, &draft.config.hardware.device, spec, &host)?;
+    if let Some(obstacle) = found.into_iter().find(|obstacle| !obstacle.is_warning) {
+        return Err(obstacle.fault);
+    }
     let moves = plan_moves(world, vm, &draft, spec)?;
     announce(world, vm, spec, &host, user);
     carry(world, &moves)?;
@@ -105,12 +131,19 @@ pub(crate) fn relocate(world: &mut World, vm: &Moref, spec: &VirtualMachineReloc
     settle(world, vm, &old_host, &host)?;
     let home = moves.home.as_ref().map_or(&draft.vmx.datastore, |home| &home.datastore);
     world.relate(vm, home)?;
-    if let Some(folder) = &spec.folder {
+    if let Some(folder) = &folder {
         world.unhang(vm)?;
         world.hang(vm, folder)?;
     }
     report(world, vm, (&old_host, &old_datastore), (&host, home), user);
     Ok(())
+}
+
+/// The folder for machines of the host's datacenter, where the machine comes from another one.
+fn folder_elsewhere(world: &World, vm: &Moref, host: &Moref) -> Option<Moref> {
+    let (own, _) = world.nearest::<Datacenter>(vm)?;
+    let (new, datacenter) = world.nearest::<Datacenter>(host)?;
+    (own != new).then(|| datacenter.vm_folder.clone())
 }
 
 /// The host that the machine goes to.
@@ -142,32 +175,9 @@ fn new_host(world: &World, machine: &Vm, spec: &VirtualMachineRelocateSpec, pool
     })
 }
 
-/// Whether the new host has every network that the machine is plugged into.
-fn check_networks(world: &World, draft: &Draft) -> Outcome<()> {
-    let host = world.get::<Host>(&draft.host)?;
-    for device in draft.config.hardware.device.iter().filter(|device| Kind::of(device) == Kind::Nic) {
-        let network = hardware::network_anywhere(world, device);
-        if let Some(network) = network.filter(|network| !host.networks.contains(network)) {
-            let base = CannotAccessVmDevice {
-                device: device.device_info.as_ref().map(|info| info.label.clone()).unwrap_or_default(),
-                backing: world.name_of(&network),
-                connected: device.connectable.as_ref().is_some_and(|info| info.connected),
-                ..Default::default()
-            };
-            let message = format!(
-                "Currently connected network interface '{}' uses network '{}', which is not accessible.",
-                base.device, base.backing
-            );
-            let fault = CannotAccessNetwork { base, network: Some(network) };
-            return Err(Fault::new(fault, message));
-        }
-    }
-    Ok(())
-}
-
 /// Which files go where.
 #[derive(Default)]
-struct Moves {
+pub(super) struct Moves {
     /// The new place of the configuration file, where it moves.
     home: Option<Place>,
     files: Vec<(Place, Place)>,
@@ -175,7 +185,14 @@ struct Moves {
     formats: HashMap<String, Format>,
 }
 
-fn plan_moves(world: &World, vm: &Moref, draft: &Draft, spec: &VirtualMachineRelocateSpec) -> Outcome<Moves> {
+/// # Errors
+/// `InvalidArgument` for a datastore that the host does not see, `NoDiskSpace`.
+pub(super) fn plan_moves(
+    world: &World,
+    vm: &Moref,
+    draft: &Draft,
+    spec: &VirtualMachineRelocateSpec,
+) -> Outcome<Moves> {
     let machine = world.get::<Vm>(vm)?;
     let mut moves = Moves::default();
     let home = spec.datastore.as_ref().filter(|target| **target != draft.vmx.datastore);
@@ -195,9 +212,7 @@ fn plan_moves(world: &World, vm: &Moref, draft: &Draft, spec: &VirtualMachineRel
         moves.files.extend(machine.plain_files(world).into_iter().map(|from| (from.clone(), to(&from))));
         folders.insert(target.clone(), folder);
     } else if !draft.datastores.contains(&draft.vmx.datastore) {
-        let reason = Fault::invalid_argument("spec.datastore").localized();
-        let message = format!("Virtual machine '{}' is not accessible from the new host.", world.name_of(vm));
-        return Err(Fault::new(CannotAccessVmConfig { reason, ..Default::default() }, message));
+        return Err(obstacles::unseen_home(world, vm));
     }
     for disk in chain::disks(&machine.config) {
         let locator = spec.disk.iter().find(|locator| locator.disk_id == disk.key);

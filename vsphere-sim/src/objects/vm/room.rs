@@ -128,7 +128,7 @@ pub(super) fn must_be_connected(world: &World, host: &Moref) -> Outcome<()> {
 }
 
 /// Whether the machine could run on this host: the host is ready, has the processors, and can keep the reservation.
-fn host_has_room(world: &World, vm: &Moref, machine: &Vm, at: &Moref) -> Outcome<Moref> {
+pub(super) fn host_has_room(world: &World, vm: &Moref, machine: &Vm, at: &Moref) -> Outcome<Moref> {
     usable(world, at)?;
     let host = world.get::<Host>(at)?;
     let threads = i32::from(host.hardware.num_cpu_threads);
