@@ -22,6 +22,7 @@
 //! The session is sent only to the server that issued it. Other hosts, where the files of a lease or a guest are, get only
 //! their URL, and must present the certificate that the server announced.
 
+mod beside;
 mod checksum;
 mod datastore;
 mod download;
@@ -33,8 +34,9 @@ mod upload;
 pub(crate) mod vmdk;
 mod web;
 
+pub(crate) use beside::Beside;
 pub use checksum::{Algorithm, Checksum};
-pub(crate) use checksum::{Check, Hasher, local};
+pub(crate) use checksum::{Check, local, mismatch_of};
 pub use download::{Download, FileStream};
 pub use lease::Lease;
 pub use meter::{TransferProgress, Transferred};

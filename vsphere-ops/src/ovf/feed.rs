@@ -2,14 +2,15 @@
 
 use std::io::{self, Write as _};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
-use futures::{Stream, StreamExt as _, stream};
+use futures::stream::{self, Fuse};
+use futures::{Stream, StreamExt as _};
 
 use super::package::Part;
-use crate::transfer::{Hasher, Pieces};
+use crate::transfer::{Beside, Pieces, mismatch_of};
 
 /// The content of these parts, one after the other. With `checked`, the stream fails at the end of the first part that is
 /// not as the manifest says.
@@ -27,14 +28,15 @@ pub(super) fn content(parts: &[Part], packed: bool, checked: bool) -> Pieces {
 
 /// A part whose checksum is computed as it goes by.
 struct Checked {
-    pieces: Pieces,
-    hasher: Option<Hasher>,
+    pieces: Fuse<Pieces>,
+    /// Until the end.
+    sum: Option<Beside>,
     name: String,
 }
 
 impl Checked {
     fn new(pieces: Pieces, part: &Part) -> Self {
-        Self { pieces, hasher: Some(part.check().hasher()), name: part.name().to_owned() }
+        Self { pieces: pieces.fuse(), sum: Some(Beside::new(part.check().hasher())), name: part.name().to_owned() }
     }
 }
 
@@ -42,17 +44,23 @@ impl Stream for Checked {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = std::task::ready!(self.pieces.as_mut().poll_next(cx));
-        match (&polled, &mut self.hasher) {
-            (Some(Ok(piece)), Some(hasher)) => hasher.update(piece),
-            (None, hasher) => {
-                if let Some(Err(mismatch)) = hasher.take().map(Hasher::finish) {
-                    return Poll::Ready(Some(Err(io::Error::other(mismatch.of(&self.name)))));
-                }
-            }
-            _ => {}
+        let this = &mut *self;
+        let Some(sum) = &mut this.sum else { return Poll::Ready(None) };
+        if let Err(error) = ready!(sum.poll_room(cx)) {
+            return Poll::Ready(Some(Err(error)));
         }
-        Poll::Ready(polled)
+        match ready!(this.pieces.poll_next_unpin(cx)) {
+            Some(Ok(piece)) => {
+                sum.add(&piece);
+                Poll::Ready(Some(Ok(piece)))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            None => {
+                let summed_up = ready!(sum.poll_finish(cx));
+                this.sum = None;
+                Poll::Ready(summed_up.err().map(|error| Err(mismatch_of(error, &this.name))))
+            }
+        }
     }
 }
 
@@ -82,7 +90,7 @@ impl Stream for Unpacked {
         loop {
             let Some(decoder) = &mut this.decoder else { return Poll::Ready(None) };
             if this.rest.is_empty() {
-                match std::task::ready!(this.pieces.as_mut().poll_next(cx)) {
+                match ready!(this.pieces.as_mut().poll_next(cx)) {
                     Some(Ok(piece)) => this.rest = piece,
                     Some(Err(error)) => {
                         this.decoder = None;

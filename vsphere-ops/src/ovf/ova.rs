@@ -4,11 +4,12 @@
 //! filled when all else is written. No time and no user is written: the same files make the same archive.
 
 use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::io::{self, IoSlice, Seek as _, SeekFrom, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tar::Header;
+use tokio::task::JoinHandle;
 
 const BLOCK: u64 = 512;
 
@@ -21,11 +22,13 @@ pub(super) struct Writer {
     at: u64,
     batch: Vec<Bytes>,
     waiting: usize,
+    /// What is being written while the connection brings more.
+    busy: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Writer {
     pub(super) fn new(file: File) -> Self {
-        Self { file: Arc::new(Mutex::new(file)), at: 0, batch: Vec::new(), waiting: 0 }
+        Self { file: Arc::new(Mutex::new(file)), at: 0, batch: Vec::new(), waiting: 0, busy: None }
     }
 
     /// Adds a piece.
@@ -35,7 +38,7 @@ impl Writer {
     pub(super) async fn write(&mut self, piece: Bytes) -> io::Result<()> {
         self.waiting += piece.len();
         self.batch.push(piece);
-        if self.waiting >= BATCH { self.flush().await } else { Ok(()) }
+        if self.waiting >= BATCH { self.hand_over().await } else { Ok(()) }
     }
 
     /// Writes all that was added.
@@ -43,21 +46,57 @@ impl Writer {
     /// # Errors
     /// The file can't be written.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
-        let (batch, at) = (std::mem::take(&mut self.batch), self.at);
-        self.at += std::mem::take(&mut self.waiting) as u64;
-        self.write_at(at, batch).await
+        self.hand_over().await?;
+        self.rest().await
     }
 
-    async fn write_at(&self, at: u64, pieces: Vec<Bytes>) -> io::Result<()> {
+    /// Begins to write what was added, once the batch before it is written.
+    async fn hand_over(&mut self) -> io::Result<()> {
+        self.rest().await?;
+        let (batch, at) = (std::mem::take(&mut self.batch), self.at);
+        self.at += std::mem::take(&mut self.waiting) as u64;
+        self.begin(at, batch);
+        Ok(())
+    }
+
+    async fn write_at(&mut self, at: u64, pieces: Vec<Bytes>) -> io::Result<()> {
+        self.rest().await?;
+        self.begin(at, pieces);
+        self.rest().await
+    }
+
+    fn begin(&mut self, at: u64, pieces: Vec<Bytes>) {
         let file = Arc::clone(&self.file);
-        let written = tokio::task::spawn_blocking(move || {
+        self.busy = Some(tokio::task::spawn_blocking(move || {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
             file.seek(SeekFrom::Start(at))?;
-            pieces.iter().try_for_each(|piece| file.write_all(piece))?;
-            file.flush()
-        });
-        written.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+            write_all(&mut file, &pieces)
+        }));
     }
+
+    async fn rest(&mut self) -> io::Result<()> {
+        let Some(busy) = &mut self.busy else { return Ok(()) };
+        let written = busy.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        self.busy = None;
+        written
+    }
+}
+
+/// Writes pieces in a row, as many of them at once as the system takes.
+fn write_all(file: &mut File, pieces: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    let mut rest = &mut slices[..];
+    // Those that are empty go first.
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match file.write_vectored(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut rest, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// An archive that is written, with room at its front.

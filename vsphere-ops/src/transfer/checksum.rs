@@ -184,6 +184,11 @@ pub(crate) struct Hasher {
 }
 
 impl Hasher {
+    /// Whether there is anything to compute.
+    pub(super) fn computes(&self) -> bool {
+        self.context.is_some()
+    }
+
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         if let Some(context) = &mut self.context {
             context.update(bytes);
@@ -217,6 +222,14 @@ impl Mismatch {
     pub(crate) fn of(mut self, file: &str) -> Self {
         self.file = Some(file.to_owned());
         self
+    }
+}
+
+/// Names the file, where the error is that its checksum is not the expected one.
+pub(crate) fn mismatch_of(error: io::Error, file: &str) -> io::Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Mismatch>()) {
+        Some(mismatch) => io::Error::other(mismatch.clone().of(file)),
+        None => error,
     }
 }
 

@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
+use super::beside::Beside;
 use super::checksum::{Algorithm, Check, Checksum, Hasher, local};
 use super::lease::{EndsLease, LeaseShare};
 use super::meter::{Listener, Meter, TransferProgress, Transferred};
@@ -161,7 +162,7 @@ impl Download {
             }
         };
         let meter = Meter::start(listener, inner.length());
-        Ok(FileStream { inner, meter, hasher: Some(check.hasher()), checksum: None, label, guard })
+        Ok(FileStream { inner, meter, sum: Some(Beside::new(check.hasher())), checksum: None, label, guard })
     }
 }
 
@@ -188,7 +189,7 @@ pub struct FileStream {
     inner: vsphere_soap::http::Download,
     meter: Meter,
     /// Until the end.
-    hasher: Option<Hasher>,
+    sum: Option<Beside>,
     checksum: Option<Checksum>,
     label: String,
     guard: EndsLease,
@@ -221,31 +222,30 @@ impl Stream for FileStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        let polled = std::task::ready!(Pin::new(&mut this.inner).poll_next(cx));
-        let error = match polled {
-            Some(Ok(piece)) => {
-                this.meter.add(piece.len());
-                this.guard.add(piece.len());
-                if let Some(hasher) = &mut this.hasher {
-                    hasher.update(&piece);
+        let Some(sum) = &mut this.sum else { return Poll::Ready(None) };
+        let error = match ready!(sum.poll_room(cx)) {
+            Err(error) => Error::new(OPERATION, ErrorKind::File(error)).on(this.label.as_str()),
+            Ok(()) => match ready!(Pin::new(&mut this.inner).poll_next(cx)) {
+                Some(Ok(piece)) => {
+                    this.meter.add(piece.len());
+                    this.guard.add(piece.len());
+                    sum.add(&piece);
+                    return Poll::Ready(Some(Ok(piece)));
                 }
-                return Poll::Ready(Some(Ok(piece)));
-            }
-            Some(Err(error)) => Error::from(error),
-            None => {
-                let Some(hasher) = this.hasher.take() else { return Poll::Ready(None) };
-                this.meter.tell();
-                match hasher.finish() {
+                Some(Err(error)) => Error::from(error),
+                None => match ready!(sum.poll_finish(cx)) {
                     Ok(checksum) => {
+                        this.sum = None;
+                        this.meter.tell();
                         this.checksum = checksum;
                         this.guard.done();
                         return Poll::Ready(None);
                     }
-                    Err(mismatch) => Error::new(OPERATION, mismatch.into()).on(this.label.as_str()),
-                }
-            }
+                    Err(mismatch) => Error::new(OPERATION, local(mismatch)).on(this.label.as_str()),
+                },
+            },
         };
-        this.hasher = None;
+        this.sum = None;
         this.guard.fail_in_background();
         Poll::Ready(Some(Err(error)))
     }

@@ -6,13 +6,15 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt as _, stream};
+use futures::stream::{self, Fuse};
+use futures::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use vsphere_soap::ErrorKind as WireKind;
 
+use super::beside::Beside;
 use super::checksum::{Algorithm, Check, Checksum, Hasher, local};
 use super::lease::{EndsLease, LeaseShare};
 use super::meter::{Listener, Meter, TransferProgress, Transferred};
@@ -111,8 +113,8 @@ impl Upload {
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         let checksum = Arc::default();
-        let hasher = Some(self.check.hasher());
-        let pieces = Hashed { pieces: Box::pin(pieces), hasher, checksum: Arc::clone(&checksum) };
+        let sum = Some(Beside::new(self.check.hasher()));
+        let pieces = Hashed { pieces: pieces.boxed().fuse(), sum, checksum: Arc::clone(&checksum) };
         self.send(pieces, length.into(), checksum).await
     }
 
@@ -193,9 +195,9 @@ pub(crate) type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 /// A stream whose checksum is computed as it goes by, and is wrong at its end or is left.
 struct Hashed {
-    pieces: Pieces,
+    pieces: Fuse<Pieces>,
     /// Until the end.
-    hasher: Option<Hasher>,
+    sum: Option<Beside>,
     checksum: Found,
 }
 
@@ -203,17 +205,29 @@ impl Stream for Hashed {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = std::task::ready!(self.pieces.as_mut().poll_next(cx));
-        match (&polled, &mut self.hasher) {
-            (Some(Ok(piece)), Some(hasher)) => hasher.update(piece),
-            (None, hasher) => {
-                if let Some(Err(mismatch)) = hasher.take().map(|hasher| finish(hasher, &self.checksum)) {
-                    return Poll::Ready(Some(Err(mismatch)));
-                }
-            }
-            _ => {}
+        let this = &mut *self;
+        let Some(sum) = &mut this.sum else { return Poll::Ready(None) };
+        if let Err(error) = ready!(sum.poll_room(cx)) {
+            return Poll::Ready(Some(Err(error)));
         }
-        Poll::Ready(polled)
+        match ready!(this.pieces.poll_next_unpin(cx)) {
+            Some(Ok(piece)) => {
+                sum.add(&piece);
+                Poll::Ready(Some(Ok(piece)))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            None => {
+                let summed_up = ready!(sum.poll_finish(cx));
+                this.sum = None;
+                Poll::Ready(match summed_up {
+                    Ok(checksum) => {
+                        *this.checksum.lock().unwrap_or_else(PoisonError::into_inner) = checksum;
+                        None
+                    }
+                    Err(error) => Some(Err(error)),
+                })
+            }
+        }
     }
 }
 

@@ -292,10 +292,11 @@ fn body(source: Source, from: u64, length: u64) -> Body {
             });
             StreamBody::new(pieces).boxed()
         }
-        Source::Sent(mut file, _) => {
+        Source::Sent(upload, _) => {
             let (send, mut receive) = mpsc::channel(4);
             tokio::task::spawn_blocking(move || {
-                let mut read = || -> io::Result<()> {
+                let read = || -> io::Result<()> {
+                    let mut file = std::fs::File::open(upload.path())?;
                     file.seek(SeekFrom::Start(from))?;
                     let mut left = length;
                     while left > 0 {
@@ -337,7 +338,7 @@ async fn write(core: &Core, body: &mut Incoming, caller: &Visitor<'_>, asked: &A
     let failed =
         |error: io::Error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("The file is not kept: {error}."));
     let (upload, file) = uploads.create().map_err(failed)?;
-    let (size, head) = match receive(body, file, free, |_| ()).await {
+    let (size, head) = match receive(body, file, free).await {
         Ok(received) => received,
         Err(Broken::TooLong) => return Err(full()),
         Err(Broken::Disk(error)) => return Err(failed(error)),
@@ -399,22 +400,22 @@ pub(super) enum Broken {
 /// How many of the first bytes tell what a file is.
 const HEAD: usize = 4096;
 
-/// Writes a body to a file, piece by piece, each of which is shown to `seen`; its length and its first bytes.
+/// Writes a body to a file, piece by piece; its length and its first bytes.
 pub(super) async fn receive(
     body: &mut Incoming,
     mut file: std::fs::File,
     limit: u64,
-    mut seen: impl FnMut(&[u8]) + Send + 'static,
 ) -> Result<(u64, Vec<u8>), Broken> {
-    let (send, mut receive) = mpsc::channel::<Bytes>(16);
+    let (send, mut receive) = mpsc::channel::<Vec<Bytes>>(4);
     let writer = tokio::task::spawn_blocking(move || {
-        while let Some(bytes) = receive.blocking_recv() {
-            file.write_all(&bytes)?;
-            seen(&bytes);
+        while let Some(batch) = receive.blocking_recv() {
+            batch.iter().try_for_each(|bytes| file.write_all(bytes))?;
         }
         file.flush()
     });
     let (mut size, mut head) = (0_u64, Vec::new());
+    // A connection gives small pieces, and waking the writer for each costs more than writing it.
+    let (mut batch, mut waiting) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let Ok(bytes) = frame.map_err(Broken::Connection)?.into_data() else { continue };
         size += u64::try_from(bytes.len()).unwrap_or_default();
@@ -422,10 +423,17 @@ pub(super) async fn receive(
             return Err(Broken::TooLong);
         }
         head.extend(bytes.iter().take(HEAD - head.len()));
-        if send.send(bytes).await.is_err() {
-            break;
+        waiting += bytes.len();
+        batch.push(bytes);
+        if waiting >= PIECE {
+            waiting = 0;
+            if send.send(std::mem::take(&mut batch)).await.is_err() {
+                break;
+            }
         }
     }
+    // A writer that has ended says why below.
+    let _ended = send.send(batch).await;
     drop(send);
     match writer.await {
         Ok(written) => written.map_err(Broken::Disk)?,

@@ -25,6 +25,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::BufReader;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -32,6 +33,9 @@ pub(crate) use tls::Identity;
 
 use crate::call::Peer;
 use crate::core::Core;
+
+/// How many bytes are read from a connection at once.
+const READ: usize = 64 << 10;
 
 /// What is answered: a text that is there, or a stream.
 pub(crate) type Body = BoxBody<Bytes, io::Error>;
@@ -63,7 +67,8 @@ impl Server {
                             let _ = stream.set_nodelay(true);
                             match acceptor {
                                 None => serve(core, stream, peer, false).await,
-                                Some(acceptor) => match acceptor.accept(stream).await {
+                                // TLS would ask for 4 KiB at a time.
+                                Some(acceptor) => match acceptor.accept(BufReader::with_capacity(READ, stream)).await {
                                     Ok(stream) => serve(core, stream, peer, true).await,
                                     Err(error) => tracing::debug!(%peer, %error, "no TLS"),
                                 },

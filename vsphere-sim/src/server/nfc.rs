@@ -1,14 +1,13 @@
 //! `/nfc/TICKET/disk-0.vmdk`: the files of a lease over HTTP. The ticket in the path is all that it takes.
 
 use std::io::{self, Read as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::CONTENT_LENGTH;
 use hyper::{Method, Request, Response, StatusCode};
-use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use tokio::sync::mpsc;
 use vsphere_model::types::HttpNfcLeaseState;
 
@@ -103,12 +102,7 @@ async fn send(core: &Arc<Core>, asked: &Asked, body: &mut Incoming) -> Result<Re
         (u64::try_from(datastore.free()).unwrap_or_default(), Arc::clone(&world.uploads))
     };
     let (upload, file) = uploads.create().map_err(|error| failed(format!("The file is not kept: {error}.")))?;
-    let sums = Arc::new(Mutex::new(Sums::new()));
-    let seen = Arc::clone(&sums);
-    let received = receive(body, file, free, move |bytes| {
-        seen.lock().unwrap_or_else(PoisonError::into_inner).add(bytes);
-    });
-    let (size, head) = match received.await {
+    let (size, head) = match receive(body, file, free).await {
         Ok(received) => received,
         Err(Broken::TooLong) => return Err(failed("There is not enough space on the file system.".to_owned())),
         Err(Broken::Disk(error)) => return Err(failed(format!("The file is not kept: {error}."))),
@@ -117,21 +111,21 @@ async fn send(core: &Arc<Core>, asked: &Asked, body: &mut Incoming) -> Result<Re
     if asked.part.is_disk && !head.starts_with(STREAM) {
         return Err(failed("The disk is not valid: invalid sparse VMDK header.".to_owned()));
     }
-    let sums = std::mem::replace(&mut *sums.lock().unwrap_or_else(PoisonError::into_inner), Sums::new());
     let mut world = core.write();
     // It may have ended while the file was on its way.
     if !world.get::<Lease>(&asked.lease).is_ok_and(|lease| lease.state == HttpNfcLeaseState::Ready) {
         return Err(gone());
     }
-    keep(&mut world, &asked.part, upload, size).map_err(|fault| failed(fault.message().to_owned()))?;
-    note(&mut world, asked, sums.end());
+    let upload = Arc::new(upload);
+    let passed =
+        Passed { size: i64::try_from(size).unwrap_or(i64::MAX), content: Source::Sent(Arc::clone(&upload), size) };
+    keep(&mut world, &asked.part, upload, passed.size).map_err(|fault| failed(fault.message().to_owned()))?;
+    note(&mut world, asked, passed);
     Ok(text(StatusCode::CREATED, "text/plain", ""))
 }
 
 /// The content of a file of a machine is what was sent.
-fn keep(world: &mut World, part: &Part, upload: Upload, size: u64) -> crate::fault::Outcome<()> {
-    let size = i64::try_from(size).unwrap_or(i64::MAX);
-    let upload = Arc::new(upload);
+fn keep(world: &mut World, part: &Part, upload: Arc<Upload>, size: i64) -> crate::fault::Outcome<()> {
     let path = &part.place.path;
     let datastore = world.datastore_of(&part.place)?;
     if !part.is_disk {
@@ -185,66 +179,40 @@ fn source(world: &World, part: &Part) -> Option<Source> {
     };
     match sent {
         Some(upload) => {
-            let open = std::fs::File::open(upload.path()).ok()?;
-            let length = open.metadata().ok()?.len();
-            Some(Source::Sent(open, length))
+            let length = std::fs::metadata(upload.path()).ok()?.len();
+            Some(Source::Sent(upload, length))
         }
         None => Some(Source::Text(stream::empty(part.capacity).into())),
     }
 }
 
-/// The pieces of a file, summed up as they go.
+/// The pieces of a file, and a note once all have gone.
 fn stream_of(core: Arc<Core>, asked: Asked, source: Source) -> Body {
     let (send, mut receive) = mpsc::channel::<io::Result<Frame<Bytes>>>(4);
     tokio::task::spawn_blocking(move || {
-        let mut reader: Box<dyn io::Read> = match source {
-            Source::Text(text) => Box::new(io::Cursor::new(text)),
-            Source::Zeros(length) => Box::new(io::repeat(0).take(length)),
-            Source::Sent(file, length) => Box::new(file.take(length)),
-        };
-        let mut sums = Sums::new();
-        loop {
-            let mut bytes = BytesMut::zeroed(PIECE);
-            let piece = match reader.read(&mut bytes) {
-                Ok(0) => break,
-                Ok(read) => {
-                    bytes.truncate(read);
-                    sums.add(&bytes);
-                    Ok(Frame::data(bytes.freeze()))
+        let mut gone = 0_u64;
+        let mut read = || -> io::Result<()> {
+            let mut reader = source.reader()?;
+            loop {
+                let mut bytes = Vec::with_capacity(PIECE);
+                let read = reader.by_ref().take(PIECE as u64).read_to_end(&mut bytes)?;
+                if read == 0 {
+                    return Ok(());
                 }
-                Err(error) => Err(error),
-            };
-            let failed = piece.is_err();
-            if send.blocking_send(piece).is_err() || failed {
-                return;
+                gone += bytes.len() as u64;
+                let sent = send.blocking_send(Ok(Frame::data(bytes.into())));
+                sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
             }
+        };
+        match read() {
+            // Before the end of the stream: a client may ask for the manifest right after it.
+            Ok(()) => {
+                let passed = Passed { size: i64::try_from(gone).unwrap_or(i64::MAX), content: source };
+                note(&mut core.write(), &asked, passed);
+            }
+            // Nobody takes it where the reader is gone.
+            Err(error) => drop(send.blocking_send(Err(error))),
         }
-        // Before the end of the stream: a client may ask for the manifest right after it.
-        note(&mut core.write(), &asked, sums.end());
     });
     StreamBody::new(futures::stream::poll_fn(move |cx| receive.poll_recv(cx))).boxed()
-}
-
-/// The sums of a file that goes by.
-struct Sums {
-    size: i64,
-    sha1: Context,
-    sha256: Context,
-}
-
-impl Sums {
-    fn new() -> Self {
-        Self { size: 0, sha1: Context::new(&SHA1_FOR_LEGACY_USE_ONLY), sha256: Context::new(&SHA256) }
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        self.size = self.size.saturating_add(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
-        self.sha1.update(bytes);
-        self.sha256.update(bytes);
-    }
-
-    fn end(self) -> Passed {
-        let hex = |context: Context| context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Passed { size: self.size, sha1: hex(self.sha1), sha256: hex(self.sha256) }
-    }
 }

@@ -1,5 +1,6 @@
 //! Datastores, the browsers that look into them, and the managers of what is in them.
 
+pub(crate) mod checksum;
 pub(crate) mod disk;
 pub(crate) mod files;
 pub(crate) mod path;

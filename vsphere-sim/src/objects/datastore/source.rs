@@ -1,23 +1,27 @@
 //! What a reader gets of a file: what somebody sent, or what a host would have written.
 
 use std::fs;
+use std::io::{self, Read};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use vsphere_model::types::{VirtualDeviceFileBackingInfo, VirtualDisk, VirtualEthernetCard, VirtualMachineConfigInfo};
 
 use super::Datastore;
+use super::checksum::Algorithm;
 use super::files::Content;
+use super::upload::Upload;
 use crate::objects::vm::Vm;
 use crate::world::{Moref, World};
 
 /// What a reader gets of a file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Source {
     /// So many zeros.
     Zeros(u64),
     Text(Bytes),
     /// What somebody sent, with its length.
-    Sent(fs::File, u64),
+    Sent(Arc<Upload>, u64),
 }
 
 /// The longest text that is made for a reader, in bytes.
@@ -32,7 +36,7 @@ impl Source {
         match &file.content {
             Content::Folder => None,
             Content::Disk(disk) => Some(Self::Text(disk.descriptor(path).into())),
-            Content::Sent(sent) => fs::File::open(sent.upload.path()).ok().map(|open| Self::Sent(open, size)),
+            Content::Sent(sent) => Some(Self::Sent(Arc::clone(&sent.upload), size)),
             Content::Made => Some(match path.rsplit_once('.').unwrap_or_default().1 {
                 "vmx" | "vmtx" => match machine(world, found, path) {
                     Some(vm) => Self::Text(configuration(&vm.config).into()),
@@ -49,6 +53,29 @@ impl Source {
         match self {
             Self::Zeros(length) | Self::Sent(_, length) => *length,
             Self::Text(text) => u64::try_from(text.len()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Reads it from its beginning.
+    ///
+    /// # Errors
+    /// What was sent can't be opened.
+    pub(crate) fn reader(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(match self {
+            Self::Zeros(length) => Box::new(io::repeat(0).take(*length)),
+            Self::Text(text) => Box::new(io::Cursor::new(text.clone())),
+            Self::Sent(upload, length) => Box::new(fs::File::open(upload.path())?.take(*length)),
+        })
+    }
+
+    /// Its checksum. All of it is read for that.
+    ///
+    /// # Errors
+    /// What was sent can't be read.
+    pub(crate) fn checksum(&self, algorithm: Algorithm) -> io::Result<String> {
+        match self {
+            Self::Sent(upload, _) => upload.checksum(algorithm),
+            other => algorithm.of(other.reader()?),
         }
     }
 }

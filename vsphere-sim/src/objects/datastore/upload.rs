@@ -1,8 +1,10 @@
 //! What clients send: kept on disk, so that a large file takes no memory, and gone with the simulator.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{fs, io};
+
+use super::checksum::Algorithm;
 
 /// The folder for what clients send. It is made when the first file comes.
 #[derive(Debug, Default)]
@@ -18,6 +20,9 @@ struct Folder(PathBuf);
 #[derive(Debug)]
 pub(crate) struct Upload {
     path: PathBuf,
+    /// Its checksums, once somebody has asked for them.
+    sha1: OnceLock<String>,
+    sha256: OnceLock<String>,
     /// Kept until the last file in it is gone.
     _folder: Arc<Folder>,
 }
@@ -37,13 +42,29 @@ impl Uploads {
         };
         let path = folder.0.join(format!("{:032x}", fastrand::u128(..)));
         let file = fs::File::create_new(&path)?;
-        Ok((Upload { path, _folder: folder }, file))
+        Ok((Upload { path, sha1: OnceLock::new(), sha256: OnceLock::new(), _folder: folder }, file))
     }
 }
 
 impl Upload {
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its checksum. The file is read for it, once.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub(crate) fn checksum(&self, algorithm: Algorithm) -> io::Result<String> {
+        let known = match algorithm {
+            Algorithm::Sha1 => &self.sha1,
+            Algorithm::Sha256 => &self.sha256,
+        };
+        if let Some(known) = known.get() {
+            return Ok(known.clone());
+        }
+        let found = algorithm.of(fs::File::open(&self.path)?)?;
+        Ok(known.get_or_init(|| found).clone())
     }
 }
 

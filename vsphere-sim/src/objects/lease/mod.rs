@@ -8,6 +8,8 @@
 mod open;
 mod parts;
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,8 +22,10 @@ use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
 pub(crate) use parts::{Part, parts};
 
-use crate::call::{Call, Handler, Methods, Reply};
+use crate::call::{Call, Handler, Methods, Reply, Waiting};
 use crate::fault::{Fault, Outcome};
+use crate::objects::datastore::checksum::Algorithm;
+use crate::objects::datastore::source::Source;
 use crate::objects::vm;
 use crate::world::{Look, Managed, Moref, Prop, Task, World};
 
@@ -32,7 +36,7 @@ pub(crate) const METHODS: Methods = &[
     ("HttpNfcLease", "HttpNfcLeaseProgress", Handler::Write(progress)),
     ("HttpNfcLease", "HttpNfcLeaseComplete", Handler::Write(complete)),
     ("HttpNfcLease", "HttpNfcLeaseAbort", Handler::Write(abort)),
-    ("HttpNfcLease", "HttpNfcLeaseGetManifest", Handler::Read(manifest)),
+    ("HttpNfcLease", "HttpNfcLeaseGetManifest", Handler::Wait(manifest)),
     ("HttpNfcLease", "HttpNfcLeaseSetManifestChecksumType", Handler::Write(set_checksum_type)),
 ];
 
@@ -67,19 +71,11 @@ pub(crate) struct LeaseFile {
     pub(crate) passed: Option<Passed>,
 }
 
-/// How the server sums up a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Algorithm {
-    Sha1,
-    Sha256,
-}
-
-/// What went over the wire.
+/// What went over the wire. It is kept, so that it need not be summed up before somebody asks for that.
 #[derive(Debug, Clone)]
 pub(crate) struct Passed {
     pub(crate) size: i64,
-    pub(crate) sha1: String,
-    pub(crate) sha256: String,
+    pub(crate) content: Source,
 }
 
 impl Managed for Lease {
@@ -176,25 +172,35 @@ fn aborted() -> Fault {
     Fault::new(vsphere_model::types::RequestCanceled::default(), "The lease was aborted.")
 }
 
-/// What the server has seen of the files.
-fn manifest(world: &World, call: &Call) -> Outcome<Reply> {
-    let lease = world.get::<Lease>(&call.target)?;
-    lease.must_be_ready()?;
-    let entry = |file: &LeaseFile| {
-        let passed = file.passed.clone()?;
-        let sha256 = file.checksum == Algorithm::Sha256;
-        Some(HttpNfcLeaseManifestEntry {
-            key: file.part.key.clone(),
-            sha1: if sha256 { String::new() } else { passed.sha1.clone() },
-            checksum: Some(if sha256 { passed.sha256 } else { passed.sha1 }),
-            checksum_type: Some(if sha256 { "sha256" } else { "sha1" }.to_owned()),
-            size: passed.size,
-            disk: file.part.is_disk,
-            capacity: file.part.is_disk.then_some(file.part.capacity),
-            populated_size: file.part.is_disk.then_some(passed.size),
-        })
-    };
-    Ok(Reply::list(lease.files.iter().filter_map(entry).collect()))
+/// What the server has seen of the files. They are summed up beside all else: that takes as long as reading them.
+fn manifest(call: Arc<Call>) -> Waiting {
+    Box::pin(async move {
+        let seen: Vec<(Part, Algorithm, Passed)> = {
+            let world = call.core.read();
+            let lease = world.get::<Lease>(&call.target)?;
+            lease.must_be_ready()?;
+            let seen = |file: &LeaseFile| Some((file.part.clone(), file.checksum, file.passed.clone()?));
+            lease.files.iter().filter_map(seen).collect()
+        };
+        let summed_up =
+            tokio::task::spawn_blocking(move || seen.into_iter().map(entry).collect::<io::Result<Vec<_>>>());
+        let entries = summed_up.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        entries.map(Reply::list).map_err(|error| Fault::not_supported(&format!("a manifest: {error}")))
+    })
+}
+
+fn entry((part, checksum, passed): (Part, Algorithm, Passed)) -> io::Result<HttpNfcLeaseManifestEntry> {
+    let sum = passed.content.checksum(checksum)?;
+    Ok(HttpNfcLeaseManifestEntry {
+        key: part.key,
+        sha1: if checksum == Algorithm::Sha1 { sum.clone() } else { String::new() },
+        checksum: Some(sum),
+        checksum_type: Some(checksum.name().to_owned()),
+        size: passed.size,
+        disk: part.is_disk,
+        capacity: part.is_disk.then_some(part.capacity),
+        populated_size: part.is_disk.then_some(passed.size),
+    })
 }
 
 fn set_checksum_type(world: &mut World, call: &Call) -> Outcome<Reply> {
@@ -202,11 +208,7 @@ fn set_checksum_type(world: &mut World, call: &Call) -> Outcome<Reply> {
     let lease = world.edit::<Lease>(&call.target)?;
     lease.must_be_ready()?;
     for KeyValue { key, value } in wanted {
-        let checksum = match value.to_ascii_lowercase().as_str() {
-            "sha1" => Algorithm::Sha1,
-            "sha256" => Algorithm::Sha256,
-            _ => return Err(Fault::invalid_argument("deviceUrlsToChecksumTypes")),
-        };
+        let checksum = Algorithm::named(&value).ok_or_else(|| Fault::invalid_argument("deviceUrlsToChecksumTypes"))?;
         let file = lease.files.iter_mut().find(|file| file.part.key == key);
         let file = file.ok_or_else(|| Fault::invalid_argument("deviceUrlsToChecksumTypes"))?;
         if file.passed.is_some() {

@@ -8,12 +8,13 @@ use vsphere_model::types::{
     VirtualMachineImportSpec, VirtualMachinePowerState, VmCreatedEvent,
 };
 
-use super::{Algorithm, Lease, LeaseFile, end, parts, watch};
+use super::{Lease, LeaseFile, end, parts, watch};
 use crate::call::{Call, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::model::ServerKind;
 use crate::objects::datacenter::Datacenter;
 use crate::objects::datastore::Datastore;
+use crate::objects::datastore::checksum::Algorithm;
 use crate::objects::datastore::files::File;
 use crate::objects::vm::snapshot::Snapshot;
 use crate::objects::vm::{self, Placement, Vm};
