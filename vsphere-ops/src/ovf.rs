@@ -33,6 +33,7 @@ mod manifest;
 mod ova;
 mod package;
 mod property;
+mod pull;
 mod source;
 
 use std::sync::Arc;

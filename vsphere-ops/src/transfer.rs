@@ -40,7 +40,7 @@ pub(crate) use checksum::{Check, local, mismatch_of};
 pub use download::{Download, FileStream};
 pub use lease::Lease;
 pub use meter::{TransferProgress, Transferred};
-pub(crate) use route::in_datastore;
+pub(crate) use route::{Pin, Source, in_datastore};
 pub(crate) use upload::Pieces;
 pub use upload::Upload;
 pub use web::{WebFile, WebHosts};

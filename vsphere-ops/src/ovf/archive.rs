@@ -23,6 +23,8 @@ const LONGEST_HEAD: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct Member {
     pub(super) name: String,
+    /// The name letter by letter, with the `./` that some archives have before it.
+    pub(super) raw: String,
     pub(super) from: u64,
     pub(super) length: u64,
 }
@@ -144,6 +146,7 @@ impl Walk {
     }
 
     fn add(&mut self, name: &str, from: u64, length: u64) -> std::result::Result<(), Unfit> {
+        let raw = name.to_owned();
         let name = name.trim_start_matches("./").to_owned();
         if let Some(why) = super::package::unfit_path(&name) {
             return Err(Unfit::Refused(format!("{name:?} in the archive {why}")));
@@ -154,7 +157,7 @@ impl Walk {
         if self.members.len() >= MOST_MEMBERS {
             return Err(Unfit::Refused(format!("the archive has more than {MOST_MEMBERS} files")));
         }
-        self.members.push(Member { name, from, length });
+        self.members.push(Member { name, raw, from, length });
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use super::contents::{common, message, refuse};
 use super::feed;
 use super::package::Part;
 use super::property::key_of;
+use super::pull::{Pulled, pull};
 use super::{Ovf, OvfContents, manager};
 use crate::client::Client;
 use crate::error::{Circumstance, Error, ErrorKind, Result, invalid};
@@ -268,9 +269,8 @@ impl Deployment {
             let parts = package.check(&item).await?;
             files.push((item, parts));
         }
-        let lease = open(client, &place, spec).await?;
+        let (lease, bytes) = self.transfer(&place, spec, &files, &mut warnings).await?;
         let entity = lease.entity().clone();
-        let bytes = self.send(&lease, &files).await?;
         lease.complete().await?;
         let vm: Mo<VirtualMachine> = Mo::new(client, &entity, None);
         if self.power_on {
@@ -373,6 +373,34 @@ impl Deployment {
         }
     }
 
+    /// Opens a lease and gets the files to it: fetched by the host where that can be, else sent by this computer.
+    async fn transfer(
+        &self,
+        place: &Place,
+        spec: Poly<ImportSpec>,
+        files: &[(OvfFileItem, Vec<Part>)],
+        warnings: &mut Vec<String>,
+    ) -> Result<(Lease, u64)> {
+        let client = &self.ovf.client;
+        let lease = open(client, place, spec.clone()).await?;
+        let told = |progress| self.listener.iter().for_each(|listener| listener(progress));
+        let lease = match pull(&lease, files, &told).await? {
+            Pulled::All(bytes) => return Ok((lease, bytes)),
+            Pulled::Not => lease,
+            Pulled::Failed(error) => {
+                // What the host has of the files is not known: all that was made goes, before anything is made again.
+                tracing::debug!(%error, "the host could not fetch the files");
+                lease.discard().await?;
+                warnings.push(format!(
+                    "the files went through this computer, since the host could not fetch them: {error}"
+                ));
+                open(client, place, spec).await?
+            }
+        };
+        let bytes = self.send(&lease, files).await?;
+        Ok((lease, bytes))
+    }
+
     /// Sends the files, in the order of the specification: a disk may build on an earlier one.
     async fn send(&self, lease: &Lease, files: &[(OvfFileItem, Vec<Part>)]) -> Result<u64> {
         let total: u64 = files.iter().flat_map(|(_, parts)| parts).map(|part| part.length).sum();
@@ -405,7 +433,7 @@ impl Deployment {
 }
 
 /// The place of a file in a lease, by the key of its device: names and order need not be those of the descriptor.
-fn target<'a>(lease: &'a Lease, item: &OvfFileItem) -> Result<&'a HttpNfcLeaseDeviceUrl> {
+pub(super) fn target<'a>(lease: &'a Lease, item: &OvfFileItem) -> Result<&'a HttpNfcLeaseDeviceUrl> {
     let found = lease.devices().iter().find(|device| device.import_key == item.device_id);
     found.ok_or_else(|| {
         let text = format!("the lease has no place for it ({})", item.device_id);

@@ -54,6 +54,8 @@ pub(super) struct Part {
     pub(super) length: u64,
     /// As the manifest names it.
     name: String,
+    /// As the archive names it, where it is in one.
+    member: Option<String>,
     check: Check,
 }
 
@@ -152,21 +154,21 @@ impl Package {
     }
 
     async fn part(&self, name: &str) -> Result<Part> {
-        let (file, from, length) = match &self.place {
+        let (file, from, length, raw) = match &self.place {
             Place::Beside(source) => {
                 let file = source.sibling(name).await?;
                 let length = file.length;
-                (file, 0, length)
+                (file, 0, length, None)
             }
             Place::Within(archive, members) => {
                 let missing = || Error::new(OPEN, ErrorKind::NotFound("it is not in the archive".into())).on(name);
                 let member = members.get(name).ok_or_else(missing)?;
-                (archive.clone(), member.from, member.length)
+                (archive.clone(), member.from, member.length, Some(member.raw.clone()))
             }
         };
         let check =
             check(self.manifest.as_ref(), name).map_err(|why| Error::new(OPEN, ErrorKind::Corrupt(why)).on(name))?;
-        Ok(Part { file, from, length, name: name.to_owned(), check })
+        Ok(Part { file, from, length, name: name.to_owned(), member: raw, check })
     }
 
     /// Checks that a file is there, is as long as the descriptor says, and is of a kind that a lease takes if it is a disk.
@@ -213,6 +215,24 @@ impl Part {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What it is called in its archive.
+    pub(super) fn member(&self) -> Option<&str> {
+        self.member.as_deref()
+    }
+
+    /// Whether it is on another computer.
+    pub(super) fn is_remote(&self) -> bool {
+        self.file.is_remote()
+    }
+
+    /// The file that it is in, as a host can fetch that by itself.
+    ///
+    /// # Errors
+    /// Server errors.
+    pub(super) async fn source(&self) -> Result<Option<crate::transfer::Source>> {
+        self.file.source().await
     }
 }
 

@@ -16,7 +16,7 @@ use super::folder::{Directory, LocalFolder};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
-use crate::transfer::{Download, Pieces, WebHosts};
+use crate::transfer::{Download, Pieces, Source, WebHosts};
 
 /// Where a package is: an OVF descriptor with its files beside it, or an OVA.
 ///
@@ -124,7 +124,12 @@ impl OvfSource {
                 });
                 let opened = opened.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
                 let (file, length) = opened.map_err(|error| missing(name, error))?;
-                Ok(Opened { content: Content::Local(Arc::new(Mutex::new(file))), length, name: name.to_owned() })
+                Ok(Opened {
+                    content: Content::Local(Arc::new(Mutex::new(file))),
+                    length,
+                    name: name.to_owned(),
+                    certificate: None,
+                })
             }
             Place::Datastore(store, folder) => {
                 Opened::remote(store.download(format!("{folder}{name}")).without_checksum(), name).await
@@ -157,6 +162,8 @@ pub(super) struct Opened {
     content: Content,
     pub(super) length: u64,
     pub(super) name: String,
+    /// Of the server that has it.
+    certificate: Option<Arc<[u8]>>,
 }
 
 #[derive(Clone)]
@@ -176,7 +183,24 @@ impl Opened {
             let kind = ErrorKind::Unsupported("the server does not say how long the file is".into());
             Error::new(OPEN, kind).on(name)
         })?;
-        Ok(Self { content: Content::Remote(Box::new(download)), length, name: name.to_owned() })
+        let certificate = head.certificate().cloned();
+        Ok(Self { content: Content::Remote(Box::new(download)), length, name: name.to_owned(), certificate })
+    }
+
+    /// Whether it is on another computer.
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self.content, Content::Remote(_))
+    }
+
+    /// The file as a host can fetch it by itself; `None` where it can't, or should not.
+    ///
+    /// # Errors
+    /// Server errors.
+    pub(super) async fn source(&self) -> Result<Option<Source>> {
+        match &self.content {
+            Content::Local(_) => Ok(None),
+            Content::Remote(download) => download.source(self.certificate.as_ref()).await,
+        }
     }
 
     /// A part of the file that fits into memory. It must be there.

@@ -166,6 +166,11 @@ impl Check {
         Self { algorithm: Some(checksum.algorithm()), expected: Some(checksum) }
     }
 
+    /// What the file must have.
+    pub(crate) fn expected(self) -> Option<Checksum> {
+        self.expected
+    }
+
     pub(crate) fn hasher(self) -> Hasher {
         Hasher { context: self.algorithm.map(Algorithm::context), expected: self.expected }
     }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use super::beside::Beside;
 use super::checksum::{Algorithm, Check, Checksum, Hasher, local};
 use super::lease::{EndsLease, LeaseShare};
 use super::meter::{Listener, Meter, TransferProgress, Transferred};
-use super::route::{Place, Way};
+use super::route::{Place, Source, Way};
 use crate::error::{Error, ErrorKind, Result};
 
 const OPERATION: &str = "download";
@@ -145,6 +146,15 @@ impl Download {
         Ok(stream.meter.end(stream.checksum))
     }
 
+    /// The file as a host can fetch it by itself; `None` where it can't, or should not. `certificate` is that of the server
+    /// that has the file.
+    ///
+    /// # Errors
+    /// Server errors.
+    pub(crate) async fn source(&self, certificate: Option<&Arc<[u8]>>) -> Result<Option<Source>> {
+        self.place.source(certificate).await
+    }
+
     async fn open(self, check: Check) -> Result<FileStream> {
         let Self { place, part, listener, lease, .. } = self;
         let label = place.label();
@@ -209,6 +219,11 @@ impl FileStream {
     /// How many bytes the whole file has, where only a part of it was asked for and the server says it.
     pub(crate) fn whole_length(&self) -> Option<u64> {
         self.inner.whole_length()
+    }
+
+    /// The certificate of the server, in DER; none over plain http.
+    pub(crate) fn certificate(&self) -> Option<&Arc<[u8]>> {
+        self.inner.certificate()
     }
 
     /// The checksum of the file, once the stream has ended.

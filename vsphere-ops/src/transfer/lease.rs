@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use vsphere_model::managed::{HttpNfcLease, VirtualMachine};
+use vsphere_model::managed::{HttpNfcLease, VirtualMachine, http_nfc_lease};
 use vsphere_model::types::{
-    HttpNfcLeaseDeviceUrl, HttpNfcLeaseInfo, HttpNfcLeaseState, LocalizedMethodFault, ManagedObjectReference,
-    ObjectSpec, OvfFileItem, PropertyFilterSpec,
+    HttpNfcLeaseDeviceUrl, HttpNfcLeaseInfo, HttpNfcLeaseManifestEntry, HttpNfcLeaseSourceFile, HttpNfcLeaseState,
+    KeyValue, LocalizedMethodFault, ManagedObjectReference, ObjectSpec, OvfFileItem, PropertyFilterSpec,
 };
+
+use vsphere_soap::request::ManagedObject as _;
 
 use super::download::Download;
 use super::route::{Place, Url};
@@ -18,6 +20,7 @@ use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::read::property_spec;
+use crate::task::Task;
 use crate::waiter::Waiter;
 
 /// An NFC lease, by which the disks of a VM are exported or imported.
@@ -220,6 +223,63 @@ impl Lease {
         };
         let (client, url) = (self.share.0.client.clone(), Url(device.url.clone()));
         Place::Lease { client, url, thumbprint, disk: device.disk == Some(true) }
+    }
+
+    /// Whether the server can fetch the files of the lease by itself.
+    pub(crate) async fn can_be_pulled(&self) -> bool {
+        let share = &self.share.0;
+        let lease: Mo<HttpNfcLease> = Mo::new(&share.client, share.lease.handle().reference(), None);
+        // Servers before 6.7 do not know the property.
+        matches!(lease.read(http_nfc_lease::CAPABILITIES).await, Ok(Some(found)) if found.pull_mode_supported)
+    }
+
+    /// Whether the server wants certificates where older ones want thumbprints.
+    pub(crate) fn takes_certificates(&self) -> bool {
+        let version = self.share.0.client.api_version();
+        version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 9)
+    }
+
+    /// Has the server sum up files, by their keys, in another way than by SHA-1. That is to be said before they are sent.
+    pub(crate) async fn sum_up_by(&self, kinds: &[KeyValue]) -> Result<()> {
+        let said = self.share.0.lease.http_nfc_lease_set_manifest_checksum_type(kinds).await;
+        said.map_err(|error| Error::from(error).in_operation("choose the checksums"))
+    }
+
+    /// What the server has seen of the files.
+    pub(crate) async fn manifest(&self) -> Result<Vec<HttpNfcLeaseManifestEntry>> {
+        let seen = self.share.0.lease.http_nfc_lease_get_manifest().await;
+        seen.map_err(|error| Error::from(error).in_operation("read the checksums"))
+    }
+
+    /// Has the server fetch files by itself, and waits until it has them. `told` is called with the per cent.
+    pub(crate) async fn pull(&self, files: &[HttpNfcLeaseSourceFile], told: &(dyn Fn(u8) + Send + Sync)) -> Result<()> {
+        const OPERATION: &str = "have the host fetch the files";
+        let share = &self.share.0;
+        let task = share.lease.http_nfc_lease_pull_from_urls_task(files).await;
+        let task = task.map_err(|error| Error::from(error).in_operation(OPERATION))?;
+        let task: Task<()> = Task::new(&share.client, task, OPERATION, self.info.entity.value.as_str());
+        task.watch(&|progress| {
+            let total = share.total.load(Ordering::Relaxed);
+            share.done.store(total / 100 * u64::from(progress.percent), Ordering::Relaxed);
+            told(progress.percent);
+        })
+        .await
+    }
+
+    /// As [`abort`](Self::abort), where another lease is to follow: it must not find what this one has made.
+    ///
+    /// # Errors
+    /// The server has not ended the lease.
+    pub(crate) async fn discard(mut self) -> Result<()> {
+        self.stop_keeper();
+        if self.share.0.ended.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        match self.share.0.lease.http_nfc_lease_abort(None).await.map_err(Error::from) {
+            // It has ended by itself.
+            Err(error) if error.is_fault("InvalidState") => Ok(()),
+            ended => ended.map_err(|error| error.in_operation("end the lease")),
+        }
     }
 
     /// Ends the lease after all transfers have succeeded.

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use vsphere_model::managed::{
     Datastore, HostSystem, SessionManager, VirtualMachine, datastore, host_system, virtual_machine,
 };
 use vsphere_model::types::{
-    Any, ManagedObjectReference, ObjectSpec, Poly, PropertyFilterSpec, PropertySpec, SelectionSpec,
+    Any, KeyValue, ManagedObjectReference, ObjectSpec, Poly, PropertyFilterSpec, PropertySpec, SelectionSpec,
     SessionManagerHttpServiceRequestSpec, TraversalSpec,
 };
 use vsphere_soap::http::{Endpoint, FileCall, FileLocation, SendMethod, Thumbprint, Transport, Trust};
@@ -34,6 +34,22 @@ pub(super) enum Place {
     Lease { client: Client, url: Url, thumbprint: Option<String>, disk: bool },
     /// A file of a web server.
     Web(WebFile),
+}
+
+/// A file as a host can fetch it by itself. There may be tokens in the URL and the headers.
+pub(crate) struct Source {
+    pub(crate) url: String,
+    pub(crate) headers: Vec<KeyValue>,
+    /// What the server of the file is known by.
+    pub(crate) pin: Option<Pin>,
+}
+
+/// What a server is known by.
+pub(crate) enum Pin {
+    /// A certificate in DER.
+    Certificate(Arc<[u8]>),
+    /// The thumbprint of one, as vCenter gave it.
+    Thumbprint(String),
 }
 
 /// A URL that the server gave. There may be a token in it: `Debug` does not show it.
@@ -101,6 +117,31 @@ impl Place {
             Self::Guest { .. } => super::ticket_error(error, true),
             Self::Lease { .. } => super::ticket_error(error, false),
             _ => super::file_error(error),
+        }
+    }
+
+    /// The file as a host can fetch it by itself; `None` where it can't, or should not.
+    pub(super) async fn source(&self, certificate: Option<&Arc<[u8]>>) -> Result<Option<Source>> {
+        match self {
+            Self::Web(file) => Ok(file.for_others(certificate.is_some()).map(|url| Source {
+                url,
+                headers: Vec::new(),
+                pin: certificate.cloned().map(Pin::Certificate),
+            })),
+            Self::Datastore { store, path, host: None } if store.client().is_vcenter() => {
+                let Some(host) = host_of(store).await? else { return Ok(None) };
+                let above = Above::of(store.client(), store.reference()).await?;
+                let leave = Leave::of(&host, &in_datastore(&above.name, path)?, Way::Down).await?;
+                // It is in a request that has no other secrets.
+                store.client().transport().keep_secret(&leave.ticket);
+                let cookie = KeyValue { key: "Cookie".into(), value: format!("vmware_cgi_ticket={}", leave.ticket) };
+                Ok(Some(Source {
+                    url: leave.endpoint.url(&leave.path).to_string(),
+                    headers: vec![cookie],
+                    pin: leave.thumbprint.map(Pin::Thumbprint),
+                }))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -182,27 +223,51 @@ async fn datastore_route(store: &Mo<Datastore>, path: &str, host: Option<&Mo<Hos
     let Some(host) = host.filter(|_| client.is_vcenter()) else {
         return Ok(Route::plain(own.clone(), path.folder_url(&above.datacenter)));
     };
-    let name = host.read(host_system::NAME).await?;
-    let endpoint: Endpoint = name.parse()?;
-    // The host itself knows one datacenter.
-    let there = path.folder_url("ha-datacenter");
-    let method = if way == Way::Up { "httpPut" } else { "httpGet" };
-    let spec = SessionManagerHttpServiceRequestSpec {
-        method: Some(method.to_owned()),
-        url: endpoint.url(&there).to_string(),
-        ..Default::default()
-    };
-    let manager = client.content().session_manager.as_ref().ok_or_else(|| {
-        Error::new("find the file", ErrorKind::Unsupported("the server gives no tickets for its hosts".into()))
-    })?;
-    let manager: SessionManager = client.raw(manager);
-    let ticket = manager.acquire_generic_service_ticket(&Poly::new(spec)).await?;
-    let endpoint = match ticket.host_name.as_deref().filter(|name| !name.is_empty()) {
-        Some(name) => FileLocation::parse(&format!("https://{name}/"), own.endpoint())?.endpoint,
-        None => endpoint,
-    };
-    let transport = client.file_transport(&endpoint, ticket.ssl_thumbprint.as_deref())?;
-    Ok(Route { ticket: Some(ticket.id), ..Route::plain(transport, there) })
+    let leave = Leave::of(host, &path, way).await?;
+    let transport = client.file_transport(&leave.endpoint, leave.thumbprint.as_deref())?;
+    Ok(Route { ticket: Some(leave.ticket), ..Route::plain(transport, leave.path) })
+}
+
+/// The leave to do one thing with one file of a datastore through a host.
+struct Leave {
+    endpoint: Endpoint,
+    path: String,
+    ticket: String,
+    thumbprint: Option<String>,
+}
+
+impl Leave {
+    async fn of(host: &Mo<HostSystem>, path: &DatastorePath, way: Way) -> Result<Self> {
+        let client = host.client();
+        let name = host.read(host_system::NAME).await?;
+        let endpoint: Endpoint = name.parse()?;
+        // The host itself knows one datacenter.
+        let there = path.folder_url("ha-datacenter");
+        let method = if way == Way::Up { "httpPut" } else { "httpGet" };
+        let spec = SessionManagerHttpServiceRequestSpec {
+            method: Some(method.to_owned()),
+            url: endpoint.url(&there).to_string(),
+            ..Default::default()
+        };
+        let manager = client.content().session_manager.as_ref().ok_or_else(|| {
+            Error::new("find the file", ErrorKind::Unsupported("the server gives no tickets for its hosts".into()))
+        })?;
+        let manager: SessionManager = client.raw(manager);
+        let ticket = manager.acquire_generic_service_ticket(&Poly::new(spec)).await?;
+        let endpoint = match ticket.host_name.as_deref().filter(|name| !name.is_empty()) {
+            Some(name) => FileLocation::parse(&format!("https://{name}/"), client.transport().endpoint())?.endpoint,
+            None => endpoint,
+        };
+        let thumbprint = ticket.ssl_thumbprint.filter(|text| !text.trim().is_empty());
+        Ok(Self { endpoint, path: there, ticket: ticket.id, thumbprint })
+    }
+}
+
+/// A host that can read a datastore.
+async fn host_of(store: &Mo<Datastore>) -> Result<Option<Mo<HostSystem>>> {
+    let mounts = store.read(datastore::HOST).await?;
+    let usable = mounts.into_iter().find(|mount| mount.mount_info.accessible != Some(false));
+    Ok(usable.map(|mount| Mo::new(store.client(), &mount.key, None)))
 }
 
 /// The path of a file that is given with its datastore or without.

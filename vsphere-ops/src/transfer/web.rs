@@ -203,6 +203,17 @@ impl WebFile {
         format!("{}{path}", self.location.endpoint)
     }
 
+    /// The URL for another computer, which resolves names by itself. It must come to the very server that was seen here,
+    /// which only a certificate shows, or a host that is written as an address.
+    pub(super) fn for_others(&self, has_certificate: bool) -> Option<String> {
+        let endpoint = &self.location.endpoint;
+        let is_sure = match endpoint.is_https() {
+            true => has_certificate,
+            false => address(endpoint.host()).is_some(),
+        };
+        is_sure.then(|| endpoint.url(&self.location.path).to_string())
+    }
+
     /// The way to it, and the path there.
     pub(super) fn route(&self) -> Result<(Transport, String)> {
         let hosts = self.hosts.clone();

@@ -7,4 +7,5 @@ mod export;
 mod faults;
 mod leases;
 mod package;
+mod pull;
 mod sources;

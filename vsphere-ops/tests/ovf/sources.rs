@@ -35,8 +35,20 @@ async fn a_package_on_a_datastore_is_deployed_from_there() {
     assert!(error.is_not_found() && error.to_string().contains("none.ova"), "{error}");
 }
 
+/// What a web server gives of its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gives {
+    All,
+    /// Whole files alone.
+    NoParts,
+    /// Parts alone: it refuses to give a whole file.
+    PartsAlone,
+    /// Parts, and of a whole file only the beginning, after which nothing comes.
+    Hangs,
+}
+
 /// A web server with these files; what it was asked for.
-async fn web(files: Vec<(String, Vec<u8>)>, gives_parts: bool) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+pub(crate) async fn web(files: Vec<(String, Vec<u8>)>, gives: Gives) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -63,7 +75,7 @@ async fn web(files: Vec<(String, Vec<u8>)>, gives_parts: bool) -> (SocketAddr, A
                     });
                     let answer = match (file, range) {
                         (None, _) => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(),
-                        (Some((_, content)), Some((from, to))) if gives_parts => {
+                        (Some((_, content)), Some((from, to))) if gives != Gives::NoParts => {
                             let to = (to + 1).min(content.len());
                             let head = format!(
                                 "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{}\r\nContent-Length: {}\r\n\r\n",
@@ -72,6 +84,13 @@ async fn web(files: Vec<(String, Vec<u8>)>, gives_parts: bool) -> (SocketAddr, A
                                 to - from
                             );
                             [head.as_bytes(), &content[from..to]].concat()
+                        }
+                        (Some(_), _) if gives == Gives::PartsAlone => {
+                            b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_vec()
+                        }
+                        (Some((_, content)), _) if gives == Gives::Hangs => {
+                            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", content.len());
+                            [head.as_bytes(), &content[..content.len() / 2]].concat()
                         }
                         (Some((_, content)), _) => {
                             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", content.len());
@@ -94,7 +113,7 @@ async fn a_package_on_a_web_server_is_deployed_without_the_session() {
     let package = simple();
     let mut files = package.all();
     files.push(("web.ova".to_owned(), archive(&package.all())));
-    let (address, asked) = web(files, true).await;
+    let (address, asked) = web(files, Gives::All).await;
     let hosts = "http://127.0.0.0/8".parse().unwrap();
     for (name, url) in [
         ("archive", format!("http://{address}/images/web.ova?key=5")),
@@ -114,7 +133,7 @@ async fn a_package_on_a_web_server_is_deployed_without_the_session() {
 #[tokio::test]
 async fn a_web_server_that_gives_whole_files_alone_is_told() {
     let lab = Lab::new().await;
-    let (address, _) = web(vec![("web.ova".to_owned(), archive(&simple().all()))], false).await;
+    let (address, _) = web(vec![("web.ova".to_owned(), archive(&simple().all()))], Gives::NoParts).await;
     let hosts: WebHosts = "http://127.0.0.0/8".parse().unwrap();
     let source = |url: String| OvfSource::on_web(&lab.client, &url, &hosts);
     let error = lab.client.open_ovf(&source(format!("http://{address}/web.ova")).unwrap()).await.unwrap_err();

@@ -78,6 +78,8 @@ pub(crate) struct Settings {
     pub(crate) max_sessions: usize,
     /// How long a lease goes on of whose progress nothing is told.
     pub(crate) lease_timeout: Duration,
+    /// Whether the server fetches the files of a lease by itself.
+    pub(crate) pull_mode: bool,
     pub(crate) users: Vec<User>,
     pub(crate) groups: Vec<Group>,
     /// The version of the server and of its API (`9.0.0.0`).
@@ -118,6 +120,7 @@ impl Model {
                 idle_limit: Duration::from_secs(30 * 60),
                 max_sessions: 550,
                 lease_timeout: Duration::from_secs(300),
+                pull_mode: true,
                 users: vec![users::first_user()],
                 groups: vec![users::first_group()],
                 version: "9.0.0.0".to_owned(),
@@ -187,6 +190,14 @@ impl Model {
     #[must_use]
     pub fn lease_timeout(mut self, time: Duration) -> Self {
         self.settings.lease_timeout = time;
+        self
+    }
+
+    /// Whether a vCenter fetches the files of an import by itself where a client asks for that, as it does by default and as
+    /// real ones do since 6.7. It then connects to whatever a client names.
+    #[must_use]
+    pub fn pull_mode(mut self, offered: bool) -> Self {
+        self.settings.pull_mode = offered;
         self
     }
 

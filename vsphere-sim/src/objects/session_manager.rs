@@ -282,7 +282,8 @@ fn acquire_ticket(world: &mut World, call: &Call) -> Outcome<Reply> {
     tickets.drain(..excess);
     // All hosts are reached where the server is.
     let host_name = Some(call.peer.host.clone()).filter(|host| !host.is_empty());
-    Ok(Reply::of(SessionManagerGenericServiceTicket { id, host_name, ..Default::default() }))
+    let ssl_thumbprint = world.thumbprint.clone();
+    Ok(Reply::of(SessionManagerGenericServiceTicket { id, host_name, ssl_thumbprint, ..Default::default() }))
 }
 
 /// Takes a ticket; the key of the session that asked for it, where that goes on and the ticket is for this use.

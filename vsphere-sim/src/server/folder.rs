@@ -1,7 +1,7 @@
 //! `/folder`: the files of datastores over HTTP, `/folder/web-1/web-1.vmx?dcPath=DC0&dsName=nvme`.
 
 use std::borrow::Cow;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -26,7 +26,7 @@ use crate::objects::datastore::disk::Disk;
 use crate::objects::datastore::files::{File, Sent};
 use crate::objects::datastore::path;
 use crate::objects::datastore::source::Source;
-use crate::objects::datastore::upload::Upload;
+use crate::objects::datastore::upload::{Arrival, Upload};
 use crate::objects::session_manager::{self, Use};
 use crate::world::{Moref, World};
 
@@ -397,49 +397,19 @@ pub(super) enum Broken {
     Connection(hyper::Error),
 }
 
-/// How many of the first bytes tell what a file is.
-const HEAD: usize = 4096;
-
 /// Writes a body to a file, piece by piece; its length and its first bytes.
-pub(super) async fn receive(
-    body: &mut Incoming,
-    mut file: std::fs::File,
-    limit: u64,
-) -> Result<(u64, Vec<u8>), Broken> {
-    let (send, mut receive) = mpsc::channel::<Vec<Bytes>>(4);
-    let writer = tokio::task::spawn_blocking(move || {
-        while let Some(batch) = receive.blocking_recv() {
-            batch.iter().try_for_each(|bytes| file.write_all(bytes))?;
-        }
-        file.flush()
-    });
-    let (mut size, mut head) = (0_u64, Vec::new());
-    // A connection gives small pieces, and waking the writer for each costs more than writing it.
-    let (mut batch, mut waiting) = (Vec::new(), 0);
+pub(super) async fn receive(body: &mut Incoming, file: std::fs::File, limit: u64) -> Result<(u64, Vec<u8>), Broken> {
+    let mut arrival = Arrival::new(file);
     while let Some(frame) = body.frame().await {
         let Ok(bytes) = frame.map_err(Broken::Connection)?.into_data() else { continue };
-        size += u64::try_from(bytes.len()).unwrap_or_default();
-        if size > limit {
+        if arrival.size() + bytes.len() as u64 > limit {
             return Err(Broken::TooLong);
         }
-        head.extend(bytes.iter().take(HEAD - head.len()));
-        waiting += bytes.len();
-        batch.push(bytes);
-        if waiting >= PIECE {
-            waiting = 0;
-            if send.send(std::mem::take(&mut batch)).await.is_err() {
-                break;
-            }
+        if !arrival.add(bytes).await {
+            break;
         }
     }
-    // A writer that has ended says why below.
-    let _ended = send.send(batch).await;
-    drop(send);
-    match writer.await {
-        Ok(written) => written.map_err(Broken::Disk)?,
-        Err(error) => return Err(Broken::Disk(io::Error::other(error))),
-    }
-    Ok((size, head))
+    arrival.end().await.map_err(Broken::Disk)
 }
 
 fn delete(core: &Core, caller: &Visitor<'_>, asked: &Asked) -> Answer {

@@ -9,22 +9,17 @@ use hyper::body::{Frame, Incoming};
 use hyper::header::CONTENT_LENGTH;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::mpsc;
-use vsphere_model::types::HttpNfcLeaseState;
+use vsphere_model::types::{HttpNfcLeaseState, InvalidState};
 
 use super::folder::{Broken, drain, receive, set};
 use super::{Body, text};
 use crate::core::Core;
 use crate::objects::datastore::Datastore;
-use crate::objects::datastore::disk::Format;
-use crate::objects::datastore::files::{Content, File, Sent};
+use crate::objects::datastore::files::Content;
 use crate::objects::datastore::source::Source;
 use crate::objects::datastore::stream;
-use crate::objects::datastore::upload::Upload;
-use crate::objects::lease::{Lease, Part, Passed};
+use crate::objects::lease::{Lease, Part, Passed, arrived, note};
 use crate::world::{Moref, World};
-
-/// The first bytes of a disk that is sent compressed, in one stream.
-const STREAM: &[u8] = b"KDMV";
 
 /// The size of a piece that is read at once, in bytes.
 const PIECE: usize = 256 << 10;
@@ -108,44 +103,13 @@ async fn send(core: &Arc<Core>, asked: &Asked, body: &mut Incoming) -> Result<Re
         Err(Broken::Disk(error)) => return Err(failed(format!("The file is not kept: {error}."))),
         Err(Broken::Connection(error)) => return Err(refusal(StatusCode::BAD_REQUEST, format!("{error}."))),
     };
-    if asked.part.is_disk && !head.starts_with(STREAM) {
-        return Err(failed("The disk is not valid: invalid sparse VMDK header.".to_owned()));
+    let kept = arrived(&mut core.write(), &asked.lease, &asked.part, upload, size, &head);
+    match kept {
+        // It may have ended while the file was on its way.
+        Err(fault) if fault.is::<InvalidState>() => return Err(gone()),
+        kept => kept.map_err(|fault| failed(fault.message().to_owned()))?,
     }
-    let mut world = core.write();
-    // It may have ended while the file was on its way.
-    if !world.get::<Lease>(&asked.lease).is_ok_and(|lease| lease.state == HttpNfcLeaseState::Ready) {
-        return Err(gone());
-    }
-    let upload = Arc::new(upload);
-    let passed =
-        Passed { size: i64::try_from(size).unwrap_or(i64::MAX), content: Source::Sent(Arc::clone(&upload), size) };
-    keep(&mut world, &asked.part, upload, passed.size).map_err(|fault| failed(fault.message().to_owned()))?;
-    note(&mut world, asked, passed);
     Ok(text(StatusCode::CREATED, "text/plain", ""))
-}
-
-/// The content of a file of a machine is what was sent.
-fn keep(world: &mut World, part: &Part, upload: Arc<Upload>, size: i64) -> crate::fault::Outcome<()> {
-    let path = &part.place.path;
-    let datastore = world.datastore_of(&part.place)?;
-    if !part.is_disk {
-        return datastore.put_file(path, File::sent(size, Sent { upload, disk: None }));
-    }
-    let mut disk = datastore.disk(path)?.clone();
-    disk.sent = Some(upload.into());
-    if let Some(extent) = disk.extent(path).filter(|_| disk.format == Format::Thin) {
-        let used = disk.takes(size);
-        datastore.change_file(&extent, |data| data.used = used)?;
-    }
-    datastore.put_descriptor(path, disk)
-}
-
-/// Remembers what went over the wire.
-fn note(world: &mut World, asked: &Asked, passed: Passed) {
-    let Ok(lease) = world.edit::<Lease>(&asked.lease) else { return };
-    if let Some(file) = lease.files.iter_mut().find(|file| file.part.name == asked.part.name) {
-        file.passed = Some(passed);
-    }
 }
 
 fn fetch(core: &Arc<Core>, asked: Asked, head: bool) -> Result<Response<Body>, Refusal> {
@@ -208,7 +172,7 @@ fn stream_of(core: Arc<Core>, asked: Asked, source: Source) -> Body {
             // Before the end of the stream: a client may ask for the manifest right after it.
             Ok(()) => {
                 let passed = Passed { size: i64::try_from(gone).unwrap_or(i64::MAX), content: source };
-                note(&mut core.write(), &asked, passed);
+                note(&mut core.write(), &asked.lease, &asked.part, passed);
             }
             // Nobody takes it where the reader is gone.
             Err(error) => drop(send.blocking_send(Err(error))),

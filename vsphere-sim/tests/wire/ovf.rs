@@ -1,11 +1,12 @@
 //! OVF packages and leases: what the server refuses, and what it keeps.
 
+use base64::Engine as _;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use vsphere_model::managed::{HttpNfcLease, OvfManager, ResourcePool, VirtualMachine};
 use vsphere_model::types::{
-    HttpNfcLeaseInfo, KeyValue, ManagedObjectReference, OvfCreateImportSpecParams, OvfCreateImportSpecResult,
-    OvfNetworkMapping, Poly, VirtualMachineImportSpec,
+    HttpNfcLeaseInfo, HttpNfcLeaseSourceFile, KeyValue, ManagedObjectReference, OvfCreateImportSpecParams,
+    OvfCreateImportSpecResult, OvfNetworkMapping, Poly, VirtualMachineImportSpec,
 };
 use vsphere_sim::{Model, Size};
 use vsphere_soap::http::{FileCall, FileLocation, SendMethod, Transport, TransportOptions, Trust};
@@ -212,4 +213,60 @@ async fn a_lease_that_fails_takes_its_vm_with_it() {
     }
     let lease = packages.import(hidden).await;
     assert_eq!(packages.state(&lease).await, "ready");
+}
+
+#[tokio::test]
+async fn a_lease_fetches_its_files_by_itself_from_whom_it_was_told_to_trust() {
+    let packages = Packages::new().await;
+    let content = disk(7, 300_000);
+    // The simulator's own datastore is the web server: over TLS, and with a header.
+    let sim = &packages.lab.sim;
+    let thumbprint = sim.thumbprint().unwrap().to_string();
+    let config =
+        vsphere_ops::Config::new(sim.url()).user(Model::USER).password(Model::PASSWORD).thumbprint(&thumbprint);
+    let client = vsphere_ops::Client::connect(config).await.unwrap();
+    let store = client.get::<vsphere_ops::managed::Datastore>("DC0_DS0").await.unwrap();
+    let pieces = stream::iter([Ok(Bytes::from(content.clone()))]);
+    store.upload("source/web.vmdk").from_stream(pieces, 300_000).await.unwrap();
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", Model::USER, Model::PASSWORD));
+    let certificate = sim.certificate().unwrap().to_owned();
+
+    let spec = packages.spec(&descriptor(content.len()), |_| ()).await;
+    let device = spec.file_item[0].device_id.clone();
+    let lease = packages.import(spec).await;
+    let capabilities = packages.lab.get(&lease, vsphere_model::managed::http_nfc_lease::CAPABILITIES).await.unwrap();
+    assert!(capabilities.pull_mode_supported);
+    let good = || HttpNfcLeaseSourceFile {
+        target_device_id: device.clone(),
+        url: format!("https://{}/folder/source/web.vmdk?dcPath=DC0&dsName=DC0_DS0", sim.address()),
+        ssl_thumbprint: Some(thumbprint.clone()),
+        http_headers: vec![KeyValue { key: "Authorization".into(), value: format!("Basic {basic}") }],
+        ..Default::default()
+    };
+    for file in [
+        HttpNfcLeaseSourceFile { target_device_id: "/web/none".into(), ..good() },
+        HttpNfcLeaseSourceFile { ssl_certificate: Some(certificate.clone()), ..good() },
+        HttpNfcLeaseSourceFile { url: "ftp://127.0.0.1/web.vmdk".into(), ..good() },
+        HttpNfcLeaseSourceFile { create: true, ..good() },
+    ] {
+        assert_eq!(fault(lease.http_nfc_lease_pull_from_urls_task(&[file])).await, "InvalidArgument");
+    }
+    for (file, named) in [
+        (HttpNfcLeaseSourceFile { ssl_thumbprint: Some("00".repeat(32)), ..good() }, "SSLVerifyFault"),
+        (HttpNfcLeaseSourceFile { ssl_thumbprint: None, ..good() }, "SSLVerifyFault"),
+        (HttpNfcLeaseSourceFile { http_headers: Vec::new(), ..good() }, "HttpFault"),
+        (HttpNfcLeaseSourceFile { url: good().url.replace("web.vmdk", "none.vmdk"), ..good() }, "HttpFault"),
+    ] {
+        packages.lab.task_fault(lease.http_nfc_lease_pull_from_urls_task(&[file]), named).await;
+        assert!(lease.http_nfc_lease_get_manifest().await.unwrap().is_empty(), "{named}");
+    }
+    let by_certificate = HttpNfcLeaseSourceFile { ssl_thumbprint: None, ssl_certificate: Some(certificate), ..good() };
+    for file in [good(), by_certificate] {
+        packages.lab.run(lease.http_nfc_lease_pull_from_urls_task(&[file])).await;
+        let seen = lease.http_nfc_lease_get_manifest().await.unwrap();
+        assert_eq!((seen.len(), seen[0].size, seen[0].sha1.len()), (1, 300_000, 40));
+    }
+    lease.http_nfc_lease_complete().await.unwrap();
+    let ended = lease.http_nfc_lease_pull_from_urls_task(&[good()]);
+    assert_eq!(fault(ended).await, "InvalidState");
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -27,6 +28,7 @@ impl Transport {
     /// asked for; [`ErrorKind::NotAFile`] where the server answers with a page; else as [`post`](Self::post).
     pub async fn download(&self, call: FileCall<'_>) -> Result<Download> {
         let mut request = self.client().get(self.endpoint().url(call.path)).header(ACCEPT, "*/*");
+        request = request.headers(call.more_headers()?);
         if let Some((from, length)) = call.part {
             let last = from.saturating_add(length.saturating_sub(1));
             request = request.header(RANGE, format!("bytes={from}-{last}"));
@@ -49,11 +51,14 @@ impl Transport {
         }
         let response = reply.response;
         let header = |name: HeaderName| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+        let tls = response.extensions().get::<reqwest::tls::TlsInfo>();
+        let certificate = tls.and_then(|tls| tls.peer_certificate()).map(Arc::from);
         let idle = self.options().read_timeout;
         Ok(Download {
             length: response.content_length(),
             whole: header(CONTENT_RANGE).and_then(|range| range.rsplit('/').next()?.trim().parse().ok()),
             etag: header(ETAG),
+            certificate,
             content_type: header(CONTENT_TYPE),
             operation: call.operation.to_owned(),
             target: call.target.map(str::to_owned),
@@ -75,6 +80,7 @@ pub struct Download {
     length: Option<u64>,
     whole: Option<u64>,
     etag: Option<String>,
+    certificate: Option<Arc<[u8]>>,
     content_type: Option<String>,
     operation: String,
     target: Option<String>,
@@ -100,6 +106,11 @@ impl Download {
     /// The mark of this version of the file, if the server gave one.
     pub fn etag(&self) -> Option<&str> {
         self.etag.as_deref()
+    }
+
+    /// The certificate that the server presented, in DER; none over plain http.
+    pub fn certificate(&self) -> Option<&Arc<[u8]>> {
+        self.certificate.as_ref()
     }
 
     /// The content type, if the server said it.

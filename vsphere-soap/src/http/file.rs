@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::{Position, Url};
 
 use super::endpoint::Endpoint;
@@ -74,6 +74,8 @@ pub struct FileCall<'a> {
     pub content_type: &'a str,
     /// The part of a file that is fetched: from which byte, and how many at most. All of it by default.
     pub part: Option<(u64, u64)>,
+    /// More headers of a request that fetches a file. No error shows their values.
+    pub headers: &'a [(&'a str, &'a str)],
 }
 
 /// How a server is to take a file.
@@ -93,7 +95,16 @@ impl<'a> FileCall<'a> {
     /// A request that the session allows.
     pub fn new(operation: &'a str, path: &'a str) -> Self {
         let content_type = "application/octet-stream";
-        Self { operation, target: None, path, ticket: None, method: SendMethod::Put, content_type, part: None }
+        Self {
+            operation,
+            target: None,
+            path,
+            ticket: None,
+            method: SendMethod::Put,
+            content_type,
+            part: None,
+            headers: &[],
+        }
     }
 
     /// Names the file for errors and logs.
@@ -131,6 +142,26 @@ impl<'a> FileCall<'a> {
         self
     }
 
+    /// Sends these headers, too, where the file is fetched.
+    #[must_use]
+    pub fn headers(mut self, headers: &'a [(&'a str, &'a str)]) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// The headers that are sent, too.
+    pub(super) fn more_headers(&self) -> Result<HeaderMap> {
+        let mut map = HeaderMap::new();
+        for (name, value) in self.headers {
+            let invalid = || self.failed(ErrorKind::Config(format!("the header {name:?} is not valid")));
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+            let mut value = HeaderValue::from_str(value).map_err(|_| invalid())?;
+            value.set_sensitive(true);
+            map.append(name, value);
+        }
+        Ok(map)
+    }
+
     pub(super) fn failed(&self, kind: ErrorKind) -> Error {
         let error = Error::new(self.operation.to_owned(), kind);
         match self.target {
@@ -143,6 +174,7 @@ impl<'a> FileCall<'a> {
     pub(super) fn secrets(&self) -> Secrets {
         let mut secrets = Secrets::new();
         self.ticket.iter().for_each(|ticket| secrets.add(ticket));
+        self.headers.iter().for_each(|(_, value)| secrets.add(value));
         lease_ticket(self.path).iter().for_each(|ticket| secrets.add(ticket));
         let query = self.path.split_once('?').map_or("", |(_, query)| query);
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -226,6 +258,17 @@ mod tests {
         assert_eq!(shown, "FileLocation(https://esx1/f)");
         let shown = format!("{:?}", FileLocation::parse("https://esx1/nfc/52a3-b/disk-0.vmdk", &connected).unwrap());
         assert_eq!(shown, "FileLocation(https://esx1/nfc/…/disk-0.vmdk)");
+    }
+
+    #[test]
+    fn headers_are_sent_as_they_are_and_not_shown() {
+        let headers = [("Cookie", "a=hunter2"), ("X-Test", "1"), ("X-Test", "2")];
+        let call = FileCall::new("download", "/").headers(&headers);
+        let map = call.more_headers().unwrap();
+        assert_eq!((map["cookie"].to_str().unwrap(), map.get_all("x-test").iter().count()), ("a=hunter2", 2));
+        assert!(!format!("{call:?} {map:?}").contains("hunter2"));
+        assert!(FileCall::new("download", "/").headers(&[("X", "a\r\nY: b")]).more_headers().is_err());
+        assert!(FileCall::new("download", "/").headers(&[("X Y", "a")]).more_headers().is_err());
     }
 
     #[test]

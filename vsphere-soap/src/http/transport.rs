@@ -99,6 +99,8 @@ impl Transport {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
+            // Whose certificate was trusted, for those who have another computer fetch a file there.
+            .tls_info(true)
             .connect_timeout(options.connect_timeout)
             // Shorter than the servers' own, so that a request seldom meets a connection that is just being closed.
             .pool_idle_timeout(Duration::from_secs(50));

@@ -1,8 +1,13 @@
 //! What clients send: kept on disk, so that a large file takes no memory, and gone with the simulator.
 
+use std::fs;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::{fs, io};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::checksum::Algorithm;
 
@@ -51,6 +56,16 @@ impl Upload {
         &self.path
     }
 
+    /// Its first bytes.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub(crate) fn head(&self) -> io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        fs::File::open(&self.path)?.take(HEAD as u64).read_to_end(&mut head)?;
+        Ok(head)
+    }
+
     /// Its checksum. The file is read for it, once.
     ///
     /// # Errors
@@ -90,6 +105,67 @@ impl Drop for Folder {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             tracing::debug!(path = %self.0.display(), %error, "the folder of uploaded files stays behind");
         }
+    }
+}
+
+/// How many of the first bytes tell what a file is.
+const HEAD: usize = 4096;
+
+/// How many bytes are written at once. A connection gives small pieces, and waking the writer for each costs more than
+/// writing it.
+const BATCH: usize = 256 << 10;
+
+/// A file that comes piece by piece, and is written beside the work of the connection.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    batches: mpsc::Sender<Vec<Bytes>>,
+    writer: JoinHandle<io::Result<()>>,
+    batch: Vec<Bytes>,
+    waiting: usize,
+    size: u64,
+    head: Vec<u8>,
+}
+
+impl Arrival {
+    pub(crate) fn new(mut file: fs::File) -> Self {
+        let (batches, mut received) = mpsc::channel::<Vec<Bytes>>(4);
+        let writer = tokio::task::spawn_blocking(move || {
+            while let Some(batch) = received.blocking_recv() {
+                batch.iter().try_for_each(|bytes| file.write_all(bytes))?;
+            }
+            file.flush()
+        });
+        Self { batches, writer, batch: Vec::new(), waiting: 0, size: 0, head: Vec::new() }
+    }
+
+    /// How many bytes have come.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Takes a piece; `false` where the writer has ended, which says at the end why.
+    pub(crate) async fn add(&mut self, bytes: Bytes) -> bool {
+        self.size += bytes.len() as u64;
+        self.head.extend(bytes.iter().take(HEAD.saturating_sub(self.head.len())));
+        self.waiting += bytes.len();
+        self.batch.push(bytes);
+        if self.waiting < BATCH {
+            return true;
+        }
+        self.waiting = 0;
+        self.batches.send(std::mem::take(&mut self.batch)).await.is_ok()
+    }
+
+    /// The length of the file and its first bytes, once all is written.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub(crate) async fn end(self) -> io::Result<(u64, Vec<u8>)> {
+        // A writer that has ended says why below.
+        let _ended = self.batches.send(self.batch).await;
+        drop(self.batches);
+        self.writer.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))?;
+        Ok((self.size, self.head))
     }
 }
 

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `open` | how a lease comes to be: imports and exports |
 //! | `parts` | the files of a machine that a lease gives |
+//! | `pull` | files that the server fetches by itself |
 
 mod open;
 mod parts;
+mod pull;
 
 use std::io;
 use std::sync::Arc;
@@ -24,8 +26,13 @@ pub(crate) use parts::{Part, parts};
 
 use crate::call::{Call, Handler, Methods, Reply, Waiting};
 use crate::fault::{Fault, Outcome};
+use crate::model::ServerKind;
+use crate::objects::datastore::Datastore;
 use crate::objects::datastore::checksum::Algorithm;
+use crate::objects::datastore::disk::Format;
+use crate::objects::datastore::files::{File, Sent};
 use crate::objects::datastore::source::Source;
+use crate::objects::datastore::upload::Upload;
 use crate::objects::vm;
 use crate::world::{Look, Managed, Moref, Prop, Task, World};
 
@@ -33,6 +40,7 @@ pub(crate) const METHODS: Methods = &[
     ("ResourcePool", "ImportVApp", Handler::Write(open::import)),
     ("VirtualMachine", "ExportVm", Handler::Write(open::export)),
     ("VirtualMachineSnapshot", "ExportSnapshot", Handler::Write(open::export_snapshot)),
+    ("HttpNfcLease", "HttpNfcLeasePullFromUrls_Task", Handler::Write(pull::pull)),
     ("HttpNfcLease", "HttpNfcLeaseProgress", Handler::Write(progress)),
     ("HttpNfcLease", "HttpNfcLeaseComplete", Handler::Write(complete)),
     ("HttpNfcLease", "HttpNfcLeaseAbort", Handler::Write(abort)),
@@ -108,7 +116,10 @@ impl Lease {
             error: None,
             info: None,
             mode: HttpNfcLeaseMode::PushOrGet.as_str().to_owned(),
-            capabilities: HttpNfcLeaseCapabilities { pull_mode_supported: false, cors_supported: true },
+            capabilities: HttpNfcLeaseCapabilities {
+                pull_mode_supported: imports && world.settings.pull_mode && world.settings.kind == ServerKind::VCenter,
+                cors_supported: true,
+            },
             initialize_progress: 0,
             transfer_progress: 0,
             session: call.session()?.to_owned(),
@@ -145,6 +156,57 @@ fn progress(world: &mut World, call: &Call) -> Outcome<Reply> {
         task.info.progress = Some(percent);
     }
     Ok(Reply::NONE)
+}
+
+/// The first bytes of a disk that is sent compressed, in one stream.
+const STREAM: &[u8] = b"KDMV";
+
+/// The file of a lease has come: the content of the machine's file is what came.
+///
+/// # Errors
+/// The lease has ended, the file is not what belongs there, or there is no room for it.
+pub(crate) fn arrived(
+    world: &mut World,
+    lease: &Moref,
+    part: &Part,
+    upload: Upload,
+    size: u64,
+    head: &[u8],
+) -> Outcome<()> {
+    world.get::<Lease>(lease)?.must_be_ready()?;
+    if part.is_disk && !head.starts_with(STREAM) {
+        let fault = vsphere_model::types::InvalidFormat::default();
+        return Err(Fault::new(fault, "The disk is not valid: invalid sparse VMDK header."));
+    }
+    let upload = Arc::new(upload);
+    let content = Source::Sent(Arc::clone(&upload), size);
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    keep(world, part, upload, size)?;
+    note(world, lease, part, Passed { size, content });
+    Ok(())
+}
+
+fn keep(world: &mut World, part: &Part, upload: Arc<Upload>, size: i64) -> Outcome<()> {
+    let path = &part.place.path;
+    let datastore: &mut Datastore = world.datastore_of(&part.place)?;
+    if !part.is_disk {
+        return datastore.put_file(path, File::sent(size, Sent { upload, disk: None }));
+    }
+    let mut disk = datastore.disk(path)?.clone();
+    disk.sent = Some(upload.into());
+    if let Some(extent) = disk.extent(path).filter(|_| disk.format == Format::Thin) {
+        let used = disk.takes(size);
+        datastore.change_file(&extent, |data| data.used = used)?;
+    }
+    datastore.put_descriptor(path, disk)
+}
+
+/// Remembers what went over the wire.
+pub(crate) fn note(world: &mut World, lease: &Moref, part: &Part, passed: Passed) {
+    let Ok(lease) = world.edit::<Lease>(lease) else { return };
+    if let Some(file) = lease.files.iter_mut().find(|file| file.part.name == part.name) {
+        file.passed = Some(passed);
+    }
 }
 
 fn complete(world: &mut World, call: &Call) -> Outcome<Reply> {
