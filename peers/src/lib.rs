@@ -78,7 +78,33 @@ pub async fn pyvmomi_with(
     password: &str,
     environment: &[(&str, &str)],
 ) -> anyhow::Result<Value> {
-    let mut command = python("PEERS_PYVMOMI", script)?;
+    python_answer("PEERS_PYVMOMI", script, address, user, password, environment).await
+}
+
+/// Runs a script of `peers/automation-sdk`, on the vSphere Automation SDK for Python, likewise.
+///
+/// # Errors
+/// As [`pyvmomi`].
+pub async fn automation_sdk(
+    script: &str,
+    address: &str,
+    user: &str,
+    password: &str,
+    environment: &[(&str, &str)],
+) -> anyhow::Result<Value> {
+    python_answer("PEERS_AUTOMATION_SDK", script, address, user, password, environment).await
+}
+
+/// The JSON answer of a script that is told a server by its environment.
+async fn python_answer(
+    folder: &str,
+    script: &str,
+    address: &str,
+    user: &str,
+    password: &str,
+    environment: &[(&str, &str)],
+) -> anyhow::Result<Value> {
+    let mut command = python(folder, script)?;
     command.envs(environment.iter().copied());
     command.env("VCENTER_HOST", address).env("VCENTER_USER", user).env("VCENTER_PASSWORD", password);
     command.env("VCENTER_INSECURE", "true");

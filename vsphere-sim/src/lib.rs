@@ -50,6 +50,7 @@ mod rights;
 mod server;
 mod session;
 mod trouble;
+mod vapi;
 mod view;
 mod world;
 
@@ -60,7 +61,7 @@ use std::sync::Arc;
 use vsphere_soap::http::Thumbprint;
 
 pub use coverage::{Coverage, coverage};
-pub use model::{Model, Role, Size};
+pub use model::{Cardinality, Model, Role, Size};
 pub use trouble::Trouble;
 
 use crate::core::Core;
@@ -143,21 +144,29 @@ impl Sim {
         self.core.troubles.set(trouble);
     }
 
-    /// How often a method (`RetrievePropertiesEx`) was called since the start, by all clients.
+    /// How often a method (`RetrievePropertiesEx`), or an operation of the Automation API
+    /// (`com.vmware.cis.tagging.tag.get`), was called since the start, by all clients.
     pub fn calls(&self, method: &str) -> u64 {
         self.core.troubles.calls(method)
     }
 
-    /// Ends all sessions, as a restart of the server does. Clients are told `NotAuthenticated` at their next call.
+    /// Ends all sessions, those of the Automation API too, as a restart of the server does. Clients are told
+    /// `NotAuthenticated` at their next call.
     pub fn end_sessions(&self) {
         let mut world = self.core.write();
         let keys: Vec<String> = world.sessions.iter().map(|(key, _)| key.to_owned()).collect();
         keys.iter().for_each(|key| world.end_session(key));
+        world.sessions.api_mut().clear();
     }
 
-    /// How many sessions there are.
+    /// How many sessions there are, without those of the Automation API.
     pub fn sessions(&self) -> usize {
         self.core.read().sessions.iter().count()
+    }
+
+    /// How many sessions of the Automation API there are.
+    pub fn automation_sessions(&self) -> usize {
+        self.core.read().sessions.api().len()
     }
 }
 

@@ -8,14 +8,15 @@ use vsphere_model::types::{DateTime, UserSession};
 use crate::call::Peer;
 use crate::collector::SessionCollectors;
 use crate::rights::Scope;
+use crate::vapi::session::ApiSession;
 use crate::world::{World, uuid};
 
 /// The sessions of the server.
 #[derive(Default)]
 pub(crate) struct Sessions {
     by_key: HashMap<String, Session>,
-    /// The users of the sessions of the REST API, which live apart.
-    rest: HashMap<String, String>,
+    /// Those of the Automation API, by their keys.
+    api: HashMap<String, ApiSession>,
     /// Tickets to open one more session, each with its user.
     tickets: Vec<(String, String)>,
 }
@@ -107,23 +108,6 @@ impl World {
             self.announce();
         }
     }
-
-    /// Opens a session of the REST API; its key.
-    pub(crate) fn open_rest_session(&mut self, user: &str) -> String {
-        let key = new_key().replace('-', "");
-        self.sessions.rest.insert(key.clone(), user.to_owned());
-        key
-    }
-
-    /// Ends a session of the REST API; says whether there was one.
-    pub(crate) fn close_rest_session(&mut self, key: &str) -> bool {
-        self.sessions.rest.remove(key).is_some()
-    }
-
-    /// The user of a session of the REST API.
-    pub(crate) fn rest_user(&self, key: &str) -> Option<&str> {
-        self.sessions.rest.get(key).map(String::as_str)
-    }
 }
 
 /// A key as vCenter gives it: a UUID.
@@ -142,6 +126,16 @@ impl Sessions {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Session)> {
         self.by_key.iter().map(|(key, session)| (&**key, session))
+    }
+
+    /// The sessions of the Automation API.
+    pub(crate) fn api(&self) -> &HashMap<String, ApiSession> {
+        &self.api
+    }
+
+    /// The same, to open and to end them.
+    pub(crate) fn api_mut(&mut self) -> &mut HashMap<String, ApiSession> {
+        &mut self.api
     }
 
     /// Gives each session what its user may do now.

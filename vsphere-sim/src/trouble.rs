@@ -58,7 +58,8 @@ impl Trouble {
     }
 
     /// The next calls of a method (`PowerOnVM_Task`, or `*` for any but those of the session) end in this fault
-    /// (`InsufficientResourcesFault`), so many `times`. A fault that the API does not know becomes a `MethodFault`.
+    /// (`InsufficientResourcesFault`), so many `times`. A fault that the API does not know becomes a `MethodFault`. So do
+    /// those of an operation of the Automation API (`com.vmware.cis.tagging.tag.get`) in an error (`SERVICE_UNAVAILABLE`).
     #[must_use]
     pub fn fail(mut self, method: &str, fault: &str, times: u32) -> Self {
         self.faults.push(Failure { method: method.to_owned(), fault: fault.to_owned(), left: times });
@@ -146,6 +147,16 @@ impl Troubles {
         let Some(failure) = state.trouble.faults.iter_mut().find(due) else { return Ok(()) };
         failure.left -= 1;
         Err(Fault::of(fault_named(&failure.fault), "This fault was asked for."))
+    }
+
+    /// Counts a call of an operation of the Automation API; the error (`SERVICE_UNAVAILABLE`) that is due for it.
+    pub(crate) fn api_call(&self, operation: &'static str) -> Option<String> {
+        let mut state = self.lock();
+        *state.calls.entry(operation).or_default() += 1;
+        let due = |failure: &&mut Failure| failure.left > 0 && failure.method == operation;
+        let failure = state.trouble.faults.iter_mut().find(due)?;
+        failure.left -= 1;
+        Some(failure.fault.clone())
     }
 
     /// How often a method was called.

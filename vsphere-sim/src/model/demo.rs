@@ -75,6 +75,13 @@ const DATASTORES: &[(&str, &str, i64, &str)] = &[
 /// Distributed port groups: the name and its VLAN.
 const PORTGROUPS: &[(&str, i32)] = &[("prod-web", 110), ("prod-db", 120), ("infra", 130), ("dmz", 190), ("lab", 210)];
 
+/// Categories of tags, of which a machine has one alone where `true`, and their tags.
+const TAGS: &[(&str, bool, &[&str])] = &[
+    ("Environment", true, &["prod", "test"]),
+    ("Backup", true, &["daily", "none", "weekly"]),
+    ("Compliance", false, &["gdpr", "pci-dss"]),
+];
+
 /// Snapshots: the machine, the name, what it says, how many days it is old.
 const SNAPSHOTS: &[(&str, &str, &str, i64)] = &[
     ("erp-app-01", "before 2026.2 upgrade", "Change CHG-4711; remove after the acceptance test", 97),
@@ -226,7 +233,7 @@ pub(super) fn build(world: &mut World) -> Outcome<()> {
         shop.carry_out(world, deed)?;
     }
     world.travel(0);
-    Ok(())
+    shop.tag(world)
 }
 
 /// Something that was done to a machine.
@@ -365,6 +372,35 @@ impl Shop {
             State::Template => template::to_template(world, &vm),
             State::Off => Ok(()),
         }
+    }
+
+    /// Tags the machines: by their cluster, by how they are backed up, and by what they hold.
+    fn tag(&self, world: &mut World) -> Outcome<()> {
+        let mut ids = HashMap::new();
+        for (category, single, tags) in TAGS {
+            let id = world.tagging.add_category(category, *single, &["VirtualMachine"], "");
+            for tag in *tags {
+                ids.insert((*category, *tag), world.tagging.add_tag(&id, tag, ""));
+            }
+        }
+        for row in MACHINES.iter().filter(|row| row.state != State::Template) {
+            let lab = row.cluster == "lab-cluster";
+            let holds_data = row.folder == "prod/db" || row.folder == "prod/erp";
+            let mut wanted = vec![("Environment", if lab { "test" } else { "prod" })];
+            match (lab, row.folder) {
+                (true, _) => {}
+                (false, "prod/db" | "prod/erp" | "infra") => wanted.push(("Backup", "daily")),
+                (false, _) => wanted.push(("Backup", "weekly")),
+            }
+            wanted.extend(holds_data.then_some(("Compliance", "gdpr")));
+            wanted.extend((row.name.starts_with("pg-")).then_some(("Compliance", "pci-dss")));
+            let vm = found(&self.machines, row.name)?;
+            for tag in wanted {
+                let id = ids.get(&tag).ok_or_else(|| Fault::invalid_argument(tag.1))?;
+                world.tagging.attach(id, &vm).map_err(|_| Fault::invalid_argument(tag.1))?;
+            }
+        }
+        Ok(())
     }
 
     /// The folder at this path below the datacenter's own, made where it is not there.

@@ -4,6 +4,7 @@ mod demo;
 mod esxi;
 mod machine;
 mod sized;
+mod tags;
 mod users;
 
 use std::io;
@@ -13,6 +14,7 @@ use crate::objects;
 use crate::trouble::Trouble;
 use crate::world::World;
 
+pub use tags::Cardinality;
 pub use users::Role;
 pub(crate) use users::{Group, User, principal, same};
 
@@ -34,6 +36,7 @@ pub struct Model {
     trouble: Trouble,
     /// Who has which role on the entity at a path.
     permissions: Vec<(String, String, Role)>,
+    tags: tags::Wanted,
 }
 
 #[derive(Debug, Clone)]
@@ -129,6 +132,7 @@ impl Model {
             inventory: Inventory::Empty,
             trouble: Trouble::none(),
             permissions: Vec::new(),
+            tags: tags::Wanted::default(),
         }
     }
 
@@ -235,6 +239,7 @@ impl Model {
         };
         world.settings.pace = pace;
         self.give_rights(world);
+        self.make_tags(world);
         built.map_err(|fault| io::Error::other(format!("the inventory can't be made: {}", fault.message())))
     }
 }

@@ -276,6 +276,7 @@ const OF_ARGUMENTS: &[&str] = &[
     "InventoryService.Tagging.DeleteTag",
     "InventoryService.Tagging.EditCategory",
     "InventoryService.Tagging.EditTag",
+    "InventoryService.Tagging.ObjectAttachable",
     "Network.Assign",
     "Network.Config",
     "Network.Delete",

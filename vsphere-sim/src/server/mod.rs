@@ -2,6 +2,7 @@
 
 pub(crate) mod folder;
 mod guest_file;
+mod json_rpc;
 mod listing;
 mod nfc;
 mod rest;
@@ -149,7 +150,8 @@ async fn route(core: Arc<Core>, request: Request<Incoming>, address: SocketAddr,
         (_, path) if path.starts_with("/nfc/") || path.starts_with("/ha-nfc/") => nfc::answer(core, request).await,
         (_, "/screen") => screen::answer(core, request, peer).await,
         (_, "/guestFile") => guest_file::answer(core, request).await,
-        (_, path) if path.starts_with("/api/") || path.starts_with("/rest/") => rest::answer(core, request, peer).await,
+        (&Method::POST, "/api") => json_rpc::answer(core, request).await,
+        (_, path) if path.starts_with("/api/") || path.starts_with("/rest/") => rest::answer(core, request).await,
         (&Method::GET, "") => text(StatusCode::OK, "text/plain", "A simulated vCenter. Its API is at /sdk.\n"),
         _ => text(StatusCode::NOT_FOUND, "text/plain", "There is nothing at this path.\n"),
     }

@@ -30,6 +30,7 @@ use crate::objects::guest_operations::transfer::Transfers;
 use crate::objects::vm::{Place, Vm};
 use crate::rights::Rights;
 use crate::session::{Session, Sessions};
+use crate::vapi::tagging::Tagging;
 
 /// A UUID of these bits, as version 4 writes them.
 pub(crate) fn uuid(bits: u128) -> String {
@@ -105,6 +106,7 @@ pub(crate) struct World {
     pub(crate) shelf: HashMap<Place, Box<VirtualMachineConfigInfo>>,
     pub(crate) rights: Rights,
     pub(crate) alarms: Alarms,
+    pub(crate) tagging: Tagging,
     /// Where the files are kept that clients send.
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) subnets: Subnets,
@@ -148,6 +150,7 @@ impl World {
             shelf: HashMap::new(),
             rights: Rights::new(),
             alarms: Alarms::default(),
+            tagging: Tagging::default(),
             uploads: Arc::default(),
             subnets: Subnets::default(),
             leases: HashMap::new(),

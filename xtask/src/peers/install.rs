@@ -28,6 +28,8 @@ pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     let (pyvmomi, pyvmomi_modules) = pyvmomi(root)?;
     let (mcp_client_py, mcp_client_py_modules) =
         from_pypi(root, "mcp-client-py", "the official MCP client for Python")?;
+    let (automation_sdk, automation_sdk_modules) =
+        from_pypi(root, "automation-sdk", "the vSphere Automation SDK for Python")?;
     let xmllint = need("xmllint", "libxml2-utils", "xmllint")?;
     Ok(vec![
         ("PEERS_VCSIM", vcsim),
@@ -38,6 +40,8 @@ pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
         ("PEERS_MCP_CLIENT_PY_MODULES", mcp_client_py_modules),
         ("PEERS_PYVMOMI", pyvmomi),
         ("PEERS_PYVMOMI_MODULES", pyvmomi_modules),
+        ("PEERS_AUTOMATION_SDK", automation_sdk),
+        ("PEERS_AUTOMATION_SDK_MODULES", automation_sdk_modules),
         ("PEERS_XMLLINT", xmllint),
     ])
 }
