@@ -151,7 +151,7 @@ static TABLE: &[Row] = &[
         ],
     ),
     row(
-        Of::Tools(&["storage_vmotion", "move_vm_disk"]),
+        Of::Tools(&["storage_vmotion"]),
         When::Is(obstructed),
         &["{get_datastore_info} tells which hosts have a datastore, and how much is free"],
     ),

@@ -5,6 +5,7 @@
 mod conformance;
 mod disks;
 mod lifecycle;
+mod migration;
 mod monitoring;
 mod nics;
 mod power_and_snapshots;

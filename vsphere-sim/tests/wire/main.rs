@@ -23,6 +23,7 @@ mod peers_datastore;
 mod peers_guest;
 mod peers_host;
 mod peers_managers;
+mod peers_migration;
 mod peers_ovf;
 mod peers_power;
 mod peers_pyvmomi;
