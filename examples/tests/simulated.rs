@@ -217,6 +217,22 @@ async fn peers_a_large_disk_goes_up_and_comes_back_in_little_memory() {
 }
 
 #[tokio::test]
+async fn tags() {
+    let sim = lab().await;
+    let program = env!("CARGO_BIN_EXE_tags");
+    let text = run(&sim, program, &[]).await;
+    has(&text, &["Compliance:pci-dss\tpg-01 pg-02\n", "Backup:none\t\n"]);
+    has(
+        &run(&sim, program, &["Compliance:pci-dss", "web-01", "pg-01"]).await,
+        &["web-01\ttagged", "pg-01\thas it already"],
+    );
+    let refused = command(&sim, program, &["Environment:test", "web-01"]).output().await.unwrap();
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && words.contains("it has Environment:prod"), "{words}");
+    assert_eq!(sim.automation_sessions(), 0);
+}
+
+#[tokio::test]
 async fn datastore_browse() {
     let sim = lab().await;
     let program = env!("CARGO_BIN_EXE_datastore_browse");

@@ -47,7 +47,8 @@
 //! | change the services and time servers of hosts, put them into maintenance mode, restart them | [`host`] |
 //! | show lists and details | [`vm`], [`host`], [`datastore`], [`network`], [`vcenter`] |
 //! | arrange the inventory | [`folder`], [`pool`], [`cluster`] |
-//! | use tags, content libraries and the appliance | [`Rest`] |
+//! | list, apply and remove tags | [`tags`] |
+//! | use content libraries and the appliance | [`Rest`] |
 //! | identify the server, and the privileges of the user | [`Certificate`], [`rights`] |
 //! | handle errors | [`Error`] |
 //!
@@ -112,6 +113,7 @@ mod retry;
 pub mod rights;
 pub mod serial;
 pub mod stats;
+pub mod tags;
 pub mod task;
 mod units;
 mod untrusted;

@@ -19,6 +19,7 @@ use vsphere_soap::{Error as WireError, ErrorKind as WireKind};
 use crate::connection::{Connection, NOT_TAKEN_FOR, finish};
 use crate::error::{Category, Error, ErrorKind, Result};
 use crate::retry::Retry;
+use crate::tags;
 
 /// Where sessions are opened and closed, the newer one first.
 const SESSIONS: [&str; 2] = ["/api/session", "/rest/com/vmware/cis/session"];
@@ -67,7 +68,8 @@ pub struct Rest {
 pub struct RestFault {
     /// The HTTP status.
     pub status: u16,
-    /// The kind of error as the API names it (`NOT_FOUND`), or empty.
+    /// The kind of error (`NOT_FOUND`), or empty. Older servers name it `com.vmware.vapi.std.errors.not_found`, which is the
+    /// same here.
     pub name: String,
     /// The message of the server, in its language; may be empty.
     pub message: String,
@@ -142,12 +144,9 @@ impl Rest {
 
     async fn send<T: DeserializeOwned>(&self, verb: Verb, path: &str, body: Option<Vec<u8>>) -> Result<T> {
         let operation = verb_phrase(verb);
-        self.connection.check_logged_in(operation)?;
-        let ends = self.limit.and_then(|limit| Instant::now().checked_add(limit));
-        let session = match self.connection.rest.current() {
-            Some(session) => session,
-            None => self.renew(None, ends).await?,
-        };
+        let ends = self.ends();
+        let session = self.session(operation, ends).await?;
+        let _changes = (verb != Verb::Get).then(|| Noted { connection: &self.connection, path });
         let mut answer = self.attempt(verb, path, body.as_deref(), &session, ends).await?;
         // The server turned it away unread, so that it is safe to send again, once.
         if answer.status == 401 && !self.connection.rest.would_not_help(path, &session) {
@@ -166,6 +165,24 @@ impl Rest {
             let message = self.connection.session.transport().secrets().strike(&message).into_owned().into();
             WireError::new(operation, WireKind::Decode { message, offset: 0 }).on(path).into()
         })
+    }
+
+    fn ends(&self) -> Option<Instant> {
+        self.limit.and_then(|limit| Instant::now().checked_add(limit))
+    }
+
+    /// The session, opened where there is none.
+    async fn session(&self, operation: &str, ends: Option<Instant>) -> Result<Arc<Open>> {
+        self.connection.check_logged_in(operation)?;
+        match self.connection.rest.current() {
+            Some(session) => Ok(session),
+            None => self.renew(None, ends).await,
+        }
+    }
+
+    /// Whether the server has the paths from before 7.0 U2 alone.
+    pub(crate) async fn is_older(&self) -> Result<bool> {
+        Ok(self.session(LOG_IN, self.ends()).await?.path != SESSIONS[0])
     }
 
     async fn attempt(
@@ -214,6 +231,18 @@ impl Rest {
                 Err(error.with_sent(vsphere_soap::Sent::No).into())
             }
         }
+    }
+}
+
+/// Tells what this client remembers of the server that a request may have changed it, however the request ends.
+struct Noted<'a> {
+    connection: &'a Connection,
+    path: &'a str,
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        tags::note_request(self.connection, self.path);
     }
 }
 
@@ -382,10 +411,26 @@ impl RestFault {
         let messages = inner["messages"].as_array().into_iter().flatten();
         let lines = messages.filter_map(|message| message["default_message"].as_str()).flat_map(str::lines);
         let lines: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
-        Self { status, name: name.to_owned(), message: lines.join(" ") }
+        let name = name.strip_prefix("com.vmware.vapi.std.errors.").map_or_else(|| name.to_owned(), str::to_uppercase);
+        Self { status, name, message: lines.join(" ") }
     }
 
     pub(crate) fn category(&self) -> Category {
+        // A status of 400 says little: most errors of the API have it.
+        match self.name.as_str() {
+            "NOT_FOUND" => return Category::NotFound,
+            "UNAUTHORIZED" => return Category::Permission,
+            "UNAUTHENTICATED" => return Category::Auth,
+            "UNSUPPORTED" | "OPERATION_NOT_FOUND" => return Category::Unsupported,
+            "ALREADY_EXISTS"
+            | "ALREADY_IN_DESIRED_STATE"
+            | "NOT_ALLOWED_IN_CURRENT_STATE"
+            | "RESOURCE_BUSY"
+            | "RESOURCE_IN_USE" => return Category::InvalidState,
+            "SERVICE_UNAVAILABLE" | "UNABLE_TO_ALLOCATE_RESOURCE" | "RESOURCE_INACCESSIBLE" => return Category::Fault,
+            "TIMED_OUT" => return Category::Timeout,
+            _ => {}
+        }
         match self.status {
             400 => Category::InvalidArgument,
             401 => Category::Auth,
@@ -420,7 +465,9 @@ mod tests {
         assert_eq!(fault.category(), Category::NotFound);
         let older = br#"{"type":"com.vmware.vapi.std.errors.unauthenticated","value":{"messages":[]}}"#;
         let fault = RestFault::read(401, older);
-        assert_eq!(fault.to_string(), "the server answered com.vmware.vapi.std.errors.unauthenticated (HTTP 401)");
+        assert_eq!(fault.to_string(), "the server answered UNAUTHENTICATED (HTTP 401)");
+        let exists = br#"{"error_type":"ALREADY_EXISTS","messages":[]}"#;
+        assert_eq!(RestFault::read(400, exists).category(), Category::InvalidState);
         assert_eq!(RestFault::read(500, b"<html>").to_string(), "the server answered HTTP 500");
     }
 

@@ -87,6 +87,8 @@ pub struct VmQuery {
     pub cluster: Option<String>,
     /// With notes and custom attributes.
     pub notes: bool,
+    /// Only those with this tag: `category:tag`, name or id.
+    pub tag: Option<String>,
 }
 
 /// A virtual machine in a list.
@@ -144,7 +146,8 @@ const NOTES: [&str; 2] = [vm::ANNOTATION.path(), vm::CUSTOM_VALUE.path()];
 /// Lists virtual machines, sorted by name. Templates are not among them.
 ///
 /// It takes two requests: the names of all machines in one answer, and then what is shown of the page. The first list of a
-/// session has to make the view of all machines first. A [`VmMirror`] takes none.
+/// session has to make the view of all machines first. A [`VmMirror`] takes none. A tag takes one more, and those that find
+/// it by name.
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -161,10 +164,17 @@ const NOTES: [&str; 2] = [vm::ANNOTATION.path(), vm::CUSTOM_VALUE.path()];
 ///
 /// # Errors
 /// `not_found` or `ambiguous` where a folder, host or cluster is not exactly one, `invalid_argument` where several of them
-/// are given, and those of the server.
+/// are given, `unsupported` for a tag on an ESXi host, and those of the server.
 pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
     let power_state = &query.power_state;
     let container = container(client, query).await?;
+    let tagged = match &query.tag {
+        Some(what) => {
+            let tags = client.tags().await?;
+            Some(tags.vms_with(&tags.find(what).await?).await?)
+        }
+        None => None,
+    };
     let glob = query.page.glob();
     // Of all machines only what tells whether and where they stand in the list.
     let mut paths = vec!["name", vm::IS_TEMPLATE.path()];
@@ -176,7 +186,8 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
     let mut hosts: HashMap<String, String> =
         find::names_by_id(&objects, "HostSystem").into_iter().map(|(id, name)| (id.to_owned(), name)).collect();
     let fitting = objects.into_iter().filter(|content| content.obj.type_ == "VirtualMachine").filter_map(|content| {
-        let fits = !value(&content, vm::IS_TEMPLATE.path()).unwrap_or(false)
+        let fits = tagged.as_ref().is_none_or(|tagged| tagged.contains(&content.obj.value))
+            && !value(&content, vm::IS_TEMPLATE.path()).unwrap_or(false)
             && power_state
                 .as_ref()
                 .is_none_or(|wanted| value(&content, vm::POWER_STATE.path()).as_ref() == Some(wanted));

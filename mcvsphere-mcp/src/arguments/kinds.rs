@@ -66,6 +66,8 @@ texts! {
     SnapshotName;
     /// Key, as TSM-SSH.
     ServiceKey;
+    /// Tag: category:tag or id.
+    TagName;
     /// Unique in its folder.
     NewName;
     /// Free text, which is kept letter by letter; an empty one takes away what is there.

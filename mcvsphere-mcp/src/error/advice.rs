@@ -588,6 +588,11 @@ static TABLE: &[Row] = &[
     // What is meant.
     row(
         Of::Any,
+        When::Is(|error| matches!(error.circumstance(), Some(Circumstance::TagInTheWay(_)))),
+        &["call again with replace=true to take that one away"],
+    ),
+    row(
+        Of::Any,
         When::Is(|error| matches!(error.circumstance(), Some(Circumstance::NameOfAnother(_)))),
         &["call again with the path of one candidate, or with its id after its type, as in VirtualMachine:vm-42"],
     ),

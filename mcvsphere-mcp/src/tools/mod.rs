@@ -19,6 +19,7 @@ mod power;
 mod serial;
 mod service;
 mod snapshot;
+mod tags;
 mod targets;
 mod task;
 mod vcenter;
@@ -49,6 +50,7 @@ pub(crate) fn all() -> Vec<Tool> {
         folder::tools(),
         cluster::tools(),
         pool::tools(),
+        tags::tools(),
         vcenter::tools(),
         task::tools(),
     ]

@@ -32,6 +32,7 @@ async fn list_vms(args: ListVms, cx: Cx) -> Result<Listed<VmSummary>> {
         folder: args.folder,
         host: args.host,
         cluster: args.cluster,
+        tag: args.tag.map(Into::into),
     };
     Ok(cx.page(cx.list_machines(&query).await?, fields))
 }
@@ -50,6 +51,7 @@ struct ListVms {
     host: Option<String>,
     /// Only of this cluster.
     cluster: Option<String>,
+    tag: Option<TagName>,
     #[serde(flatten)]
     paging: Paging<VmSummary, true>,
 }

@@ -36,6 +36,7 @@ mod resources;
 mod schema_rules;
 mod serial_ports;
 mod snapshots;
+mod tags;
 mod tasks;
 mod tokens;
 mod vm_snapshots;

@@ -15,6 +15,7 @@ use vsphere_ops::{
     managed::{VirtualMachine, virtual_machine as vm},
     types::VirtualMachineConfigSpec,
 };
+use vsphere_sim::{Cardinality, Model, Size};
 
 use crate::{
     confirm::older,
@@ -359,7 +360,8 @@ async fn the_questions_of_30_hostile_names_stay_one_question() {
 
 #[tokio::test]
 async fn with_always_each_changing_tool_shows_its_target_and_waits() {
-    let lab = Lab::new().await;
+    let model = Model::sized(Size { vms: 0, hosts: 2, datacenters: 1, clusters: 1, datastores: 1 });
+    let lab = Lab::of(model.category("Tier", Cardinality::Single, &[]).tag("Tier", "best", &[])).await;
     let machine = lab.running("web-1").await;
     lab.machine("db-1").await;
     lab.machine("gold").await;
@@ -427,6 +429,8 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
         ("connect_serial_port", json!({ "vm": "db-1" }), "db-1"),
         ("clear_serial_port", json!({ "vm": "db-1" }), "db-1"),
         ("remove_serial_port", json!({ "vm": "db-1" }), "db-1"),
+        ("apply_tag_to_vm", json!({ "vm": "web-1", "tag": "best" }), "web-1"),
+        ("remove_tag_from_vm", json!({ "vm": "web-1", "tag": "Tier:best" }), "web-1"),
         ("send_keys", json!({ "vm": "web-1", "keys": ["enter"] }), "web-1"),
         ("answer_vm_question", json!({ "vm": "web-1", "answer": "Yes" }), "web-1"),
         ("upload_to_datastore", json!({ "datastore": "DC0_DS0", "path": "iso/b", "content_base64": "YQ==" }), "iso/b"),

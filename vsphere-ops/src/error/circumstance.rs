@@ -53,6 +53,10 @@ pub enum Circumstance {
     HoldsVms,
     /// VMs run that would have to be off.
     VmsRun,
+    /// The VM has this tag of a category of which it may have one.
+    TagInTheWay(String),
+    /// The VM has lost this tag, and did not get the other one.
+    TagLost(String),
     /// What stood in the way inside a guest.
     Guest(GuestTrouble),
     /// What stands in the way of a migration.
@@ -72,12 +76,14 @@ impl Circumstance {
             Self::Created(vm) => format!("the VM was created ({})", vm.value),
             Self::NameOfAnother(object) => format!("it is both the name of one and the id or path of {object}"),
             Self::NotCancelable => "it goes on to its end".to_owned(),
+            Self::TagLost(tag) => format!("its tag {tag} was taken off before, and could not be put back"),
             Self::Guest(trouble) => trouble.told()?.to_owned(),
             Self::Obstructed(findings) => Some(explained(findings)).filter(|told| !told.is_empty())?,
             Self::ToolsNotRunning
             | Self::NoSnapshot
             | Self::DiskHasSnapshots
             | Self::NotATemplate
+            | Self::TagInTheWay(_)
             | Self::NoSerialPort
             | Self::LicenceNotAccepted
             | Self::ReadOnlyLicence

@@ -108,12 +108,12 @@ impl VmMirror {
     }
 
     /// The page that [`list`](super::list) would read from the server, with how fresh it is; `None` where that takes what the mirror does not
-    /// hold: folders, clusters, paths, notes, and names that do not fit exactly one host.
+    /// hold: folders, clusters, tags, paths, notes, and names that do not fit exactly one host.
     ///
     /// # Errors
     /// `invalid_argument` for a cursor that no list gave.
     pub fn list(&self, query: &VmQuery) -> Result<Option<Page<VmSummary>>> {
-        if query.folder.is_some() || query.cluster.is_some() || query.notes {
+        if query.folder.is_some() || query.cluster.is_some() || query.notes || query.tag.is_some() {
             return Ok(None);
         }
         let host = match &query.host {

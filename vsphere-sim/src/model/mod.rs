@@ -136,7 +136,7 @@ impl Model {
         }
     }
 
-    /// A vCenter as a shop has it: two clusters, some forty machines with folders, guests and addresses, templates, old
+    /// A vCenter as a shop has it: two clusters, some forty machines with folders, guests, addresses and tags, templates, old
     /// snapshots, a datastore that runs full, and a past.
     pub fn demo() -> Self {
         Self { inventory: Inventory::Demo, ..Self::empty() }
