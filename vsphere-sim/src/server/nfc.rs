@@ -9,7 +9,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::header::CONTENT_LENGTH;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::mpsc;
-use vsphere_model::types::{HttpNfcLeaseState, InvalidState};
+use vsphere_model::types::{HttpNfcLeaseState, InvalidState, ManagedObjectNotFound};
 
 use super::folder::{Broken, drain, receive, set};
 use super::{Body, text};
@@ -106,7 +106,7 @@ async fn send(core: &Arc<Core>, asked: &Asked, body: &mut Incoming) -> Result<Re
     let kept = arrived(&mut core.write(), &asked.lease, &asked.part, upload, size, &head);
     match kept {
         // It may have ended while the file was on its way.
-        Err(fault) if fault.is::<InvalidState>() => return Err(gone()),
+        Err(fault) if fault.is::<InvalidState>() || fault.is::<ManagedObjectNotFound>() => return Err(gone()),
         kept => kept.map_err(|fault| failed(fault.message().to_owned()))?,
     }
     Ok(text(StatusCode::CREATED, "text/plain", ""))
