@@ -230,6 +230,15 @@ async fn tags() {
     let words = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success() && words.contains("it has Environment:prod"), "{words}");
     assert_eq!(sim.automation_sessions(), 0);
+async fn a_disk_goes_through_a_lease_and_back_without_a_file() {
+    let sim = lab().await;
+    let program = env!("CARGO_BIN_EXE_lease_stream");
+    let place = ["up", "stream-1", "/fra1/host/prod-cluster/Resources", "nvme-01"];
+    let sent = run(&sim, program, &[&place[..], &["3", "7"]].concat()).await;
+    assert_eq!(run(&sim, program, &["down", "stream-1"]).await, sent);
+    let made = std::process::Command::new(program).args(["make", "3", "7"]).output().unwrap();
+    assert_eq!((made.stdout.len(), &made.stdout[..4]), (3_000_000, &b"KDMV"[..]));
+    assert!(sent.trim().len() == 64, "{sent}");
 }
 
 #[tokio::test]

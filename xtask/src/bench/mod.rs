@@ -3,6 +3,7 @@
 mod build;
 mod decode;
 mod inventory;
+mod lease;
 mod mcp;
 mod scale;
 mod server;
@@ -36,6 +37,8 @@ enum What {
         #[arg(last = true)]
         command: Vec<String>,
     },
+    /// Rate and peak memory of sending a large disk through a lease and back, beside curl.
+    Lease(lease::Args),
     /// Start of the MCP server, its list of machines cold and warm, and a snapshot of many machines at once.
     Mcp(mcp::Args),
     /// The MCP server before a large inventory: lists, lookups by name and the cache, in requests, bytes and time, beside another
@@ -45,7 +48,7 @@ enum What {
     Sim(sim::Args),
     /// Rate and peak memory of moving a large file to a datastore and back, beside curl.
     Transfer(transfer::Args),
-    /// Run a command and print what it took: the part of `transfer` that needs a process of its own.
+    /// Run a command and print what it took and said: the part of `transfer` and `lease` that needs a process of its own.
     #[command(hide = true)]
     TransferOnce {
         #[arg(last = true)]
@@ -61,6 +64,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         What::BuildOnce { release } => build::once(release),
         What::Inventory(args) => inventory::run(&args),
         What::InventoryOnce { command } => inventory::once(&command),
+        What::Lease(args) => lease::run(&args),
         What::Mcp(args) => mcp::run(&args),
         What::Scale(args) => scale::run(&args),
         What::Sim(args) => sim::run(&args),

@@ -18,8 +18,8 @@ use crate::scratch::Scratch;
 
 const DATASTORE: &str = "LocalDS_0";
 const PATH: &str = "bench.bin";
-const LEAST_RATIO: u32 = 70;
-const MOST_PEAK_MB: u64 = 64;
+pub(super) const LEAST_RATIO: u32 = 70;
+pub(super) const MOST_PEAK_MB: u64 = 64;
 
 /// Arguments of `cargo xtask bench transfer`.
 #[derive(clap::Args)]
@@ -51,8 +51,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         let (mut best_curl, mut best_ours) = (Measured::worst(), Measured::worst());
         let mut peak_mb = 0;
         for _ in 0..args.runs.max(1) {
-            best_curl = best_curl.faster(measure(&curl, &server)?);
-            let measured = measure(&ours, &server)?;
+            best_curl = best_curl.faster(measure(&curl, &server.environment())?);
+            let measured = measure(&ours, &server.environment())?;
             peak_mb = peak_mb.max(measured.peak_mb);
             best_ours = best_ours.faster(measured);
             if way == "download" {
@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a command and prints `SECONDS CPU-SECONDS PEAK-MB`, for [`measure`] alone.
+/// Runs a command and prints `SECONDS CPU-SECONDS PEAK-MB`, and the last word that it says, for [`measure`] alone.
 pub(super) fn once(command: &[String]) -> anyhow::Result<()> {
     let (program, arguments) = command.split_first().context("run what?")?;
     let start = Instant::now();
@@ -79,34 +79,40 @@ pub(super) fn once(command: &[String]) -> anyhow::Result<()> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let cpu = (usage.user_time() + usage.system_time()).num_milliseconds() as f64 / 1000.0;
     // Linux counts the maximum in kilobytes.
-    say(&format!("{seconds:.3} {cpu:.2} {}", usage.max_rss() / 1024));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let said = said.split_whitespace().last().unwrap_or_default();
+    say(&format!("{seconds:.3} {cpu:.2} {} {said}", usage.max_rss() / 1024));
     Ok(())
 }
 
-struct Measured {
-    seconds: f64,
-    cpu_seconds: f64,
-    peak_mb: u64,
+pub(super) struct Measured {
+    pub(super) seconds: f64,
+    pub(super) cpu_seconds: f64,
+    pub(super) peak_mb: u64,
+    /// The last word that the command said.
+    pub(super) said: String,
 }
 
 impl Measured {
-    fn worst() -> Self {
-        Self { seconds: f64::INFINITY, cpu_seconds: 0.0, peak_mb: 0 }
+    pub(super) fn worst() -> Self {
+        Self { seconds: f64::INFINITY, cpu_seconds: 0.0, peak_mb: 0, said: String::new() }
     }
 
-    fn faster(self, other: Self) -> Self {
+    pub(super) fn faster(self, other: Self) -> Self {
         if other.seconds < self.seconds { other } else { self }
     }
 }
 
-fn measure(command: &Command, server: &Server) -> anyhow::Result<Measured> {
+/// Runs a command below a process of its own, with these variables.
+pub(super) fn measure(command: &Command, environment: &[(&str, &str)]) -> anyhow::Result<Measured> {
     let mut child = Command::new(std::env::current_exe()?);
     child.args(["bench", "transfer-once", "--"]).arg(command.get_program()).args(command.get_args());
-    child.envs(server.environment());
+    child.envs(environment.iter().copied());
     let output = child.output()?;
     let answer = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut words = answer.split_whitespace();
     let mut word = || words.next().with_context(|| format!("no measurement in {answer:?}"));
-    Ok(Measured { seconds: word()?.parse()?, cpu_seconds: word()?.parse()?, peak_mb: word()?.parse()? })
+    let (seconds, cpu_seconds, peak_mb) = (word()?.parse()?, word()?.parse()?, word()?.parse()?);
+    Ok(Measured { seconds, cpu_seconds, peak_mb, said: word().unwrap_or_default().to_owned() })
 }
