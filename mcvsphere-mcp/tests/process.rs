@@ -8,6 +8,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, Read, Write},
     os::unix::process::ExitStatusExt,
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
@@ -16,6 +17,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use vsphere_ops::managed::VirtualMachine;
 use vsphere_sim::{Model, Sim, Size, Trouble};
 
 /// How soon the process must have ended.
@@ -27,15 +29,26 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A simulated vCenter whose sessions are counted.
 struct Lab {
     sim: Sim,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Lab {
     fn new() -> Self {
-        let runtime = Runtime::new().unwrap();
         let size = Size { vms: 1, hosts: 1, datacenters: 1, clusters: 1, datastores: 1 };
-        let sim = runtime.block_on(Sim::start(Model::sized(size))).unwrap();
-        Self { sim, _runtime: runtime }
+        Self::of(Model::sized(size))
+    }
+
+    fn of(model: Model) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let sim = runtime.block_on(Sim::start(model)).unwrap();
+        Self { sim, runtime }
+    }
+
+    /// Another client of this vCenter.
+    fn client(&self) -> vsphere_ops::Client {
+        let config = vsphere_ops::Config::new(self.sim.url()).user(Model::USER).password(Model::PASSWORD);
+        let config = config.thumbprint(&self.sim.thumbprint().unwrap().to_string());
+        self.runtime.block_on(vsphere_ops::Client::connect(config)).unwrap()
     }
 
     /// The program with this vCenter as its own.
@@ -550,4 +563,66 @@ fn no_change_is_made_whose_audit_line_cannot_be_written() {
     let output = never.env("MCP_AUDIT_FILE", "/no/such/folder/file").stderr(Stdio::piped()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("MCP_AUDIT_FILE"));
+}
+
+/// Writes a package whose disk takes longer to send than any test does: what is in it takes no space here.
+fn endless_package(folder: &Path) {
+    const SIZE: u64 = 64 << 30;
+    let item = |fields: &[(&str, &str)]| {
+        let fields: String = fields.iter().map(|(name, text)| format!("<rasd:{name}>{text}</rasd:{name}>")).collect();
+        format!("<Item>{fields}</Item>")
+    };
+    let hardware = [
+        item(&[("InstanceID", "1"), ("ResourceType", "3"), ("VirtualQuantity", "1")]),
+        item(&[
+            ("AllocationUnits", "byte * 2^20"),
+            ("InstanceID", "2"),
+            ("ResourceType", "4"),
+            ("VirtualQuantity", "512"),
+        ]),
+        item(&[("Address", "0"), ("InstanceID", "3"), ("ResourceSubType", "VirtualSCSI"), ("ResourceType", "6")]),
+        item(&[
+            ("AddressOnParent", "0"),
+            ("HostResource", "ovf:/disk/disk1"),
+            ("InstanceID", "4"),
+            ("Parent", "3"),
+            ("ResourceType", "17"),
+        ]),
+    ];
+    let descriptor = format!(
+        r#"<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData">
+        <References><File ovf:href="endless.vmdk" ovf:id="file1" ovf:size="{SIZE}"/></References>
+        <DiskSection><Info/><Disk ovf:capacity="8" ovf:capacityAllocationUnits="byte * 2^30" ovf:diskId="disk1" ovf:fileRef="file1"/></DiskSection>
+        <VirtualSystem ovf:id="endless"><Info/><Name>endless</Name><VirtualHardwareSection><Info/>{}</VirtualHardwareSection></VirtualSystem>
+        </Envelope>"#,
+        hardware.concat()
+    );
+    std::fs::write(folder.join("endless.ovf"), descriptor).unwrap();
+    let mut head = [0; 512];
+    head[..9].copy_from_slice(b"KDMV\x03\0\0\0\x01");
+    (head[10], head[14], head[77]) = (3, 32, 1);
+    let mut file = File::create(folder.join("endless.vmdk")).unwrap();
+    file.write_all(&head).unwrap();
+    file.set_len(SIZE).unwrap();
+}
+
+#[test]
+fn a_deployment_whose_process_is_killed_ends_at_the_time_out_of_its_lease() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("endless-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    endless_package(&folder);
+    let size = Size { vms: 0, hosts: 1, datacenters: 1, clusters: 1, datastores: 1 };
+    let lab = Lab::of(Model::sized(size).lease_timeout(Duration::from_secs(2)));
+    let witness = lab.client();
+    let is_there = || lab.runtime.block_on(witness.get::<VirtualMachine>("endless")).is_ok();
+    let mut client = Client::start(lab.mcvsphere(&["--yes"]).env("MCP_FILES", &folder));
+    client.call(1, "deploy_ovf", &json!({ "source": "endless.ovf", "vm_name": "endless" }));
+    // It goes on for longer than the time-out: the lease is kept alive.
+    eventually(|| lab.sim.calls("HttpNfcLeaseProgress") > 5);
+    assert!(is_there());
+    client.signal("KILL");
+    client.process.wait().unwrap();
+    eventually(|| !is_there());
+    assert_eq!((lab.sim.calls("HttpNfcLeaseAbort"), lab.sim.calls("HttpNfcLeaseComplete")), (0, 0));
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -4,15 +4,16 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use rmcp::{
     ClientHandler, RoleClient,
-    model::{CallToolRequestParams, ProgressNotificationParam},
+    model::{CallToolRequest, CallToolRequestParams, ClientRequest, ProgressNotificationParam},
     service::{NotificationContext, RunningService},
 };
 use serde_json::{Value, json};
-use vsphere_ops::managed::{VirtualMachine, virtual_machine as vm};
+use vsphere_ops::managed::{Datastore, VirtualMachine, datastore, virtual_machine as vm};
 
 use crate::{
     confirm::older,
@@ -30,6 +31,16 @@ impl Files {
         fs::write(path.join("in/web.ovf"), DESCRIPTOR).unwrap();
         fs::write(path.join("in/web.vmdk"), disk()).unwrap();
         Self(path)
+    }
+
+    /// A package whose disk takes longer to send than any test does: what is in it takes no space here.
+    fn add_endless(&self) {
+        const SIZE: u64 = 64 << 30;
+        let descriptor = DESCRIPTOR.replace("web.vmdk", "endless.vmdk").replace("800000", &SIZE.to_string());
+        fs::write(self.0.join("in/endless.ovf"), descriptor).unwrap();
+        let disk_file = self.0.join("in/endless.vmdk");
+        fs::write(&disk_file, &disk()[..512]).unwrap();
+        fs::OpenOptions::new().write(true).open(disk_file).unwrap().set_len(SIZE).unwrap();
     }
 
     fn names(&self, folder: &str) -> Vec<String> {
@@ -216,5 +227,46 @@ async fn progress_is_told_by_bytes() {
         let texts: Vec<&str> = told.iter().filter_map(|progress| progress.message.as_deref()).collect();
         assert!(texts.contains(&says), "{says}: {texts:?}");
         assert!(told.windows(2).all(|two| two[0].progress < two[1].progress), "{told:?}");
+    }
+}
+
+/// How soon nothing may be left of a call that was given up.
+const SOON: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn a_deployment_that_is_given_up_in_the_middle_of_an_upload_leaves_nothing() {
+    for says_so in [true, false] {
+        let (lab, files) = (Lab::new().await, Files::new());
+        files.add_endless();
+        let store = lab.client.get::<Datastore>("DC0_DS0").await.unwrap();
+        let free = store.read(datastore::SUMMARY).await.unwrap().free_space;
+        let listens = Listens::default();
+        let set = [("MCP_CONFIRM", "never"), ("MCP_FILES", files.0.to_str().unwrap())];
+        let client: RunningService<RoleClient, Listens> = older(lab.server(&set), listens.clone()).await;
+        let mut arguments = full("endless");
+        arguments["source"] = json!("in/endless.ovf");
+        let request = CallToolRequestParams::new("deploy_ovf").with_arguments(arguments.as_object().unwrap().clone());
+        let request = ClientRequest::CallToolRequest(CallToolRequest::new(request));
+        let call = client.send_cancellable_request(request, Default::default()).await.unwrap();
+        // It is in the middle once it has told of the first bytes.
+        while listens.0.lock().unwrap().iter().all(|told| told.progress <= 0.0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        lab.client.get::<VirtualMachine>("endless").await.unwrap();
+        assert_eq!((lab.sim.calls("HttpNfcLeaseAbort"), lab.sim.calls("HttpNfcLeaseComplete")), (0, 0));
+        match says_so {
+            true => call.cancel(Some("enough".to_owned())).await.unwrap(),
+            // The connection ends, and nobody waits for the answer.
+            false => drop((call, client.cancel().await)),
+        }
+        let nothing_is_left = async {
+            while lab.client.get::<VirtualMachine>("endless").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(SOON, nothing_is_left).await.unwrap();
+        // The VM went with its lease, which was ended, and has not timed out.
+        assert_eq!(lab.sim.calls("HttpNfcLeaseAbort"), 1, "the client says so: {says_so}");
+        assert_eq!(store.read(datastore::SUMMARY).await.unwrap().free_space, free);
     }
 }
