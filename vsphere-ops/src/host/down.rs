@@ -271,3 +271,36 @@ pub(super) fn listed(names: &[&str]) -> String {
         _ => names.join(", "),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use vsphere_soap::{Error as WireError, ErrorKind as WireKind};
+
+    use super::*;
+
+    fn cut(sent: Sent) -> Error {
+        let source = io::Error::from(io::ErrorKind::ConnectionReset);
+        WireError::new("RebootHost_Task", WireKind::Interrupted { received: 0, source }).with_sent(sent).into()
+    }
+
+    #[test]
+    fn a_server_that_falls_silent_after_it_was_told_goes_down() {
+        let task = ManagedObjectReference::new("Task", "haTask-1");
+        let waiting = Error::new("reboot", ErrorKind::Unfinished { task, cause: Some(Box::new(cut(Sent::Maybe))) });
+        assert!(is_silence(&waiting, false) && is_silence(&waiting, true));
+        // A vCenter that breaks off may not have told the host.
+        assert!(is_silence(&cut(Sent::Maybe), true) && !is_silence(&cut(Sent::Maybe), false));
+        assert!(!is_silence(&cut(Sent::No), true));
+        assert!(!is_silence(&Error::new("reboot", ErrorKind::InvalidState("no".to_owned())), true));
+    }
+
+    #[test]
+    fn the_first_of_many_names_are_listed() {
+        let names: Vec<String> = (0..12).map(|number| format!("vm-{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(listed(&names[..2]), "vm-0, vm-1");
+        assert!(listed(&names).ends_with("vm-9 and 2 more"), "{}", listed(&names));
+    }
+}
