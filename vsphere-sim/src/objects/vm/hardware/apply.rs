@@ -265,6 +265,7 @@ fn is_hot(draft: &Draft, device: &VirtualDevice, kind: Kind) -> bool {
 }
 
 fn connect(device: &mut VirtualDevice, running: bool) {
+    let running = running && !super::is_of_a_client(device);
     let info = device.connectable.get_or_insert_with(|| {
         Box::new(VirtualDeviceConnectInfo { start_connected: true, allow_guest_control: true, ..Default::default() })
     });

@@ -9,10 +9,10 @@ mod media;
 mod nic;
 
 use vsphere_model::types::{
-    Poly, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualEthernetCardDistributedVirtualPortBackingInfo,
-    VirtualEthernetCardNetworkBackingInfo, VirtualEthernetCardOpaqueNetworkBackingInfo,
-    VirtualMachineBootOptionsBootableDevice, VirtualMachineBootOptionsBootableDiskDevice,
-    VirtualMachineBootOptionsBootableEthernetDevice,
+    Poly, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualDeviceRemoteDeviceBackingInfo,
+    VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualEthernetCardNetworkBackingInfo,
+    VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualMachineBootOptionsBootableDevice,
+    VirtualMachineBootOptionsBootableDiskDevice, VirtualMachineBootOptionsBootableEthernetDevice,
 };
 
 pub(super) use apply::change;
@@ -113,10 +113,18 @@ pub(super) fn is_no_device(item: &Poly<VirtualMachineBootOptionsBootableDevice>)
     item.type_name() == "VirtualMachineBootOptionsBootableDevice"
 }
 
+/// Whether a device is one of a client's computer. It is connected only while that client has a console open, as none has here.
+fn is_of_a_client(device: &VirtualDevice) -> bool {
+    let backing = device.backing.as_ref();
+    backing.is_some_and(|backing| backing.downcast_ref::<VirtualDeviceRemoteDeviceBackingInfo>().is_some())
+}
+
 /// Plugs in what starts connected, or unplugs everything: what happens when the machine is powered on, or off.
 pub(crate) fn set_running(devices: &mut [Poly<VirtualDevice>], running: bool) {
-    for connectable in devices.iter_mut().filter_map(|device| device.connectable.as_mut()) {
-        connectable.connected = running && connectable.start_connected && connectable.status.as_deref() != Some(BROKEN);
+    for device in devices {
+        let starts = running && !is_of_a_client(device);
+        let Some(connectable) = device.connectable.as_mut() else { continue };
+        connectable.connected = starts && connectable.start_connected && connectable.status.as_deref() != Some(BROKEN);
         if connectable.status.as_deref() != Some(BROKEN) {
             connectable.status = Some(if connectable.connected { "ok" } else { "untried" }.to_owned());
         }
