@@ -214,7 +214,7 @@ impl Mo<HostSystem> {
         let system = hardware.as_ref().map(|hardware| &hardware.system_info);
         let bios = hardware.as_ref().and_then(|hardware| hardware.bios_info.as_ref());
         let power = hardware.as_ref().and_then(|hardware| hardware.cpu_power_management_info.as_ref());
-        let of_summary = |of: fn(&vsphere_model::types::HostHardwareSummary) -> i16| summary.as_ref().map(|it| of(it));
+        let of_summary = |of: fn(&vsphere_model::types::HostHardwareSummary) -> i16| summary.as_ref().map(of);
         Ok(HostHardware {
             host: self.label().to_owned(),
             id: self.id().to_owned(),
