@@ -12,7 +12,7 @@ use vsphere_model::types::{
 
 use super::word;
 use crate::client::Client;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::find::{self, label};
 use crate::gaps::Gaps;
 use crate::mo::Mo;
@@ -374,7 +374,7 @@ impl Mo<ClusterComputeResource> {
 
 async fn hosts_of(client: &Client, hosts: Vec<ManagedObjectReference>) -> Result<Vec<ClusterHost>> {
     let shown = ["name", host::CONNECTION_STATE.path(), host::IN_MAINTENANCE_MODE.path()];
-    let contents = find::details(client, hosts, &shown).await.map_err(Error::from)?;
+    let contents = find::details(client, hosts, &shown).await?;
     let mut hosts: Vec<ClusterHost> = contents
         .into_iter()
         .map(|content| {

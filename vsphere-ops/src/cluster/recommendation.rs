@@ -1,5 +1,6 @@
 //! What DRS recommends, and recommendations that are applied.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -190,7 +191,7 @@ impl Mo<ClusterComputeResource> {
                 .await?;
             let drs = config.downcast_ref::<ClusterConfigInfoEx>().map(|config| &config.drs_config);
             let enabled = drs.is_some_and(|drs| drs.enabled == Some(true));
-            past.sort_by(|a, b| b.time.cmp(&a.time));
+            past.sort_by_key(|step| Reverse(step.time));
             past.truncate(PAST);
             let of_faults = faults.iter().flat_map(|fault| &fault.faults_by_vm).filter_map(|fault| fault.vm.clone());
             let migrations = all.iter().flat_map(migrations).chain(&past);
