@@ -1,4 +1,20 @@
 //! The specifications by which clones are made different from their source: host name, addresses, domain.
+//!
+//! ```
+//! use vsphere_ops::managed::VirtualMachine;
+//! use vsphere_ops::{ListQuery, customization};
+//!
+//! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+//! let specs = customization::list(&client, &ListQuery::first(50).matching("linux-*")).await?;
+//! let golden = client.get::<VirtualMachine>("tpl-ubuntu-24.04").await?;
+//! if let Some(spec) = specs.items.first() {
+//!     golden.clone_to("web-05").customized_by(&spec.name).start().await?.await?;
+//! }
+//! # Ok(())
+//! # }
+//! # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+//! # sim::documented(run);
+//! ```
 
 use serde::Serialize;
 use vsphere_model::managed::{CustomizationSpecManager, customization_spec_manager as manager};

@@ -356,6 +356,20 @@ impl Migration {
     }
 
     /// The report alone.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// # use vsphere_ops::managed::VirtualMachine;
+    /// # use vsphere_ops::migration::Destination;
+    /// let there = Destination { datastore: Some("nvme-02".into()), ..Default::default() };
+    /// let web = client.get::<VirtualMachine>("web-01").await?;
+    /// let report = web.migration(&there).await?.into_report(); // nothing moves
+    /// assert!(report.possible && !report.changed);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
     pub fn into_report(self) -> MigrationReport {
         self.report
     }

@@ -53,24 +53,27 @@ impl Lab {
 }
 
 const VM: &str = "vm=DC0_C0_VM0";
+const PATH: &str = "/DC0/vm/DC0_C0_VM0";
 
 #[tokio::test]
 #[ignore = "needs govc: cargo xtask peers"]
 async fn peers_migration_govc_sees_where_a_machine_went() {
     let lab = Lab::new().await;
-    let before = lab.name(&lab.seen("DC0_C0_VM0").await["runtime"]["host"]).await;
+    let before = lab.name(&lab.seen(PATH).await["runtime"]["host"]).await;
     let there = if before == "DC0_C0_H0" { "DC0_C0_H1" } else { "DC0_C0_H0" };
     let report = lab.call("migrate_vm", &[VM, &format!("host={there}")]).await;
     assert_eq!(report["changed"], true, "{report:#}");
-    assert_eq!(lab.name(&lab.seen("DC0_C0_VM0").await["runtime"]["host"]).await, there);
+    assert_eq!(lab.name(&lab.seen(PATH).await["runtime"]["host"]).await, there);
     // govc brings it back, with its files elsewhere.
-    govc_run(&lab.govc_url(), &["vm.migrate", "-host", &before, "-ds", "DC0_DS1", "DC0_C0_VM0"]).await.unwrap();
+    let host = format!("/DC0/host/DC0_C0/{before}");
+    let back = ["vm.migrate", "-host", &host, "-ds", "/DC0/datastore/DC0_DS1", PATH];
+    govc_run(&lab.govc_url(), &back).await.unwrap();
     let report = lab.call("migrate_vm", &[VM, &format!("host={before}"), "datastore=DC0_DS1"]).await;
     assert_eq!((&report["changed"], &report["moves"]), (&json!(false), &json!(false)), "{report:#}");
 
     let report = lab.call("storage_vmotion", &[VM, "target_datastore=DC0_DS0", "provisioning=thick"]).await;
     assert_eq!(report["changed"], true, "{report:#}");
-    let disks = govc(&lab.govc_url(), &["device.info", "-vm", "DC0_C0_VM0", "disk-*"]).await.unwrap();
+    let disks = govc(&lab.govc_url(), &["device.info", "-vm", PATH, "disk-*"]).await.unwrap();
     let backing = &disks["devices"][0]["backing"];
     assert!(backing["fileName"].as_str().unwrap().starts_with("[DC0_DS0] "), "{disks:#}");
     assert_ne!(backing["thinProvisioned"], true, "{disks:#}");
@@ -79,7 +82,7 @@ async fn peers_migration_govc_sees_where_a_machine_went() {
     assert_eq!(report["to"]["datacenter"], "DC1", "{report:#}");
     let found = govc_text(&lab.govc_url(), &["find", "/DC1/vm", "-type", "m", "-name", "DC0_C0_VM0"]).await.unwrap();
     assert!(found.contains("/DC1/vm/DC0_C0_VM0"), "{found}");
-    let info = govc(&lab.govc_url(), &["vm.info", "-dc", "DC1", "DC0_C0_VM0"]).await.unwrap();
+    let info = govc(&lab.govc_url(), &["vm.info", "/DC1/vm/DC0_C0_VM0"]).await.unwrap();
     let info = &info["virtualMachines"][0];
     assert!(lab.name(&info["runtime"]["host"]).await.starts_with("DC1_C0_"), "{info:#}");
     assert_eq!(info["runtime"]["powerState"], "poweredOn");
