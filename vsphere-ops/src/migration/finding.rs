@@ -1,7 +1,9 @@
 //! What the provisioning checker finds, in words that help whoever has to clear it.
 
 use serde::Serialize;
-use vsphere_model::types::{CheckResult, LocalizedMethodFault, ManagedObjectReference};
+use vsphere_model::types::{
+    CheckResult, DisallowedMigrationDeviceAttached, LocalizedMethodFault, ManagedObjectReference,
+};
 use vsphere_soap::fault;
 use vsphere_soap::object::Object;
 
@@ -147,7 +149,9 @@ impl Obstacle {
 impl Finding {
     pub(crate) fn of(fault: &LocalizedMethodFault, severity: Severity, host: Option<String>) -> Self {
         let object = fault.fault.as_object();
-        let facts = fault::facts(object);
+        // That of a device which holds the VM is named by the cause.
+        let held = fault.fault.downcast_ref::<DisallowedMigrationDeviceAttached>();
+        let facts = fault::facts(held.map_or(object, |held| held.fault.fault.as_object()));
         let device = facts.iter().find(|fact| fact.field.rsplit('.').next() == Some("device"));
         let about = Obstacle::of(object);
         Self {
@@ -197,8 +201,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
     use vsphere_model::types::{
-        CannotAccessNetwork, CpuIncompatible1ECX, DeviceNotSupported, DisallowedMigrationDeviceAttached, MethodFault,
-        NotSupported, Poly, VMotionNotConfigured,
+        CannotAccessNetwork, CpuIncompatible1ECX, DeviceNotSupported, MethodFault, NotSupported, Poly,
+        VMotionNotConfigured,
     };
     use vsphere_soap::object::Extends;
 
