@@ -33,7 +33,7 @@ mod report;
 mod template;
 mod tools;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 use vsphere_model::managed::virtual_machine as vm;
@@ -169,10 +169,8 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
     let power_state = &query.power_state;
     let container = container(client, query).await?;
     let tagged = match &query.tag {
-        Some(what) => {
-            let tags = client.tags().await?;
-            Some(tags.vms_with(&tags.find(what).await?).await?)
-        }
+        // Few lists need it, and all would carry its state.
+        Some(what) => Some(Box::pin(tagged(client, what)).await?),
         None => None,
     };
     let glob = query.page.glob();
@@ -207,6 +205,12 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
     }
     let items = find::in_order(&window.items, details).map(|content| summary(content, &hosts, &fields)).collect();
     Ok(Page { gaps, ..window.page(items) })
+}
+
+/// The ids of the machines that have a tag.
+async fn tagged(client: &Client, what: &str) -> Result<HashSet<String>> {
+    let tags = client.tags().await?;
+    tags.vms_with(&tags.find(what).await?).await
 }
 
 /// The container that holds the machines asked for; `None` for the whole inventory.
