@@ -152,6 +152,17 @@ mod tests {
         // Files, packages and guests: paths, numbers and times in text, and what the server itself asks.
         "action", "from", "to", "checksum", "encoding", "saved_to", "descriptor", "manifest", "compression", "modified",
         "owner", "permissions", "friendly_name", "started", "ended", "deployment_option", "vapp", "key", "question", "text",
+        // Hosts, clusters, moves and tags: keys, addresses, versions and names that administrators give, and what the caller gave.
+        "other_actions", "prerequisites", "replaced", "tag", "error.fault", "current_time", "following",
+        "last_synchronized", "ntp_servers", "previous_servers", "service_policy", "time_zone", "new_groups",
+        "other_group", "vm_group", "groups", "rule", "error", "kept_because", "vms_were", "automation", "evc",
+        "isolation_response", "policy", "restart_priority", "vm_monitoring", "faults", "address", "bios_released",
+        "bios_version", "cpu_model", "device", "driver", "pci", "power_policy", "serial_number", "vendor", "booted",
+        "evc_mode", "highest_evc_mode", "lockdown_mode", "management_ip", "vcenter_ip", "distributed_switch",
+        "dns_servers", "gateway", "host_name", "ipv6_gateway", "netmask", "opaque_switches", "origin",
+        "physical_nics", "port_group", "search_domains", "services", "stack", "firewall_rules", "tags", "changed",
+        "os", "associable_types", "cardinality", "category", "about", "datacenter", "explanation", "folder", "pool",
+        "provisioning", "severity", "previous_policy", "attribute", "value",
     ];
 
     #[test]

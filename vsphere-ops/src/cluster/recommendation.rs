@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::find;
 use crate::mo::Mo;
 use crate::named::Named;
+use crate::untrusted::Untrusted;
 
 const LIST: &str = "read the recommendations of DRS";
 const APPLY: &str = "apply the recommendation of DRS";
@@ -83,12 +84,12 @@ pub struct Recommendation {
     /// Why, as the API calls it.
     pub reason: String,
     /// Why, in words.
-    pub reason_text: String,
+    pub reason_text: Untrusted,
     /// When it was made, RFC 3339.
     pub time: String,
     /// What the server warns of.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub warning: Option<String>,
+    pub warning: Option<Untrusted>,
     /// The keys of those that must be applied before it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prerequisites: Vec<String>,
@@ -385,9 +386,9 @@ impl Recommendation {
             key: one.key.clone(),
             rating: one.rating,
             reason: one.reason.clone(),
-            reason_text: one.reason_text.clone(),
+            reason_text: one.reason_text.as_str().into(),
             time: format_date_time(&one.time),
-            warning: one.warning_text.clone().filter(|warning| !warning.is_empty()),
+            warning: one.warning_text.as_deref().filter(|warning| !warning.is_empty()).map(Into::into),
             prerequisites: one.prerequisite.clone(),
             moves: migrations(one).map(|migration| Migration::of(migration, names)).collect(),
             other_actions: others.map(|action| action.type_.clone()).collect(),

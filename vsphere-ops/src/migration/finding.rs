@@ -7,6 +7,8 @@ use vsphere_model::types::{
 use vsphere_soap::fault;
 use vsphere_soap::object::Object;
 
+use crate::untrusted::Untrusted;
+
 /// Something that stands in the way of a migration, or that one should know of before.
 ///
 /// ```
@@ -30,7 +32,7 @@ pub struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// What the server says.
-    pub message: String,
+    pub message: Untrusted,
     /// What that means, and what clears it.
     pub explanation: String,
     /// The wire name of the fault: `FeatureRequirementsNotMet`.
@@ -159,7 +161,7 @@ impl Finding {
             about,
             host,
             device: device.map(|fact| fact.value.clone()).filter(|label| !label.is_empty()),
-            message: fault::in_words(fault.localized_message.as_deref().unwrap_or_default(), object),
+            message: fault::in_words(fault.localized_message.as_deref().unwrap_or_default(), object).into(),
             explanation: about.explanation().to_owned(),
             fault: object.type_name().to_owned(),
         }

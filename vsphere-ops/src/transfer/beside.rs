@@ -22,13 +22,13 @@ pub(crate) struct Beside {
 
 enum At {
     /// Nothing is being summed up. `None` where nothing is to be.
-    Rest(Option<Hasher>),
-    Busy(JoinHandle<Hasher>),
+    Rest(Option<Box<Hasher>>),
+    Busy(JoinHandle<Box<Hasher>>),
 }
 
 impl Beside {
     pub(crate) fn new(hasher: Hasher) -> Self {
-        Self { at: At::Rest(Some(hasher).filter(Hasher::computes)), waiting: Vec::new(), bytes: 0 }
+        Self { at: At::Rest(Some(hasher).filter(Hasher::computes).map(Box::new)), waiting: Vec::new(), bytes: 0 }
     }
 
     /// Takes a piece. Ask [`poll_room`](Self::poll_room) before the next.
