@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
+use vsphere_ops::{Client, Config, managed::VirtualMachine};
 use vsphere_sim::{Model, Sim};
 
 /// How long an example may take.
@@ -230,6 +231,9 @@ async fn tags() {
     let words = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success() && words.contains("it has Environment:prod"), "{words}");
     assert_eq!(sim.automation_sessions(), 0);
+}
+
+#[tokio::test]
 async fn a_disk_goes_through_a_lease_and_back_without_a_file() {
     let sim = lab().await;
     let program = env!("CARGO_BIN_EXE_lease_stream");
@@ -296,6 +300,19 @@ async fn task_progress() {
     let sim = Sim::start(Model::demo().pace(0.1)).await.unwrap();
     let text = run(&sim, env!("CARGO_BIN_EXE_task_progress"), &["web-0*"]).await;
     has(&text, &["%"]);
+}
+
+#[tokio::test]
+async fn tasks() {
+    let sim = Sim::start(Model::demo().pace(0.1)).await.unwrap();
+    let config = Config::new(sim.url()).user(Model::USER).password(Model::PASSWORD);
+    let client = Client::connect(config.thumbprint(&sim.thumbprint().unwrap().to_string())).await.unwrap();
+    let vm = client.get::<VirtualMachine>("web-04").await.unwrap();
+    let started = vm.clone_to("copy").start().await.unwrap();
+    let (id, program) = (started.reference().value.as_str(), env!("CARGO_BIN_EXE_tasks"));
+    has(&run(&sim, program, &["wait", id]).await, &["VirtualMachine.clone is success"]);
+    has(&run(&sim, program, &[]).await, &[id, "VirtualMachine.clone web-04"]);
+    has(&run(&sim, program, &["cancel", id]).await, &["VirtualMachine.clone: HadEnded"]);
 }
 
 #[tokio::test]
