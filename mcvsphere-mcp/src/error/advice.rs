@@ -256,6 +256,7 @@ static TABLE: &[Row] = &[
         When::Is(|error| matches!(error.circumstance(), Some(Circumstance::KeptFromMaintenance(_)))),
         &[
             "move these VMs or end them, then call again",
+            "{migrate_vm} moves one",
             "{shutdown_guest} ends one cleanly, {power_off_vm} at once",
             "{detach_iso} takes an image out of a CD drive",
         ],

@@ -2,7 +2,7 @@
 
 use rmcp::{
     RoleClient,
-    model::{CallToolRequestParams, ClientRequest, Request, ServerResult},
+    model::{CallToolRequestParams, ClientRequest, Request},
     service::{PeerRequestOptions, RunningService},
 };
 use serde_json::{Value, json};
