@@ -216,6 +216,16 @@ impl EventQuery {
 
     /// In a [report](Self::report), only events whose message contains this text, whatever the case of its letters. Servers
     /// have no such filter: the newest events are read and looked through.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// let found = client.events().containing("power").report(20).await?;
+    /// println!("{} events speak of power", found.returned);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
     pub fn containing(mut self, text: &str) -> Self {
         self.text = Some(text.to_lowercase());
         self

@@ -215,6 +215,16 @@ impl TaskQuery {
     }
 
     /// Only tasks that these users have started, by their names as the server writes them (`VSPHERE.LOCAL\Administrator`).
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// let theirs = client.tasks().users(["VSPHERE.LOCAL\\Administrator"]).report(20).await?;
+    /// println!("{} tasks", theirs.returned);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
     pub fn users<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         let user_list = names.into_iter().map(Into::into).collect();
         self.filter.user_name = Some(Box::new(TaskFilterSpecByUsername { system_user: false, user_list }));
