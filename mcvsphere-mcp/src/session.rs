@@ -42,7 +42,7 @@ pub struct Session {
 /// tool, since any tool may not be offered.
 const INSTRUCTIONS: &str = "\
 mcvsphere reads and controls a VMware vCenter Server or ESXi host.
-- Name an object (`vm`, `host`, `cluster`, `folder`) by its name, its inventory path (/DC0/vm/prod/web-1) or its id (vm-42). \
+- Name an object (`vm`, `host`, `datastore`, `network`, `cluster`, `pool`, `folder`) by its name, its inventory path (/DC0/vm/prod/web-1) or its id (vm-42). \
 If a name fits several objects, the call fails and lists them: call again with a path or an id.
 - List tools return one page (`limit`, 50 by default) with `total`. For the next page pass `next_cursor` as `cursor`. \
 Narrow the list with `filter` (a glob on the name: web-*), and request only the `fields` that you need.

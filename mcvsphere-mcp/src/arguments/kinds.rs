@@ -38,23 +38,23 @@ macro_rules! texts {
 }
 
 texts! {
-    /// VM: name, path or id.
+    /// VM.
     VmName;
-    /// Template: name, path or id.
+    /// Template.
     TemplateName;
-    /// Host: name, path or id.
+    /// Host.
     HostName;
-    /// Pool: name, path or id; the only root pool by default.
+    /// Pool; the only root pool by default.
     PoolName;
-    /// Pool: name, path or id.
+    /// Pool.
     ThisPool;
-    /// Folder: name, path or id.
+    /// Folder.
     FolderName;
-    /// Cluster: name, path or id.
+    /// Cluster.
     ClusterName;
-    /// Datastore: name, path or id.
+    /// Datastore.
     DatastoreName;
-    /// Network or port group: name, path or id.
+    /// Network or port group.
     NetName;
     /// Disk: label or key.
     DiskName;
@@ -88,7 +88,7 @@ impl VmName {
 /// One VM or several.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Vms {
-    /// One VM: name, path or id.
+    /// One VM.
     vm: Option<String>,
     /// Several at once.
     vms: Option<Vec<String>>,

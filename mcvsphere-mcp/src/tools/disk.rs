@@ -228,7 +228,7 @@ struct ResizeDisk {
 struct MoveDisk {
     vm: VmName,
     disk: DiskName,
-    /// Target datastore: name, path or id.
+    /// Target datastore.
     target_datastore: String,
 }
 

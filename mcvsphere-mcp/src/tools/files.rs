@@ -372,7 +372,7 @@ struct DeleteFile {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct RelocateFile {
-    /// Datastore: name, path or id.
+    /// Datastore.
     source_datastore: DatastoreName,
     /// folder/file.
     source_path: String,

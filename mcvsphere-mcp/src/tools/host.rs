@@ -190,7 +190,7 @@ struct Shown<'a> {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ListHosts {
-    /// Only hosts of this cluster: name, path or id.
+    /// Only hosts of this cluster.
     cluster: Option<String>,
     /// Only hosts in this state.
     state: Option<HostState>,

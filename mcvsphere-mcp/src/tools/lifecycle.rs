@@ -241,7 +241,7 @@ fn start(power_on: bool) -> Start {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CloneVm {
-    /// Template or VM: name, path or id.
+    /// Template or VM.
     template: String,
     new_name: NewName,
     /// Power it on afterwards.

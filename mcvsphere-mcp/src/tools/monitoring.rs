@@ -94,7 +94,7 @@ struct WaitForTools {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct GetAlarms {
-    /// Only of this object and below: name, path or id.
+    /// Only of this object and below.
     entity: Option<String>,
     #[serde(flatten)]
     paging: Paging<TriggeredAlarm>,
@@ -128,7 +128,7 @@ struct ListRecentEvents {
     event_types: Option<Vec<String>>,
     /// 24 by default.
     hours_back: Option<u64>,
-    /// Object: name, path or id.
+    /// Object.
     entity: Option<String>,
     /// DOMAIN\\name
     user: Option<String>,

@@ -307,7 +307,7 @@ impl From<TaskReport> for Waited {
 struct ListTasks {
     /// 20 by default.
     max_count: Option<usize>,
-    /// Object: name, path or id.
+    /// Object.
     entity: Option<String>,
     state: Option<State>,
     /// DOMAIN\\name
