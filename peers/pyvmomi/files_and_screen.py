@@ -10,7 +10,8 @@ import ssl
 import struct
 import urllib.parse
 
-from pyVim.connect import Disconnect, SmartConnect
+from connection import connect
+from pyVim.connect import Disconnect
 from pyVim.task import WaitForTask
 from pyVmomi import vim
 
@@ -117,14 +118,7 @@ def keys(service, content):
 
 
 def main():
-    host, _, port = os.environ["VCENTER_HOST"].partition(":")
-    service = SmartConnect(
-        host=host,
-        port=int(port),
-        user=os.environ["VCENTER_USER"],
-        pwd=os.environ["VCENTER_PASSWORD"],
-        disableSslCertValidation=True,
-    )
+    service = connect()
     content = service.RetrieveContent()
     story = {}
     for chapter in [browse, upload, folders, screen, file, keys]:

@@ -8,7 +8,8 @@ import ssl
 import time
 import urllib.request
 
-from pyVim.connect import Disconnect, SmartConnect
+from connection import connect
+from pyVim.connect import Disconnect
 from pyVmomi import vim
 
 NAME = "web-01"
@@ -36,14 +37,7 @@ def wait(processes, vm, creds, pid):
 
 def main():
     address = os.environ["VCENTER_HOST"]
-    host, _, port = address.partition(":")
-    service = SmartConnect(
-        host=host,
-        port=int(port or 443),
-        user=os.environ["VCENTER_USER"],
-        pwd=os.environ["VCENTER_PASSWORD"],
-        disableSslCertValidation=True,
-    )
+    service = connect()
     content = service.RetrieveContent()
     view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
     vm = next(vm for vm in view.view if vm.name == NAME)

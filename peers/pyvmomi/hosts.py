@@ -5,19 +5,13 @@ The environment variable `HOST` names the host."""
 import json
 import os
 
-from pyVim.connect import Disconnect, SmartConnect
+from connection import connect
+from pyVim.connect import Disconnect
 from pyVmomi import vim
 
 
 def main():
-    address, _, port = os.environ["VCENTER_HOST"].partition(":")
-    service = SmartConnect(
-        host=address,
-        port=int(port or 443),
-        user=os.environ["VCENTER_USER"],
-        pwd=os.environ["VCENTER_PASSWORD"],
-        disableSslCertValidation=True,
-    )
+    service = connect()
     content = service.RetrieveContent()
     view = content.viewManager.CreateContainerView(content.rootFolder, [vim.HostSystem], True)
     host = next(host for host in view.view if host.name == os.environ["HOST"])

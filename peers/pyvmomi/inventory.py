@@ -1,9 +1,9 @@
 """Reads five properties of all virtual machines the way pyVmomi's own samples do, and prints how many there are and a
 checksum of the values. It is the peer that `cargo xtask bench inventory` measures beside ours."""
 
-import os
 
-from pyVim.connect import Disconnect, SmartConnect
+from connection import connect
+from pyVim.connect import Disconnect
 from pyVmomi import vim, vmodl
 
 PROPERTIES = [
@@ -30,14 +30,7 @@ def pages(content, view):
 
 
 def main():
-    host, _, port = os.environ["VCENTER_HOST"].partition(":")
-    service = SmartConnect(
-        host=host,
-        port=int(port or 443),
-        user=os.environ["VCENTER_USER"],
-        pwd=os.environ["VCENTER_PASSWORD"],
-        disableSslCertValidation=os.environ.get("VCENTER_INSECURE") == "true",
-    )
+    service = connect()
     content = service.RetrieveContent()
     view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
     machines = [

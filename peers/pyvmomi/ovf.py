@@ -15,7 +15,8 @@ import threading
 import time
 from urllib.request import Request, urlopen
 
-from pyVim.connect import Disconnect, SmartConnect
+from connection import connect
+from pyVim.connect import Disconnect
 from pyVmomi import vim, vmodl
 
 DESCRIPTOR = """<?xml version="1.0" encoding="UTF-8"?>
@@ -168,14 +169,7 @@ def refusals(content, folder, disks):
 
 
 def main():
-    host, _, port = os.environ["VCENTER_HOST"].partition(":")
-    service = SmartConnect(
-        host=host,
-        port=int(port),
-        user=os.environ["VCENTER_USER"],
-        pwd=os.environ["VCENTER_PASSWORD"],
-        disableSslCertValidation=True,
-    )
+    service = connect()
     content = service.RetrieveContent()
     disks = {"one.vmdk": disk(1, 400_000), "two.vmdk": disk(2, 90_000)}
     with tempfile.TemporaryDirectory() as folder:

@@ -2,10 +2,9 @@
 nothing."""
 
 import json
-import os
-import ssl
 
-from pyVim.connect import Disconnect, SmartConnect
+from connection import connect
+from pyVim.connect import Disconnect
 from pyVmomi import vim
 
 
@@ -34,14 +33,7 @@ def cluster(found):
 
 
 def main():
-    host, _, port = os.environ["VCENTER_HOST"].partition(":")
-    service = SmartConnect(
-        host=host,
-        port=int(port),
-        user=os.environ["VCENTER_USER"],
-        pwd=os.environ["VCENTER_PASSWORD"],
-        sslContext=ssl._create_unverified_context(),
-    )
+    service = connect()
     try:
         content = service.RetrieveContent()
         folders = {folder.name: [child.name for child in folder.childEntity] for folder in each(content, vim.Folder)}

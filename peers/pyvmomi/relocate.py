@@ -4,9 +4,9 @@ changes the inventory, and is for a simulated server alone.
 Expects the demo inventory: `web-01` and `web-02` (on, in `prod-cluster`), `web-04` (off), and the older `esx-05` of the lab."""
 
 import json
-import os
 
-from pyVim.connect import Disconnect, SmartConnect
+from connection import connect
+from pyVim.connect import Disconnect
 from pyVim.task import WaitForTask
 from pyVmomi import vim
 
@@ -71,13 +71,7 @@ def hot(content):
 
 
 def main():
-    instance = SmartConnect(
-        host=os.environ["VCENTER_HOST"].rsplit(":", 1)[0],
-        port=int(os.environ["VCENTER_HOST"].rsplit(":", 1)[1]),
-        user=os.environ["VCENTER_USER"],
-        pwd=os.environ["VCENTER_PASSWORD"],
-        disableSslCertValidation=True,
-    )
+    instance = connect()
     try:
         content = instance.RetrieveContent()
         checker = content.vmProvisioningChecker

@@ -5,10 +5,10 @@ Expects `prod-cluster`, `web-01` (on, with Tools), `tpl-ubuntu-24.04` and the da
 
 import datetime
 import json
-import os
 import threading
 
-from pyVim.connect import Disconnect, SmartConnect
+from connection import connect
+from pyVim.connect import Disconnect
 from pyVim.task import WaitForTask
 from pyVmomi import vim, vmodl
 
@@ -184,14 +184,7 @@ def destroy(content):
 
 
 def main():
-    host, _, port = os.environ["VCENTER_HOST"].partition(":")
-    service = SmartConnect(
-        host=host,
-        port=int(port),
-        user=os.environ["VCENTER_USER"],
-        pwd=os.environ["VCENTER_PASSWORD"],
-        disableSslCertValidation=True,
-    )
+    service = connect()
     content = service.RetrieveContent()
     skew = datetime.datetime.now(datetime.timezone.utc) - service.CurrentTime()
     story = {"clock_skew_seconds": abs(round(skew.total_seconds()))}
