@@ -24,7 +24,7 @@ use vsphere_soap::request::{Caller, ManagedObject};
 use crate::capability::{self, Capabilities};
 use crate::config::Config;
 use crate::connection::{Connection, Line, service_instance};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::rest::Rest;
 use crate::task::Scope;
 use crate::vm::{VmCache, VmMirror};
@@ -248,6 +248,13 @@ impl Client {
     /// Connection errors.
     pub async fn server_time(&self) -> Result<DateTime> {
         Ok(self.raw::<ServiceInstance>(&service_instance()).current_time().await?)
+    }
+
+    /// This time before now, by the server's clock: ours may be another.
+    pub(crate) async fn time_ago(&self, time: Duration, operation: &str) -> Result<DateTime> {
+        let now = self.server_time().await?;
+        let then = TimeDelta::from_std(time).ok().and_then(|time| now.checked_sub_signed(time));
+        then.ok_or_else(|| invalid(operation, format!("{time:?} ago is before all time")))
     }
 
     /// How far the server's clock is ahead of the local one; negative if it is behind. Add it to local times before you compare

@@ -31,9 +31,8 @@ mod report;
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use futures::stream::{self, BoxStream, StreamExt as _};
-use vsphere_model::managed::{EventHistoryCollector, EventManager, ServiceInstance, event_history_collector};
+use vsphere_model::managed::{EventHistoryCollector, EventManager, event_history_collector};
 use vsphere_model::types::{
     DateTime, Event, EventEx, EventFilterSpec, EventFilterSpecByEntity, EventFilterSpecByTime,
     EventFilterSpecByUsername, EventFilterSpecRecursionOption, ExtendedEvent, ManagedObjectReference, Poly,
@@ -42,7 +41,7 @@ use vsphere_soap::object::Property;
 use vsphere_soap::request::ManagedObject;
 
 use crate::client::Client;
-use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::error::{Error, ErrorKind, Result};
 use crate::guard;
 use crate::mo::Mo;
 use crate::watch::{Change, Pause, Watch, is_away};
@@ -489,13 +488,10 @@ impl Reader {
         }
     }
 
-    /// Asks the server for its time, where the beginning depends on it: ours may be another.
+    /// Finds the beginning, where that depends on the server's time.
     async fn set_start(&mut self) -> Result<()> {
         let Some(last) = self.query.last.take() else { return Ok(()) };
-        let root = ManagedObjectReference::new("ServiceInstance", "ServiceInstance");
-        let now = self.query.client.raw::<ServiceInstance>(&root).current_time().await?;
-        let begin = TimeDelta::from_std(last).ok().and_then(|last| now.checked_sub_signed(last));
-        let begin = begin.ok_or_else(|| invalid("read events", format!("{last:?} ago is before all time")))?;
+        let begin = self.query.client.time_ago(last, "read events").await?;
         self.query.time().begin_time = Some(begin);
         Ok(())
     }

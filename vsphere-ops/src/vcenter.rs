@@ -14,8 +14,7 @@
 //! [`is_vcenter`](Client::is_vcenter).
 
 use serde::Serialize;
-use vsphere_model::managed::{ServiceInstance, SessionManager, session_manager};
-use vsphere_model::types::ManagedObjectReference;
+use vsphere_model::managed::{SessionManager, session_manager};
 use vsphere_soap::object::format_date_time;
 
 use crate::client::Client;
@@ -75,8 +74,7 @@ pub struct VcenterInfo {
 /// Server errors.
 pub async fn info(client: &Client) -> Result<VcenterInfo> {
     let about = &client.content().about;
-    let root = ManagedObjectReference::new("ServiceInstance", "ServiceInstance");
-    let time = client.raw::<ServiceInstance>(&root).current_time().await?;
+    let time = client.server_time().await?;
     let user = match &client.content().session_manager {
         Some(manager) => {
             let manager: Mo<SessionManager> = Mo::new(client, manager, None);

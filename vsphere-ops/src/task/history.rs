@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use serde::Serialize;
-use vsphere_model::managed::{
-    ServiceInstance, Task as RawTask, TaskHistoryCollector, TaskManager, task, task_history_collector,
-};
+use vsphere_model::managed::{Task as RawTask, TaskHistoryCollector, TaskManager, task, task_history_collector};
 use vsphere_model::types::{
     ManagedObjectReference, MethodFault, Poly, TaskFilterSpec, TaskFilterSpecByEntity, TaskFilterSpecByTime,
     TaskFilterSpecByUsername, TaskFilterSpecRecursionOption, TaskFilterSpecTimeOption, TaskInfo, TaskInfoState,
@@ -16,7 +13,7 @@ use vsphere_soap::object::format_date_time;
 use vsphere_soap::request::ManagedObject as _;
 
 use crate::client::Client;
-use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::error::{Error, ErrorKind, Result};
 use crate::events::Recursion;
 use crate::gaps::Gaps;
 use crate::guard;
@@ -304,13 +301,10 @@ impl TaskQuery {
         Ok(tasks)
     }
 
-    /// Asks the server for its time, where the beginning depends on it: ours may be another.
+    /// Finds the beginning, where that depends on the server's time.
     async fn set_start(&mut self) -> Result<()> {
         let Some(last) = self.last.take() else { return Ok(()) };
-        let root = ManagedObjectReference::new("ServiceInstance", "ServiceInstance");
-        let now = self.client.raw::<ServiceInstance>(&root).current_time().await?;
-        let begin = TimeDelta::from_std(last).ok().and_then(|last| now.checked_sub_signed(last));
-        let begin = begin.ok_or_else(|| invalid("read tasks", format!("{last:?} ago is before all time")))?;
+        let begin = self.client.time_ago(last, "read tasks").await?;
         self.filter.time = Some(Box::new(TaskFilterSpecByTime {
             time_type: TaskFilterSpecTimeOption::QueuedTime,
             begin_time: Some(begin),
@@ -410,6 +404,7 @@ impl TaskFailure {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
     use vsphere_model::types::{DateTime, TaskReasonSystem};
 
     use super::*;
