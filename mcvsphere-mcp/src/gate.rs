@@ -97,7 +97,6 @@ impl Server {
         let has_tasks = tasks::has_tasks(&context) && !no_wait;
         // A client that sees how far a call is waits for it.
         let hands_over = spec.is_long && (no_wait || !(has_tasks || call.reporter.is_heard()));
-        let shown = audit::shown(&call.arguments, Some(entry));
         // The call has a token of its own: as a task it outlives the request.
         let given_up = mem::take(&mut context.ct);
         let stop = context.ct.clone();
@@ -120,7 +119,7 @@ impl Server {
                 Ok(self.tasks().take_over(&call, Work { answer, stop: move || stop.cancel() }).await)
             }
             () = jobs::due(&call, self.pending_after()), if hands_over => {
-                Ok(self.jobs().take_over(&call, shown, Work { answer, stop: move || stop.cancel() }).await)
+                Ok(self.jobs().take_over(&call, audit::shown(&call.arguments, Some(entry)), Work { answer, stop: move || stop.cancel() }).await)
             }
         }
     }
