@@ -4,7 +4,7 @@
 //! not want to wait (`wait`), or when it has taken long and the client sees no progress of it. From then on neither the end of
 //! the request nor the limit of a call stops it; `cancel_task` does. It belongs to its caller, in whatever session.
 //!
-//! A call that has become an MCP task is none of these: see [`tasks`](crate::tasks).
+//! Calls that become MCP tasks are kept elsewhere: see [`tasks`](crate::tasks).
 
 use std::{
     collections::BTreeMap,
@@ -127,7 +127,7 @@ impl Jobs {
     /// The job of this id, which is this caller's.
     ///
     /// # Errors
-    /// There is none, or it is another caller's.
+    /// The id is not of a job, or the job is forgotten or belongs to another caller.
     pub(crate) fn get(&self, id: &str, caller: &Identity) -> Result<Arc<Job>, NoJob> {
         let (process, number) = id.strip_prefix("job-").and_then(|rest| rest.split_once('-')).ok_or(NoJob::NotOne)?;
         let number: u64 = number.parse().map_err(|_| NoJob::NotOne)?;

@@ -119,7 +119,7 @@ impl Client {
 }
 
 impl CustomAttribute {
-    /// Sets the value on a VM. That takes the privilege `Global.SetCustomField` on it. An empty value is none.
+    /// Sets the value on a VM; an empty value clears it. Privilege: `Global.SetCustomField` on the VM.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {

@@ -1,4 +1,4 @@
-//! Lists the newest tasks of a server, waits for one, or cancels it, whoever has started it.
+//! Lists the newest tasks of all users of a server, waits for a task, or cancels one.
 //!
 //! ```text
 //! tasks [wait TASK | cancel TASK]

@@ -438,7 +438,7 @@ static TABLE: &[Row] = &[
     row(
         Of::Tools(&["apply_drs_recommendation"]),
         When::Is(|error| error.is_not_found() && error.operation() == "apply the recommendation of DRS"),
-        &["DRS makes them anew every few minutes: {get_drs_recommendations} shows the present ones"],
+        &["DRS replaces them every few minutes: {get_drs_recommendations} shows the present ones"],
     ),
     // Plans that do not hold any longer.
     row(

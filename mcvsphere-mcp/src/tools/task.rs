@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::reads("list_recent_tasks", Tasks, "List recent tasks", list_recent_tasks)
-            .about("List tasks of vSphere, newest first, whoever started them.")
+            .about("List vSphere tasks of all users, newest first.")
             .formerly(&["get_recent_tasks"]),
         Tool::reads("wait_task", Tasks, "Wait for a task", wait_task).about(
             "Wait for the end of a task or job of any session. Returns its result, or `pending` and the percentage.",

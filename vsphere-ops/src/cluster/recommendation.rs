@@ -55,7 +55,7 @@ pub struct Recommendations {
     pub drs: bool,
     /// What it does by itself; where that is all, it recommends little.
     pub automation: Option<Automation>,
-    /// The recommendations as the server has them, which it makes anew every few minutes.
+    /// The current recommendations; the server replaces them every few minutes.
     pub recommendations: Vec<Recommendation>,
     /// What kept DRS from a move.
     pub faults: Vec<DrsFault>,
@@ -77,7 +77,7 @@ pub struct Recommendations {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Recommendation {
-    /// The key by which it is applied, which another one may have after the server has made them anew.
+    /// The key by which it is applied. The server may reuse it when it replaces its recommendations.
     pub key: String,
     /// How much it helps: 1 for a little, 5 for what a rule demands.
     pub rating: i32,
@@ -242,7 +242,7 @@ impl Mo<ClusterComputeResource> {
             let recommendations = self.recommendations().await?;
             let keys: Vec<&str> = recommendations.recommendations.iter().map(|one| one.key.as_str()).collect();
             let Some(found) = recommendations.recommendations.iter().find(|one| one.key == key) else {
-                let there = if keys.is_empty() { "there is none now".to_owned() } else { keys.join(", ") };
+                let there = if keys.is_empty() { "none".to_owned() } else { keys.join(", ") };
                 let text = format!("there is no recommendation {key:?}, or no longer; those of the cluster: {there}");
                 return Err(Error::new(APPLY, ErrorKind::NotFound(text)));
             };

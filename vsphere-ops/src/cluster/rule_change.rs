@@ -240,7 +240,7 @@ impl Mo<ClusterComputeResource> {
     /// ```
     ///
     /// # Errors
-    /// `not_found` if there is none, with the names of those that there are, and those of the server.
+    /// `not_found` if the cluster has no such rule, with the names of its rules; and server errors.
     pub async fn rule_deletion(&self, rule: &str) -> Result<RuleDeletion> {
         let planned = async {
             let configured = Configured::read(self).await?;

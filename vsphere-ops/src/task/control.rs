@@ -77,7 +77,7 @@ pub enum CancelOutcome {
 }
 
 impl Client {
-    /// Waits until the task with this id has ended, at most for `patience`, whoever has started it. The report says whether
+    /// Waits until the task with this id has ended, at most for `patience`. Any user may have started it. The report says whether
     /// it has; a task that failed is no error of this call.
     ///
     /// ```
@@ -122,7 +122,7 @@ impl Client {
         self.task_report(id).await
     }
 
-    /// Plans to cancel the task with this id, whoever has started it.
+    /// Plans to cancel the task with this id, started by any user.
     ///
     /// # Errors
     /// `not_found` if the server knows no such task, and server errors.

@@ -27,7 +27,7 @@ const LARGEST_PAGE: usize = 1000;
 /// How many of the newest tasks are looked through for one that the server has forgotten as an object.
 const LOOKED_THROUGH: usize = LARGEST_PAGE;
 
-/// A task of the server, whoever has started it.
+/// A task on the server, started by any user.
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
