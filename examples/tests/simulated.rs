@@ -128,35 +128,7 @@ async fn a_package_is_exported_and_deployed() {
 
 /// A descriptor with one disk, whose content is in `big.vmdk`.
 fn big_descriptor(bytes: u64) -> String {
-    let item = |lines: &[(&str, &str)]| {
-        let lines: String = lines.iter().map(|(name, text)| format!("<rasd:{name}>{text}</rasd:{name}>")).collect();
-        format!("<Item>{lines}</Item>")
-    };
-    let hardware = [
-        item(&[("InstanceID", "1"), ("ResourceType", "3"), ("VirtualQuantity", "1")]),
-        item(&[
-            ("AllocationUnits", "byte * 2^20"),
-            ("InstanceID", "2"),
-            ("ResourceType", "4"),
-            ("VirtualQuantity", "512"),
-        ]),
-        item(&[("Address", "0"), ("InstanceID", "3"), ("ResourceSubType", "VirtualSCSI"), ("ResourceType", "6")]),
-        item(&[
-            ("AddressOnParent", "0"),
-            ("HostResource", "ovf:/disk/vmdisk1"),
-            ("InstanceID", "4"),
-            ("Parent", "3"),
-            ("ResourceType", "17"),
-        ]),
-    ];
-    format!(
-        r#"<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData">
-        <References><File ovf:href="big.vmdk" ovf:id="file1" ovf:size="{bytes}"/></References>
-        <DiskSection><Info/><Disk ovf:capacity="1" ovf:capacityAllocationUnits="byte * 2^30" ovf:diskId="vmdisk1" ovf:fileRef="file1"/></DiskSection>
-        <VirtualSystem ovf:id="big"><Info/><Name>big</Name><VirtualHardwareSection><Info/>{}</VirtualHardwareSection></VirtualSystem>
-        </Envelope>"#,
-        hardware.concat()
-    )
+    include_str!("../src/one_disk.ovf").replace("{file}", "big.vmdk").replace("{bytes}", &bytes.to_string())
 }
 
 /// Writes a disk for streaming by its first bytes, and for the rest what can't be packed.

@@ -568,35 +568,8 @@ fn no_change_is_made_whose_audit_line_cannot_be_written() {
 /// Writes a package whose disk takes longer to send than any test does: what is in it takes no space here.
 fn endless_package(folder: &Path) {
     const SIZE: u64 = 64 << 30;
-    let item = |fields: &[(&str, &str)]| {
-        let fields: String = fields.iter().map(|(name, text)| format!("<rasd:{name}>{text}</rasd:{name}>")).collect();
-        format!("<Item>{fields}</Item>")
-    };
-    let hardware = [
-        item(&[("InstanceID", "1"), ("ResourceType", "3"), ("VirtualQuantity", "1")]),
-        item(&[
-            ("AllocationUnits", "byte * 2^20"),
-            ("InstanceID", "2"),
-            ("ResourceType", "4"),
-            ("VirtualQuantity", "512"),
-        ]),
-        item(&[("Address", "0"), ("InstanceID", "3"), ("ResourceSubType", "VirtualSCSI"), ("ResourceType", "6")]),
-        item(&[
-            ("AddressOnParent", "0"),
-            ("HostResource", "ovf:/disk/disk1"),
-            ("InstanceID", "4"),
-            ("Parent", "3"),
-            ("ResourceType", "17"),
-        ]),
-    ];
-    let descriptor = format!(
-        r#"<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData">
-        <References><File ovf:href="endless.vmdk" ovf:id="file1" ovf:size="{SIZE}"/></References>
-        <DiskSection><Info/><Disk ovf:capacity="8" ovf:capacityAllocationUnits="byte * 2^30" ovf:diskId="disk1" ovf:fileRef="file1"/></DiskSection>
-        <VirtualSystem ovf:id="endless"><Info/><Name>endless</Name><VirtualHardwareSection><Info/>{}</VirtualHardwareSection></VirtualSystem>
-        </Envelope>"#,
-        hardware.concat()
-    );
+    let template = include_str!("../../examples/src/one_disk.ovf");
+    let descriptor = template.replace("{file}", "endless.vmdk").replace("{bytes}", &SIZE.to_string());
     std::fs::write(folder.join("endless.ovf"), descriptor).unwrap();
     let mut head = [0; 512];
     head[..9].copy_from_slice(b"KDMV\x03\0\0\0\x01");

@@ -136,33 +136,5 @@ impl Disk {
 
 /// A VM with one disk.
 fn descriptor(bytes: u64) -> String {
-    let item = |lines: &[(&str, &str)]| {
-        let lines: String = lines.iter().map(|(name, text)| format!("<rasd:{name}>{text}</rasd:{name}>")).collect();
-        format!("<Item>{lines}</Item>")
-    };
-    let hardware = [
-        item(&[("InstanceID", "1"), ("ResourceType", "3"), ("VirtualQuantity", "1")]),
-        item(&[
-            ("AllocationUnits", "byte * 2^20"),
-            ("InstanceID", "2"),
-            ("ResourceType", "4"),
-            ("VirtualQuantity", "512"),
-        ]),
-        item(&[("Address", "0"), ("InstanceID", "3"), ("ResourceSubType", "VirtualSCSI"), ("ResourceType", "6")]),
-        item(&[
-            ("AddressOnParent", "0"),
-            ("HostResource", "ovf:/disk/disk1"),
-            ("InstanceID", "4"),
-            ("Parent", "3"),
-            ("ResourceType", "17"),
-        ]),
-    ];
-    format!(
-        r#"<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData">
-        <References><File ovf:href="disk.vmdk" ovf:id="file1" ovf:size="{bytes}"/></References>
-        <DiskSection><Info/><Disk ovf:capacity="8" ovf:capacityAllocationUnits="byte * 2^30" ovf:diskId="disk1" ovf:fileRef="file1"/></DiskSection>
-        <VirtualSystem ovf:id="disk"><Info/><Name>disk</Name><VirtualHardwareSection><Info/>{}</VirtualHardwareSection></VirtualSystem>
-        </Envelope>"#,
-        hardware.concat()
-    )
+    include_str!("../one_disk.ovf").replace("{file}", "disk.vmdk").replace("{bytes}", &bytes.to_string())
 }
