@@ -61,12 +61,14 @@ impl<'a> AsJson<'a> {
     ) -> Result<S::Ok, S::Error> {
         let mut map = out.serialize_map(None)?;
         map.serialize_entry(TYPE_NAME, type_name)?;
+        let hides = self.redact == Redact::Secrets;
+        let hides_value = hides && has_secret_key(data);
         for (index, field) in data.info().fields().iter().enumerate() {
             let value = data.get(index);
             if value.is_unset() {
                 continue;
             }
-            if field.secret && self.redact == Redact::Secrets {
+            if hides && field.secret || hides_value && field.name == "value" {
                 map.serialize_entry(field.name, "<secret>")?;
             } else {
                 map.serialize_entry(field.name, &self.inner(value))?;
@@ -143,6 +145,20 @@ impl Serialize for AsJson<'_> {
             }
         }
     }
+}
+
+/// Whether an object is a key with a value, such as an `OptionValue`, whose key says that the value is a secret. The model can't
+/// say it: one type serves all keys.
+fn has_secret_key(data: &dyn DataObject) -> bool {
+    const WORDS: [&str; 6] = ["password", "passwd", "passphrase", "secret", "token", "privatekey"];
+    /// What cloud-init and OVF hand to a guest, passwords among it.
+    const WHOLE: [&str; 5] =
+        ["guestinfo.userdata", "guestinfo.vendordata", "guestinfo.metadata", "guestinfo.ovfenv", "guestinfo.ignition"];
+    let key = data.info().index_of("key").map(|index| data.get(index));
+    let Some(Value::String(key)) = key else { return false };
+    let key = key.to_ascii_lowercase();
+    let plain: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
+    WORDS.iter().any(|word| plain.contains(word)) || WHOLE.iter().any(|whole| key.starts_with(whole))
 }
 
 fn not_finite(value: f64) -> &'static str {

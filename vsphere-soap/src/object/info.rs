@@ -358,6 +358,11 @@ impl Registry {
         self.methods
     }
 
+    /// All managed object types, sorted by name.
+    pub fn managed_objects(&self) -> &'static [&'static ManagedInfo] {
+        self.managed
+    }
+
     /// All data object types.
     pub fn types(&self) -> &'static [&'static TypeInfo] {
         self.types

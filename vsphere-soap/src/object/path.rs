@@ -105,6 +105,14 @@ pub fn check_path(info: &'static TypeInfo, path: &str) -> Result<FieldInfo, Path
     last.ok_or_else(|| PathError::new("the path is empty".to_owned()))
 }
 
+/// The names of the fields of a path, without the keys of elements.
+///
+/// # Errors
+/// The path is malformed.
+pub fn fields(path: &str) -> Result<Vec<&str>, PathError> {
+    Ok(parse(path)?.into_iter().map(|step| step.field).collect())
+}
+
 /// A path that can't be followed. Its text says where and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathError {
