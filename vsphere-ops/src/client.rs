@@ -96,6 +96,11 @@ impl Client {
         Self { scope, cache, ..Self::over(Arc::clone(&self.connection), Some(limit)) }
     }
 
+    /// Another client of the session.
+    pub(crate) fn of(connection: Arc<Connection>) -> Self {
+        Self::over(connection, None)
+    }
+
     pub(crate) fn without_deadline(&self) -> Self {
         Self::over(Arc::clone(&self.connection), None)
     }

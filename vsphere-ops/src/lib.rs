@@ -49,6 +49,7 @@
 //! | arrange the inventory | [`folder`], [`pool`], [`cluster`] |
 //! | list, apply and remove tags | [`tags`] |
 //! | use content libraries and the appliance | [`Rest`] |
+//! | call any method by a name that is known only at run time | [`api`] |
 //! | identify the server, and the privileges of the user | [`Certificate`], [`rights`] |
 //! | handle errors | [`Error`] |
 //!
@@ -67,6 +68,7 @@
 //! - An error says whether the request may have been carried out: see [`Error::sent`].
 
 pub mod alarms;
+pub mod api;
 mod capability;
 #[cfg(feature = "certificate")]
 mod certificate;
