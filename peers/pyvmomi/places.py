@@ -32,6 +32,21 @@ def cluster(found):
     return {"rules": rules, "groups": groups}
 
 
+def facts(found):
+    config, summary = found.configurationEx, found.summary
+    return {
+        "hosts": sorted(host.name for host in found.host),
+        "usable": summary.numEffectiveHosts,
+        "cores": summary.numCpuCores,
+        "mhz": summary.totalCpu,
+        "bytes": summary.totalMemory,
+        "drs": [config.drsConfig.enabled, config.drsConfig.defaultVmBehavior],
+        "ha": config.dasConfig.enabled,
+        "recommended": {one.key: [step.target.name for step in one.action] for one in found.recommendation},
+        "where": {vm.name: vm.runtime.host.name for host in found.host for vm in host.vm},
+    }
+
+
 def main():
     service = connect()
     try:
@@ -43,7 +58,8 @@ def main():
             if pool.name != "Resources"
         }
         clusters = {found.name: cluster(found) for found in each(content, vim.ClusterComputeResource)}
-        print(json.dumps({"folders": folders, "pools": pools, "clusters": clusters}))
+        all_facts = {found.name: facts(found) for found in each(content, vim.ClusterComputeResource)}
+        print(json.dumps({"folders": folders, "pools": pools, "clusters": clusters, "facts": all_facts}))
     finally:
         Disconnect(service)
 

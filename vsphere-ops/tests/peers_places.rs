@@ -147,3 +147,35 @@ async fn peers_rules_of_clusters() {
     let seen = lab.seen().await["clusters"]["prod-cluster"].clone();
     assert_eq!(seen, json!({ "rules": [], "groups": {} }));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs govc and pyVmomi: cargo xtask peers"]
+async fn peers_facts_and_recommendations_of_clusters() {
+    let lab = Lab::new().await;
+    let prod: Mo<ClusterComputeResource> = lab.client.get("prod-cluster").await.unwrap();
+    lab.run(&["cluster.change", "-drs-enabled", "-drs-mode", "manual", "/fra1/host/prod-cluster"]).await;
+    prod.refresh_recommendation().await.unwrap();
+    let (info, seen) = (prod.info().await.unwrap(), lab.seen().await["facts"]["prod-cluster"].clone());
+    let hosts: Vec<&str> = info.hosts.iter().map(|host| host.name.as_str()).collect();
+    assert_eq!(json!(hosts), seen["hosts"]);
+    assert_eq!(
+        json!([info.usable_hosts, info.cpu.cores, info.cpu.total_mhz]),
+        json!([seen["usable"], seen["cores"], seen["mhz"]])
+    );
+    assert_eq!(json!([info.memory.total_bytes, info.ha.enabled]), json!([seen["bytes"], seen["ha"]]));
+    let automation = info.drs.automation.map(|level| serde_json::to_value(level).unwrap());
+    assert_eq!(info.drs.enabled, seen["drs"][0]);
+    assert_eq!((automation, &seen["drs"][1]), (Some(json!("manual")), &json!("manual")));
+
+    let found = prod.recommendations().await.unwrap().recommendations;
+    let first = found.first().unwrap();
+    let moved: Vec<&str> = first.moves.iter().map(|step| step.vm.name.as_str()).collect();
+    assert_eq!(seen["recommended"][&first.key], json!(moved), "{seen}");
+    let before = &seen["where"];
+    prod.application(&first.key).await.unwrap().carry_out(None).await.unwrap();
+    let after = lab.seen().await["facts"]["prod-cluster"]["where"].clone();
+    for step in &first.moves {
+        assert_eq!(after[&step.vm.name], json!(step.to.name), "{after}");
+        assert_ne!(after[&step.vm.name], before[&step.vm.name]);
+    }
+}

@@ -27,7 +27,8 @@ use crate::task::Task;
 /// use vsphere_ops::api::{Access, Call};
 ///
 /// let call = Call::new("ReconfigVM_Task", &json!({ "spec": { "numCPUs": 4 } }))?;
-/// assert_eq!((call.owner(), call.access()), ("VirtualMachine", Access::Change));
+/// assert_eq!((call.name(), call.owner(), call.access()), ("ReconfigVM_Task", "VirtualMachine", Access::Change));
+/// println!("{} takes {:?}", call.shown()?, call.privilege()); // without secrets
 /// let error = Call::new("ReconfigVM_Task", &json!({ "spec": { "numCpus": 4 } })).unwrap_err();
 /// assert!(error.to_string().contains("spec.numCpus"), "{error}");
 /// # Ok::<(), vsphere_ops::Error>(())
@@ -329,14 +330,8 @@ mod tests {
     #[test]
     fn what_is_asked_for_tells_whether_a_value_is_a_secret() {
         let shown = |path: &str, value: Any| Wanted::new("VirtualMachine", path).unwrap().shown(&value).unwrap();
-        let option = |key: &str| {
-            let value = OptionValue {
-                key: key.to_owned(),
-                value: Some(Any::String("hunter2".to_owned())),
-                ..Default::default()
-            };
-            Any::from(value)
-        };
+        let option =
+            |key: &str| Any::from(OptionValue { key: key.to_owned(), value: Some(Any::String("hunter2".to_owned())) });
         let path = "config.extraConfig[\"guestinfo.userdata\"].value";
         assert_eq!(shown(path, option("guestinfo.userdata")), Some(json!("<secret>")));
         let path = "config.extraConfig[\"guestinfo.ip\"].value";
