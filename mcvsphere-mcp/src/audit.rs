@@ -208,11 +208,13 @@ fn new_trace_id() -> String {
 /// fingerprint, which tells whether two calls used the same.
 pub(crate) fn shown(arguments: &JsonObject, tool: Option<&Entry>) -> Value {
     let shown = |(name, value): (&String, &Value)| {
+        let own = tool.and_then(|tool| tool.tool.shown?(name, arguments));
         let value = match (tool.and_then(|tool| tool.mark(name)), value) {
+            _ if own.is_some() => short(&own.unwrap_or_default(), LONGEST),
             (_, Value::String(token)) if name == confirm::ARGUMENT => fingerprint(token),
             (Some(None | Some(Mark::Text)), value) => short(value, LONGEST),
             (Some(Some(Mark::Cut)), value) => beginning(value),
-            (None | Some(Some(Mark::Secret)), _) => Value::from("***"),
+            (None | Some(Some(Mark::Secret | Mark::Json)), _) => Value::from("***"),
         };
         (name.clone(), value)
     };

@@ -60,10 +60,11 @@ impl Entry {
                 schema::add(Arc::make_mut(&mut attr.input_schema), name, kind, meaning);
             };
             if self.tool.spec.is_long {
-                add(jobs::ARGUMENT, "boolean", jobs::ARGUMENT_MEANING);
+                // What it is the instructions say.
+                add(jobs::ARGUMENT, "boolean", None);
             }
             if self.asks {
-                add(confirm::ARGUMENT, "string", confirm::ARGUMENT_MEANING);
+                add(confirm::ARGUMENT, "string", Some(confirm::ARGUMENT_MEANING));
             }
             (attr, marks)
         })

@@ -192,9 +192,13 @@ impl Cx {
 
     /// The answer that is this page of a list, of whose items only some fields may be wanted.
     pub(crate) fn page<T>(&self, page: Page<T>, fields: Option<Vec<String>>) -> Listed<T> {
-        let seal = |cursor| self.server.tokens().seal_cursor(&self.call.visit.owner(), self.call.tool, cursor);
-        let next_cursor = page.next_cursor.map(seal);
+        let next_cursor = page.next_cursor.map(|cursor| self.seal_cursor(&cursor));
         Listed { page: Page { next_cursor, ..page }, fields }
+    }
+
+    /// The cursor that this call gives, which only its caller can send back.
+    pub(crate) fn seal_cursor(&self, cursor: &str) -> String {
+        self.server.tokens().seal_cursor(&self.call.visit.owner(), self.call.tool, cursor.to_owned())
     }
 
     /// Where the page that is asked for begins.

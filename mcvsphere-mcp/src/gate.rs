@@ -68,6 +68,11 @@ impl Server {
             Ok(arguments) => arguments,
             Err(error) => return Ok(refused(record, error.in_tool(name), started)),
         };
+        let spec = &*entry.tool.spec_of(&arguments);
+        record.permission = Some(spec.permission);
+        if let Some(refusal) = self.catalog().refusal(name, spec, caller) {
+            return Ok(refused(record, ToolError::new(refusal.code, refusal.message), started));
+        }
         // By the schema it is a truth.
         let no_wait = spec.is_long && arguments.remove(jobs::ARGUMENT) == Some(Value::Bool(false));
         if spec.effect != Effect::Reads
@@ -90,7 +95,7 @@ impl Server {
             reporter,
             instead: Mutex::default(),
             claimed: Mutex::default(),
-            clear: watch::Sender::new(!self.asks_before(name)),
+            clear: watch::Sender::new(spec.effect == Effect::Reads || !self.asks_before(name)),
             waits: !no_wait,
             limit: watch::Sender::new(Some(self.call_timeout())),
         });

@@ -32,9 +32,6 @@ use crate::{
 /// The argument by which a caller does not wait.
 pub(crate) const ARGUMENT: &str = "wait";
 
-/// What this argument is, for a model.
-pub(crate) const ARGUMENT_MEANING: &str = "False: answer with a job.";
-
 /// How long a call whose caller does not want to wait may take before it is handed over: short ones are answered whole.
 const AT_ONCE: Duration = Duration::from_secs(1);
 

@@ -29,13 +29,14 @@ pub(crate) struct Offer {
 impl Offer {
     /// Why a tool is not offered, or `None` where it is.
     pub(crate) fn refusal(&self, tool: &str, spec: &Spec) -> Option<String> {
-        if self.read_only && spec.effect != Effect::Reads {
+        // What a call does that may only look is judged by the call.
+        if self.read_only && spec.effect != Effect::Reads && !spec.by_call {
             return Some(format!("{tool} changes something, and this server only reads ({})", name::MCP_READ_ONLY));
         }
         if self.excluded.contains(tool) {
             return Some(format!("{tool} is not offered by this server ({})", name::MCP_EXCLUDE_TOOLS));
         }
-        if self.toolsets.is_empty() && self.tools.is_empty() {
+        if self.toolsets.is_empty() && self.tools.is_empty() && !spec.toolset.is_extra() {
             return None;
         }
         if self.toolsets.contains(&spec.toolset) || self.tools.contains(tool) {
@@ -51,7 +52,7 @@ impl Offer {
 
     /// Whether anything of this family is offered: all of it, or a tool that is named.
     pub(crate) fn has(&self, toolset: Toolset, of: impl Fn(&str) -> Option<Toolset>) -> bool {
-        (self.toolsets.is_empty() && self.tools.is_empty())
+        (self.toolsets.is_empty() && self.tools.is_empty() && !toolset.is_extra())
             || self.toolsets.contains(&toolset)
             || self.tools.iter().any(|tool| of(tool) == Some(toolset))
     }

@@ -163,6 +163,8 @@ mod tests {
         "physical_nics", "port_group", "search_domains", "services", "stack", "firewall_rules", "tags", "changed",
         "os", "associable_types", "cardinality", "category", "about", "datacenter", "explanation", "folder", "pool",
         "provisioning", "severity", "previous_policy", "attribute", "value",
+        // The API: names and types of its own, and the reference of an object. What it answers is marked whole.
+        "object", "access", "example", "extended_by", "extends", "fields", "methods", "parameters", "values", "signature",
     ];
 
     #[test]

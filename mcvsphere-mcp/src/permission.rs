@@ -78,11 +78,13 @@ pub enum Toolset {
     Tags,
     /// Tasks of the server.
     Tasks,
+    /// Any method of the API of vSphere, by its name. It is offered only where it is named.
+    Api,
 }
 
 impl Toolset {
     /// All families.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Vm,
         Self::Power,
         Self::Snapshots,
@@ -99,7 +101,13 @@ impl Toolset {
         Self::Vcenter,
         Self::Tags,
         Self::Tasks,
+        Self::Api,
     ];
+
+    /// Whether it is offered only where it is named: what it offers is no family of vSphere, and others are safer.
+    pub(crate) fn is_extra(self) -> bool {
+        self == Self::Api
+    }
 
     /// Its name on the wire and in settings.
     pub fn name(self) -> &'static str {
@@ -120,6 +128,7 @@ impl Toolset {
             Self::Vcenter => "vcenter",
             Self::Tags => "tags",
             Self::Tasks => "tasks",
+            Self::Api => "api",
         }
     }
 }
@@ -156,6 +165,8 @@ pub(crate) struct Spec {
     pub(crate) asks: bool,
     /// Whether it may take longer than clients wait, so that a call may be handed over.
     pub(crate) is_long: bool,
+    /// Whether the level and the effect of a call depend on its arguments: then the level is the least, and the effect the most.
+    pub(crate) by_call: bool,
     /// Older names, by which calls are still accepted.
     pub(crate) aliases: Vec<&'static str>,
     /// The privileges of vSphere that the user who is logged in needs for it.
@@ -170,6 +181,7 @@ impl Spec {
             effect,
             asks: false,
             is_long: false,
+            by_call: false,
             aliases: Vec::new(),
             privileges: vec![LOOKING[0]],
         }

@@ -16,6 +16,8 @@ pub(crate) enum Mark {
     Secret,
     /// Only its beginning is logged: it may hold what nobody meant to be logged, and much of it.
     Cut,
+    /// JSON in a text, for which the value itself may be sent. It appears nowhere but as the tool itself shows it.
+    Json,
     /// Free text: it is kept letter by letter, and an empty one means that the text is to go.
     Text,
 }
@@ -34,9 +36,20 @@ pub(crate) fn for_clients(schema: &JsonObject) -> (JsonObject, Marks) {
         if let Some(mark) = take_mark(property) {
             marks.insert(name.clone(), mark);
         }
+        drop_repetition(name, property);
     }
     close_silently(&mut input);
     (input, marks)
+}
+
+/// Takes the description away where the name has all its words: what an argument of this name is the instructions say.
+fn drop_repetition(name: &str, schema: &mut Value) {
+    let Some(Value::Object(schema)) = Some(schema) else { return };
+    let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    let is_said = |word: &str| name.split('_').any(|part| part.eq_ignore_ascii_case(word));
+    if !text.is_empty() && text.trim_end_matches('.').split_whitespace().all(is_said) {
+        schema.remove("description");
+    }
 }
 
 /// Takes the mark of an argument out of its schema: its own, or that of a part of it.
@@ -47,6 +60,7 @@ fn take_mark(schema: &mut Value) -> Option<Mark> {
                 Some("secret") => Some(Mark::Secret),
                 Some("cut") => Some(Mark::Cut),
                 Some("text") => Some(Mark::Text),
+                Some("json") => Some(Mark::Json),
                 _ => None,
             };
             object.values_mut().fold(own, |mark, part| mark.or(take_mark(part)))
@@ -58,10 +72,14 @@ fn take_mark(schema: &mut Value) -> Option<Mark> {
 
 /// Adds an optional argument to an input schema, which is taken out of calls before the tool sees them: one of the tool's
 /// own by that name would never reach it.
-pub(crate) fn add(schema: &mut JsonObject, name: &str, kind: &str, meaning: &str) {
+pub(crate) fn add(schema: &mut JsonObject, name: &str, kind: &str, meaning: Option<&str>) {
     let properties = schema.entry("properties").or_insert_with(|| Map::new().into());
     if let Some(properties) = properties.as_object_mut() {
-        properties.insert(name.to_owned(), json!({ "type": kind, "description": meaning }));
+        let mut argument = json!({ "type": kind });
+        if let Some(meaning) = meaning {
+            argument["description"] = meaning.into();
+        }
+        properties.insert(name.to_owned(), argument);
     }
 }
 
@@ -116,6 +134,14 @@ fn clean_object(object: &mut JsonObject, definitions: &JsonObject, depth: usize)
     }
     if object.get("default").is_some_and(Value::is_null) {
         object.remove("default");
+    }
+    // What is not said is not so.
+    if object.get("default").is_some_and(|default| default == false) {
+        object.remove("default");
+    }
+    // No count is negative, and an error says so where one is.
+    if object.get("minimum").is_some_and(|least| least == 0) {
+        object.remove("minimum");
     }
     if let Some(Value::String(description)) = object.get_mut("description") {
         *description = unwrapped(description);
@@ -236,7 +262,7 @@ mod tests {
                 "additionalProperties": false,
                 "required": ["title"],
                 "properties": {
-                    "limit": { "type": "integer", "minimum": 0, "description": "How many." },
+                    "limit": { "type": "integer", "description": "How many." },
                     "title": {
                         "type": "string",
                         "description": "An argument with the name of a keyword."
@@ -255,6 +281,19 @@ mod tests {
                 }
             })
         );
+    }
+
+    #[test]
+    fn a_description_says_more_than_the_name() {
+        let schema = json!({ "type": "object", "properties": {
+            "vm": { "type": "string", "description": "VM." },
+            "source_datastore": { "type": "string", "description": "Datastore." },
+            "host": { "type": "string", "description": "The only one by default." },
+        } });
+        let (input, _) = for_clients(schema.as_object().unwrap());
+        assert_eq!(input["properties"]["vm"], json!({ "type": "string" }));
+        assert_eq!(input["properties"]["source_datastore"], json!({ "type": "string" }));
+        assert_eq!(input["properties"]["host"]["description"], "The only one by default.");
     }
 
     #[derive(Deserialize, JsonSchema)]

@@ -55,7 +55,7 @@ settings! {
     VCENTER_DATASTORE <NAME> datastore: String;
     /// Network to use if a call names none
     VCENTER_NETWORK <NAME> network: String;
-    /// Offer only these toolsets, such as `vm,power`; all by default
+    /// Offer only these toolsets, such as `vm,power`; all by default, but for `api`, as in `all,api`
     MCP_TOOLSETS <NAMES> toolsets: BTreeSet<Toolset>;
     /// Offer these tools in addition to those of `MCP_TOOLSETS`
     MCP_TOOLS <NAMES> tools: BTreeSet<String>;
@@ -401,7 +401,9 @@ mod tests {
         let error = read(&[("MCP_TOOLSETS", "vm,snapshot")]).unwrap_err().to_string();
         assert_eq!(error, "MCP_TOOLSETS names the unknown toolset `snapshot`, did you mean `snapshots`?");
         let all = read(&[("MCP_TOOLSETS", "all")]).unwrap();
-        assert_eq!(all.offer().toolsets.len(), Toolset::ALL.len());
+        assert_eq!(all.offer().toolsets.len(), Toolset::ALL.len() - 1);
+        let with_api = read(&[("MCP_TOOLSETS", "all,api")]).unwrap();
+        assert_eq!(with_api.offer().toolsets.len(), Toolset::ALL.len());
     }
 
     #[test]

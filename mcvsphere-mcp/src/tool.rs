@@ -21,7 +21,7 @@
 //!     .needs(&["Global.LogEvent"]);
 //! ```
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
 use rmcp::{
@@ -46,6 +46,12 @@ use crate::{
 /// time that the server takes to start.
 type Input = Arc<dyn Fn() -> JsonObject + Send + Sync>;
 
+/// Says what a call with these arguments needs and does.
+type Judge = fn(&JsonObject) -> (Permission, Effect);
+
+/// Says how the argument of this name of a call with these arguments is shown.
+type Show = fn(&str, &JsonObject) -> Option<Value>;
+
 type Run = Arc<dyn Fn(JsonObject, Cx) -> BoxFuture<'static, Result<CallToolResponse>> + Send + Sync>;
 
 /// A tool of the server.
@@ -59,6 +65,10 @@ pub struct Tool {
     is_idempotent: bool,
     input: Input,
     output: fn() -> Option<Value>,
+    /// What a call with these arguments needs and does, where that depends on them.
+    by_call: Option<Judge>,
+    /// How an argument of a call with these arguments is shown, where its secrets depend on the others.
+    pub(crate) shown: Option<Show>,
     run: Run,
 }
 
@@ -138,6 +148,8 @@ impl Tool {
             // Arguments are always an object, which is all that rmcp asks of a schema.
             input: Arc::new(|| schema_for_input::<A>().map(Arc::unwrap_or_clone).unwrap_or_default()),
             output: R::schema,
+            by_call: None,
+            shown: None,
             run,
         }
     }
@@ -179,6 +191,31 @@ impl Tool {
         self
     }
 
+    /// What a call needs and does depends on its arguments: its level is the least of them, its effect the most.
+    #[must_use]
+    pub fn by_call(mut self, needs: Judge) -> Self {
+        self.spec.by_call = true;
+        Self { by_call: Some(needs), ..self }
+    }
+
+    /// An argument is shown as this makes it of all arguments, where its secrets depend on the others. `None` where it is shown as it
+    /// is marked.
+    #[must_use]
+    pub fn shown_by(self, shown: Show) -> Self {
+        Self { shown: Some(shown), ..self }
+    }
+
+    /// What the server needs to know of a call with these arguments.
+    pub(crate) fn spec_of(&self, arguments: &JsonObject) -> Cow<'_, Spec> {
+        match self.by_call {
+            Some(needs) => {
+                let (permission, effect) = needs(arguments);
+                Cow::Owned(Spec { permission, effect, by_call: false, ..self.spec.clone() })
+            }
+            None => Cow::Borrowed(&self.spec),
+        }
+    }
+
     /// Calling it again with the same arguments changes nothing more.
     #[must_use]
     pub fn idempotent(self) -> Self {
@@ -211,7 +248,8 @@ impl Tool {
         if self.about.trim().is_empty() {
             return Some("it has no description");
         }
-        if !reads && self.spec.only_looks() {
+        // What a call takes that depends on its arguments, its preview says.
+        if !reads && !self.spec.by_call && self.spec.only_looks() {
             return Some("it changes something: say which privileges of vSphere that takes");
         }
         if reads && self.spec.asks {
@@ -232,7 +270,8 @@ impl Tool {
         hints.read_only_hint = Some(reads);
         if !reads {
             hints.destructive_hint = Some(self.is_destructive);
-            hints.idempotent_hint = Some(self.is_idempotent);
+            // By MCP it is false where it is not said.
+            hints.idempotent_hint = self.is_idempotent.then_some(true);
         }
         // One vSphere is a closed world; MCP takes a tool without this hint as reaching an open one.
         hints.open_world_hint = Some(false);

@@ -88,9 +88,9 @@ impl VmName {
 /// One VM or several.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Vms {
-    /// One VM.
+    /// VM.
     vm: Option<String>,
-    /// Several at once.
+    // What it is the instructions say.
     vms: Option<Vec<String>>,
 }
 
@@ -131,6 +131,27 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Secret<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         // serde quotes what it can't read.
         T::deserialize(deserializer).map(Self).map_err(|_| serde::de::Error::custom("not of the type that is wanted"))
+    }
+}
+
+/// JSON in a text: clients refuse an object whose fields are not declared. A model may send the value itself. It is a secret
+/// as far as the server knows.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("x-mcvsphere" = "json"))]
+pub(crate) struct JsonText(String);
+
+impl Deref for JsonText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for JsonText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
     }
 }
 

@@ -34,12 +34,13 @@ pub(crate) fn arguments(
         };
         let value = if name == key { value } else { older::present_value(&key, value) };
         let value = match (marks.get(name), &value) {
-            (Some(Mark::Text), Value::String(_)) => Some(value),
+            (Some(Mark::Text | Mark::Json), Value::String(_)) => Some(value),
+            (Some(Mark::Json), Value::Object(_) | Value::Array(_)) => Some(Value::from(value.to_string())),
             (mark, _) => {
                 let several = format!("{name}s");
                 value_of(value, property).map_err(|wanted| match wanted {
                     // What is wrong about it may be most of the secret.
-                    _ if mark == Some(&Mark::Secret) => {
+                    _ if matches!(mark, Some(Mark::Secret | Mark::Json)) => {
                         let list = property.get("type").and_then(Value::as_str) == Some("array");
                         format!("`{name}` must be {}", if list { "a list of texts" } else { "a text" })
                     }

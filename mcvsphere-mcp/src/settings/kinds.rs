@@ -270,7 +270,9 @@ impl Kind for BTreeSet<Toolset> {
         for name in names(text) {
             match Toolset::ALL.iter().find(|toolset| toolset.name() == name) {
                 Some(toolset) => drop(chosen.insert(*toolset)),
-                None if name == "all" => chosen.extend(Toolset::ALL),
+                None if name == "all" => {
+                    chosen.extend(Toolset::ALL.into_iter().filter(|toolset| !toolset.is_extra()));
+                }
                 None => {
                     return Err(match nearest(name, known) {
                         Some(near) => unknown("toolset", name, Some(near)),

@@ -1,5 +1,6 @@
 //! The tools, a family a file. Each is one literal, and its function calls one operation of vsphere-ops.
 
+mod api;
 mod cluster;
 mod console;
 mod datastore;
@@ -53,6 +54,7 @@ pub(crate) fn all() -> Vec<Tool> {
         tags::tools(),
         vcenter::tools(),
         task::tools(),
+        api::tools(),
     ]
     .concat()
 }

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, path::Path};
 
 use mcvsphere_mcp::Server;
 
-use crate::{connect, settings};
+use crate::{connect, settings_with};
 
 #[tokio::test]
 async fn the_table_of_effects_is_what_the_tools_say() {
-    let client = connect(Server::new(&settings()).unwrap()).await;
+    let client = connect(Server::new(&settings_with(&[("MCP_TOOLSETS", "all,api")])).unwrap()).await;
     let said: BTreeMap<String, [String; 4]> = client
         .list_all_tools()
         .await

@@ -4,6 +4,7 @@
 
 mod advice;
 mod answers;
+mod api;
 mod arguments;
 mod attributes;
 mod bad_answers;

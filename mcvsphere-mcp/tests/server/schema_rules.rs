@@ -25,7 +25,8 @@ const KEYWORDS: [&str; 14] = [
 ];
 
 async fn tools(environment: &[(&str, &str)]) -> Vec<Tool> {
-    let client = connect(Server::new(&settings_with(environment)).unwrap()).await;
+    let environment = [environment, &[("MCP_TOOLSETS", "all,api")]].concat();
+    let client = connect(Server::new(&settings_with(&environment)).unwrap()).await;
     client.list_all_tools().await.unwrap()
 }
 
