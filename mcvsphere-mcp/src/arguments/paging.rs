@@ -25,11 +25,9 @@ const MOST: usize = 1000;
 pub(crate) struct Paging<T: 'static, const LISTED: bool = false> {
     /// Glob: web-*
     filter: Option<String>,
-    /// Only these.
+    // What these are the instructions say, for all lists.
     fields: Option<Fields<T, LISTED>>,
-    /// 50 by default.
     limit: Option<usize>,
-    /// The page's next_cursor.
     cursor: Option<String>,
 }
 

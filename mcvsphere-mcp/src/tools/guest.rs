@@ -166,7 +166,7 @@ async fn delete_guest_file(args: DeleteFile, cx: Cx) -> Result<Object<DeletedGue
 struct Login {
     /// Guest user.
     username: Option<String>,
-    /// Theirs.
+    /// Password.
     password: Option<Secret>,
     /// Or stored credential.
     guest: Option<String>,

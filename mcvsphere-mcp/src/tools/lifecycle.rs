@@ -218,7 +218,7 @@ fn yes() -> bool {
 /// Where a new VM goes.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Place {
-    /// Or datastore cluster; by default the source's own or the one with most space.
+    /// Or datastore cluster; by default the source's or the one with most space.
     datastore: Option<String>,
     /// By default that of the source or datacenter.
     folder: Option<String>,

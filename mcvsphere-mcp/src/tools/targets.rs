@@ -27,7 +27,7 @@ pub(super) struct OneVm {
 /// One host, which need not be named where there is only one.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct OneHost {
-    /// Name, path or id; the only one by default.
+    /// The only one by default.
     pub(super) host: Option<HostName>,
 }
 
