@@ -19,6 +19,7 @@ use crate::{
     caller::{Caller, Identity},
     catalog::Entry,
     confirm,
+    metrics::Metrics,
     schema::Mark,
     text::one_line,
 };
@@ -32,6 +33,8 @@ pub(crate) const TARGET: &str = "audit";
 #[derive(Clone, Default)]
 pub(crate) struct Audit {
     journal: Option<Arc<Journal>>,
+    /// Where what is written is counted too.
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Audit {
@@ -40,7 +43,15 @@ impl Audit {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn new(file: Option<&Path>) -> Result<Self, AuditError> {
-        Ok(Self { journal: file.map(|path| Journal::open(path).map(Arc::new)).transpose()? })
+        Ok(Self { journal: file.map(|path| Journal::open(path).map(Arc::new)).transpose()?, metrics: None })
+    }
+}
+
+impl Audit {
+    /// The audit, whose calls these metrics count.
+    #[must_use]
+    pub(crate) fn counted_by(self, metrics: &Arc<Metrics>) -> Self {
+        Self { metrics: Some(Arc::clone(metrics)), ..self }
     }
 }
 
@@ -129,6 +140,9 @@ impl Record {
 
     fn end(&mut self, outcome: &str, duration: Option<Duration>) {
         self.finished = true;
+        if let Some(metrics) = &self.audit.metrics {
+            metrics.ended(&self.tool, outcome, duration);
+        }
         let (issuer, subject) = parts(&self.identity);
         let duration_ms = duration.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
         tracing::info!(

@@ -36,6 +36,8 @@ pub struct Caller {
     name: String,
     groups: Vec<String>,
     level: Option<Permission>,
+    /// What sets the level, for those who find it too low.
+    level_by: Option<Arc<str>>,
 }
 
 /// What tells one caller from all others.
@@ -57,6 +59,7 @@ impl Caller {
             name: name.filter(|name| !name.is_empty()).unwrap_or_else(|| "local".to_owned()),
             groups: Vec::new(),
             level: Some(level),
+            level_by: Some("MCP_PERMISSION".into()),
         }
     }
 
@@ -64,7 +67,7 @@ impl Caller {
     pub fn remote(issuer: impl Into<Arc<str>>, subject: impl Into<Arc<str>>) -> Self {
         let (issuer, subject) = (issuer.into(), subject.into());
         let name = subject.to_string();
-        Self { identity: Identity::Remote { issuer, subject }, name, groups: Vec::new(), level: None }
+        Self { identity: Identity::Remote { issuer, subject }, name, groups: Vec::new(), level: None, level_by: None }
     }
 
     /// The caller with the name that logs and errors show. It identifies nobody.
@@ -83,6 +86,21 @@ impl Caller {
     #[must_use]
     pub fn with_level(self, level: Permission) -> Self {
         Self { level: Some(level), ..self }
+    }
+
+    /// The caller, whose level this sets: a setting, an entry, a group. A refusal says so.
+    #[must_use]
+    pub fn with_level_by(self, level: Permission, by: impl Into<Arc<str>>) -> Self {
+        Self { level: Some(level), level_by: Some(by.into()), ..self }
+    }
+
+    /// The caller with at most this level, which `MCP_PERMISSION` sets.
+    #[must_use]
+    pub(crate) fn at_most(self, most: Permission) -> Self {
+        match self.level {
+            Some(level) if level > most => self.with_level_by(most, "MCP_PERMISSION"),
+            _ => self,
+        }
     }
 
     /// The name that logs and errors show.
@@ -109,9 +127,10 @@ impl Caller {
         if self.level >= Some(needed) {
             return None;
         }
-        let (name, setting) = (&self.name, if self.identity == Identity::Local { " (MCP_PERMISSION)" } else { "" });
+        let name = &self.name;
+        let by = self.level_by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
         Some(match self.level {
-            Some(level) => format!("{what} needs the permission level {needed}, and {name} has {level}{setting}"),
+            Some(level) => format!("{what} needs the permission level {needed}, and {name} has {level}{by}"),
             None => format!("{what} needs the permission level {needed}, and {name} has none"),
         })
     }
@@ -235,5 +254,10 @@ mod tests {
         );
         let local = Caller::local(Permission::ReadOnly).named("me");
         assert!(local.refusal("power_on_vm", Permission::PowerOps).unwrap().ends_with("(MCP_PERMISSION)"));
+        let token = Caller::remote("a", "ci").with_level_by(Permission::HostAdmin, "the entry `ci` of `tokens`");
+        let refusal = token.clone().refusal("restart_service", Permission::FullAdmin).unwrap();
+        assert!(refusal.ends_with("ci has host_admin (the entry `ci` of `tokens`)"), "{refusal}");
+        let capped = token.at_most(Permission::ReadOnly).refusal("power_on_vm", Permission::PowerOps).unwrap();
+        assert!(capped.ends_with("ci has read_only (MCP_PERMISSION)"), "{capped}");
     }
 }

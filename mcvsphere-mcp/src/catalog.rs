@@ -228,6 +228,8 @@ pub enum StartError {
     NoRandomness,
     /// The audit file cannot be written, for this reason.
     Audit(String),
+    /// The server cannot or must not listen where it was told to, for this reason.
+    Listen(String),
 }
 
 impl From<CatalogError> for StartError {
@@ -260,7 +262,7 @@ impl fmt::Display for StartError {
             Self::Catalog(error) => error.fmt(f),
             Self::Settings(error) => error.fmt(f),
             Self::NoRandomness => f.write_str("the system gives no random numbers"),
-            Self::Audit(why) => f.write_str(why),
+            Self::Audit(why) | Self::Listen(why) => f.write_str(why),
         }
     }
 }

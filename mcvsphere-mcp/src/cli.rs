@@ -1,6 +1,7 @@
 //! The command line: serve, or list, describe and call tools as a client of the same server would.
 
 mod terminal;
+mod token;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -16,6 +17,7 @@ use rmcp::{
     service::{RunningService, ServerInitializeError, ServiceError},
     transport::io::stdio_pipes,
 };
+use sd_notify::NotifyState;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tracing::Level;
@@ -25,10 +27,12 @@ use crate::{
     Server, SettingArgs, Settings,
     arguments::nearest,
     audit,
-    cli::terminal::Terminal,
+    cli::{terminal::Terminal, token::TokenCommand},
     confirm, doctor, gate,
+    http::HttpServer,
     log::{self, Log},
     render,
+    settings::TransportKind,
     signals::{self, Signals},
     stdio::Stdio,
 };
@@ -65,6 +69,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make a bearer token for a user or a program that calls this server over HTTP
+    #[command(subcommand)]
+    Token(TokenCommand),
     #[cfg(feature = "sim")]
     Sim(Box<SimArgs>),
     /// Show an MCP client at work with a simulated vCenter
@@ -128,6 +135,9 @@ const SHORT_LOGOUT: Duration = Duration::from_millis(300);
 /// How long the server may take to end once its transport has.
 const DRAIN: Duration = Duration::from_millis(100);
 
+/// The same over HTTP, after the calls that ran when the signal came.
+const DRAIN_HTTP: Duration = Duration::from_millis(1500);
+
 /// How long the last lines of the audit, and then of the log, may take to be written.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
@@ -166,8 +176,10 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli, log: Log) -> anyhow::Result<ExitCode> {
     let settings = Settings::new(&cli.settings, |name| std::env::var_os(name))?;
     let serves = cli.serves();
+    // It hears the signal itself, and ends in order.
+    let over_http = cli.command.is_none() && settings.transport() == TransportKind::StreamableHttp;
     start_log(&settings, cli.command.is_none(), log)?;
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::listen(if over_http { settings.stop_timeout() + DRAIN_HTTP } else { Duration::ZERO })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         // It lives until the sessions have ended.
@@ -182,10 +194,10 @@ fn run(cli: Cli, log: Log) -> anyhow::Result<ExitCode> {
             None => settings,
         };
         // In a task of its own, as it may wait for the reader of its output when a signal comes.
-        let mut work = tokio::spawn(carry_out(cli.command, settings));
+        let mut work = tokio::spawn(carry_out(cli.command, settings, signals.clone()));
         let outcome = tokio::select! {
             done = &mut work => done.unwrap_or_else(|_| Err(anyhow!("the command failed by a fault in mcvsphere"))),
-            number = signals.first() => {
+            number = signals.first(), if !over_http => {
                 work.abort();
                 // To be stopped is how a server ends.
                 Ok(if serves { ExitCode::SUCCESS } else { signals::exit_code(number) }.into())
@@ -202,18 +214,23 @@ fn run(cli: Cli, log: Log) -> anyhow::Result<ExitCode> {
     outcome
 }
 
-async fn carry_out(command: Option<Command>, settings: Settings) -> anyhow::Result<Done> {
+async fn carry_out(command: Option<Command>, settings: Settings, signals: Signals) -> anyhow::Result<Done> {
     let code = match command {
         None => {
             for (setting, warning) in settings.warnings() {
                 tracing::warn!(setting, "{warning}");
             }
-            return serve(Server::new(&settings)?).await;
+            let server = Server::new(&settings)?;
+            return match settings.transport() {
+                TransportKind::Stdio => serve(server).await,
+                TransportKind::StreamableHttp => serve_http(server, &settings, signals).await,
+            };
         }
         Some(Command::Tools(command)) => {
             let here = std::env::current_dir().context("the current directory cannot be read")?;
             tools(Server::new(&settings.at_work_in(here))?, command).await?
         }
+        Some(Command::Token(command)) => token::run(command, &settings, print)?,
         Some(Command::Doctor { json }) => doctor::run(&settings, json, print).await?,
         #[cfg(feature = "sim")]
         Some(Command::Sim(args)) => sim::run(*args, print).await?,
@@ -221,6 +238,27 @@ async fn carry_out(command: Option<Command>, settings: Settings) -> anyhow::Resu
         Some(Command::Demo) => demo::run(print).await.map(|()| ExitCode::SUCCESS)?,
     };
     Ok(code.into())
+}
+
+/// Serves over HTTP until a signal comes and the calls that run have ended.
+async fn serve_http(server: Server, settings: &Settings, mut signals: Signals) -> anyhow::Result<Done> {
+    let server = HttpServer::bind(server, settings).await?;
+    tracing::info!(url = server.url(), address = %server.address(), "listening");
+    tell_supervisor(NotifyState::Ready);
+    server
+        .serve(async {
+            signals.first().await;
+            tell_supervisor(NotifyState::Stopping);
+        })
+        .await;
+    Ok(ExitCode::SUCCESS.into())
+}
+
+/// Tells systemd, where it has started this process and wants to be told.
+fn tell_supervisor(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd is not told");
+    }
 }
 
 /// Serves until the client closes its side.

@@ -49,6 +49,7 @@ impl Server {
         mut context: RequestContext<RoleServer>,
     ) -> std::result::Result<CallToolResponse, ErrorData> {
         let started = Instant::now();
+        let _running = self.metrics().begin();
         let caller = &visit.caller;
         let given = request.arguments.take().unwrap_or_default();
         let Some(entry) = self.catalog().resolve(&request.name) else {

@@ -8,6 +8,7 @@ use rmcp::{
     service::{RunningService, ServerInitializeError, ServiceExt},
     transport::IntoTransport,
 };
+use tokio::time::timeout;
 use vsphere_ops::transfer::WebHosts;
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     credentials::GuestCredentials,
     files::LocalFiles,
     jobs::Jobs,
+    metrics::Metrics,
     session::Subscriptions,
     tasks::Tasks,
 };
@@ -44,6 +46,7 @@ struct Shared {
     guests: GuestCredentials,
     web: WebHosts,
     audit: Audit,
+    metrics: Arc<Metrics>,
 }
 
 impl Server {
@@ -67,6 +70,7 @@ impl Server {
     /// [`StartError`] when a tool is not fit to be offered, a setting names a tool that does not exist, the audit
     /// file cannot be written, or the directory of `MCP_FILES` cannot be read.
     pub fn with_tools(settings: &Settings, tools: Vec<Tool>) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::default());
         let shared = Shared {
             catalog: Catalog::new(tools, settings.offer(), settings.output_schemas())?,
             backends: Backends::new(settings),
@@ -80,7 +84,8 @@ impl Server {
             files: settings.local_files()?,
             guests: settings.guest_credentials().clone(),
             web: settings.urls().cloned().unwrap_or_default(),
-            audit: Audit::new(settings.audit_file())?,
+            audit: Audit::new(settings.audit_file())?.counted_by(&metrics),
+            metrics,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -129,6 +134,16 @@ impl Server {
         self.shared.subscriptions.end_all();
         self.shared.jobs.end().await;
         self.shared.backends.close().await;
+    }
+
+    /// Waits until no call runs, for at most so long, and says whether that is so.
+    pub(crate) async fn idle_within(&self, limit: Duration) -> bool {
+        timeout(limit, self.shared.metrics.idle()).await.is_ok()
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     /// The tools.

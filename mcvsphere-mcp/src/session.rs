@@ -58,6 +58,7 @@ plan_token: show the preview to the user, and only if they agree call again with
 
 impl Session {
     pub(crate) fn new(server: Server) -> Self {
+        server.metrics().sessions(1);
         Self { server, id: fastrand::u64(..), whose: OnceLock::new() }
     }
 
@@ -110,6 +111,7 @@ async fn recorded<T>(record: Record, work: impl Future<Output = Result<T, ErrorD
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.server.metrics().sessions(-1);
         self.server.subscriptions().end_session(self.id);
     }
 }

@@ -8,19 +8,28 @@ mod kinds;
 mod placeholder;
 mod sources;
 mod table;
+mod tokens;
+mod web;
 
-use std::{collections::BTreeSet, ffi::OsString, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, ffi::OsString, fmt, net::IpAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
 
 use vsphere_ops::{Config, placement::Defaults, transfer::WebHosts};
 #[cfg(feature = "sim")]
 use vsphere_sim::{Model, Sim};
 
-use crate::{Permission, Toolset, confirm::Mode, credentials::GuestCredentials, files::LocalFiles, offer::Offer};
+use crate::{
+    Permission, Toolset, confirm::Mode, credentials::GuestCredentials, files::LocalFiles, http::tokens::Token,
+    offer::Offer,
+};
 pub use command_line::SettingArgs;
-use kinds::{Fingerprint, Kind, Megabytes, PresentDirectory, PresentFile, Secret, unknown, value};
+pub(crate) use kinds::Kind;
+use kinds::{Fingerprint, Megabytes, PresentDirectory, PresentFile, Secret, unknown, value};
 use sources::Sources;
 pub(crate) use sources::{InForce, Origin};
 use table::{Setting, settings};
+pub(crate) use web::{Authority, Consent, Origin as WebOrigin, PublicUrl, TransportKind};
 
 settings! {
     /// Read settings from this YAML file: names as below, such as `vcenter_host: vc.example`
@@ -63,7 +72,7 @@ settings! {
     MCP_EXCLUDE_TOOLS <NAMES> exclude_tools: BTreeSet<String>;
     /// Offer only tools that change nothing, whatever else is set
     MCP_READ_ONLY <BOOL> read_only: bool = "false";
-    /// What the caller may do: read_only, power_ops, vm_lifecycle, host_admin or full_admin
+    /// What callers may do at most: read_only, power_ops, vm_lifecycle, host_admin or full_admin
     MCP_PERMISSION <LEVEL> permission: Permission = "full_admin";
     /// When to ask before a change: always, ask (before a loss) or never
     MCP_CONFIRM <MODE> confirm: Mode = "ask";
@@ -79,6 +88,28 @@ settings! {
     MCP_CALL_TIMEOUT <SECONDS> call_timeout: Duration = "900";
     /// Seconds after which a call that takes long is answered as pending, where the client shows no progress
     MCP_PENDING_AFTER <SECONDS> pending_after: Duration = "50";
+    /// How clients reach this server: stdio, or streamable-http for many users at MCP_HOST and MCP_PORT
+    MCP_TRANSPORT <NAME> transport: TransportKind = "stdio";
+    /// Address to listen on over HTTP; any but a loopback address needs tokens
+    MCP_HOST <ADDRESS> listen_address: IpAddr = "127.0.0.1";
+    /// Port to listen on over HTTP
+    MCP_PORT <PORT> port: u16 = "8000";
+    /// URL by which clients reach this server over HTTP, where it is not that of MCP_HOST and MCP_PORT: `https://mcp.example.com`
+    MCP_PUBLIC_URL <URL> public_url: PublicUrl;
+    /// Accept requests for these hosts too: names, each with or without a port. Loopback names and the host of MCP_PUBLIC_URL are always accepted
+    MCP_ALLOWED_HOSTS <NAMES> allowed_hosts: BTreeSet<Authority>;
+    /// Accept requests of web pages from these origins too, such as `https://inspector.example.com`
+    MCP_ALLOWED_ORIGINS <URLS> allowed_origins: BTreeSet<WebOrigin>;
+    /// Reverse proxies whose `X-Forwarded-For` is believed: addresses and networks
+    MCP_TRUSTED_PROXIES <NETWORKS> trusted_proxies: BTreeSet<IpNet>;
+    /// PEM file with the certificate for HTTPS, and those between it and its authority; read again when it changes
+    MCP_TLS_CERT <FILE> tls_cert: PresentFile;
+    /// PEM file with the key of MCP_TLS_CERT
+    MCP_TLS_KEY <FILE> tls_key: PresentFile;
+    /// Serve everyone who reaches the port over HTTP, without a token: yes-anyone-may-control-vsphere
+    MCP_ALLOW_UNAUTHENTICATED <CONSENT> allow_unauthenticated: Consent;
+    /// Seconds for which calls that run may go on after a signal to stop, over HTTP
+    MCP_STOP_TIMEOUT <SECONDS> stop_timeout: Duration = "8";
     /// Append one line for each tool call to this file
     MCP_AUDIT_FILE <FILE> audit_file: PathBuf;
     /// Least severe log lines on standard error: error, warning, info, debug or trace
@@ -98,6 +129,7 @@ impl Settings {
         let environment = |name: &str| environment(name).map(Into::into);
         let settings = Self::read(&Sources::new(arguments, &environment)?)?;
         settings.check_trust()?;
+        settings.check_tls()?;
         if let Some(host) = settings.host() {
             let problem = |error: vsphere_ops::Error| SettingsError::new(name::VCENTER_HOST, error.to_string());
             settings.way_to(host).check().map_err(problem)?;
@@ -255,9 +287,22 @@ impl Settings {
         }
     }
 
+    /// The bearer tokens of callers over HTTP.
+    pub(crate) fn bearer_tokens(&self) -> &[Token] {
+        &self.bearer_tokens
+    }
+
     /// The stored credentials of guests.
     pub(crate) fn guest_credentials(&self) -> &GuestCredentials {
         &self.guest_credentials
+    }
+
+    fn check_tls(&self) -> Result<(), SettingsError> {
+        match (self.tls_cert(), self.tls_key()) {
+            (Some(_), None) => Err(SettingsError::new(name::MCP_TLS_KEY, "is not set, and MCP_TLS_CERT is")),
+            (None, Some(_)) => Err(SettingsError::new(name::MCP_TLS_CERT, "is not set, and MCP_TLS_KEY is")),
+            _ => Ok(()),
+        }
     }
 
     fn check_trust(&self) -> Result<(), SettingsError> {
@@ -275,6 +320,9 @@ impl Settings {
 
 /// The key of the stored credentials of guests, which a file alone can have.
 const GUEST_CREDENTIALS: &str = "GUEST_CREDENTIALS";
+
+/// The key of the bearer tokens, which a file alone can have.
+const TOKENS: &str = "TOKENS";
 
 /// A setting that does not make sense.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,14 +14,16 @@ use tokio::{sync::watch, time::sleep};
 const LIMIT: Duration = Duration::from_millis(1800);
 
 /// The signals that have come to this process.
+#[derive(Clone)]
 pub(crate) struct Signals(watch::Receiver<Option<u8>>);
 
 impl Signals {
-    /// Listens from now on, in a thread of its own: it works, and ends the process, also when all else is stuck.
+    /// Listens from now on, in a thread of its own: it works, and ends the process, also when all else is stuck. What runs may
+    /// go on for `more` than others have.
     ///
     /// # Errors
     /// The system gives no thread, or does not let this process listen.
-    pub(crate) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen(more: Duration) -> io::Result<Self> {
         let (first, seen) = watch::channel(None);
         let (ready, started) = mpsc::channel();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
@@ -38,7 +40,7 @@ impl Signals {
                 let number = incoming.next().await;
                 first.send_replace(Some(number));
                 tokio::select! {
-                    () = sleep(LIMIT) => {}
+                    () = sleep(LIMIT + more) => {}
                     _ = incoming.next() => {}
                 }
                 process::exit(i32::from(128 | number));
@@ -50,10 +52,11 @@ impl Signals {
 
     /// Waits for a signal, and gives its number.
     pub(crate) async fn first(&mut self) -> u8 {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(number) => number.unwrap_or_default(),
+        let seen = self.0.wait_for(Option::is_some).await.ok().map(|number| number.unwrap_or_default());
+        match seen {
+            Some(number) => number,
             // The thread ends with the process alone.
-            Err(_) => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 }

@@ -276,6 +276,21 @@ impl Config {
         Err(WireError::new("connect", WireKind::Config(text)).into())
     }
 
+    /// Reaches the server without a login: connects, and asks what it is.
+    ///
+    /// ```no_run
+    /// # async fn run() -> vsphere_ops::Result<()> {
+    /// vsphere_ops::Config::new("vcenter.example.com").reach().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Client::connect`](crate::Client::connect), but for those of the login.
+    pub async fn reach(&self) -> Result<()> {
+        crate::connection::reach(self).await
+    }
+
     pub(crate) fn endpoint(&self) -> Result<Endpoint> {
         Ok(self.host.parse::<Endpoint>()?)
     }

@@ -536,6 +536,14 @@ async fn greet(config: &Config, transport: Transport) -> Result<(Session, Servic
     }
 }
 
+/// Reaches the server without a login.
+pub(crate) async fn reach(config: &Config) -> crate::error::Result<()> {
+    config.check()?;
+    let transport = Transport::new(config.endpoint()?, config.transport_options()?)?;
+    greet(config, transport).await?;
+    Ok(())
+}
+
 pub(crate) fn service_instance() -> ManagedObjectReference {
     ManagedObjectReference::new("ServiceInstance", "ServiceInstance")
 }

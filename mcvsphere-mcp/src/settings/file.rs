@@ -23,9 +23,11 @@ pub(super) struct File {
     pub(super) values: BTreeMap<&'static str, String>,
     /// The entries of `guest_credentials`, by their names.
     pub(super) guests: BTreeMap<String, Entry>,
+    /// The entries of `tokens`, by their names.
+    pub(super) tokens: BTreeMap<String, Entry>,
 }
 
-/// The fields of an entry of `guest_credentials`.
+/// The fields of an entry of `guest_credentials` or `tokens`.
 pub(super) type Entry = BTreeMap<String, Vec<String>>;
 
 /// Reads a file of settings.
@@ -53,11 +55,16 @@ fn parse(text: &str) -> Result<File, String> {
         return Ok(file);
     }
     while let Some(key) = nodes.key()? {
-        if key.to_uppercase().replace('-', "_") == GUESTS {
-            if !file.guests.is_empty() {
+        let entries = match key.to_uppercase().replace('-', "_").as_str() {
+            GUESTS => Some(&mut file.guests),
+            TOKENS => Some(&mut file.tokens),
+            _ => None,
+        };
+        if let Some(entries) = entries {
+            if !entries.is_empty() {
                 return Err(format!("`{key}` is set twice"));
             }
-            file.guests = nodes.entries(&key)?;
+            *entries = nodes.entries(&key)?;
             continue;
         }
         let setting = known(&key)?;
@@ -97,10 +104,11 @@ fn known(key: &str) -> Result<&'static Setting, String> {
     })
 }
 
-/// The one setting that only a file can have: a mapping of mappings.
+/// The settings that only a file can have: mappings of mappings.
 const GUESTS: &str = super::GUEST_CREDENTIALS;
+const TOKENS: &str = super::TOKENS;
 
-/// The nodes of a YAML document that is a flat mapping, but for one key.
+/// The nodes of a YAML document that is a flat mapping, but for two keys.
 ///
 /// No error shows text of the file, one line of which may hold the password.
 struct Nodes<'a> {

@@ -109,6 +109,8 @@ macro_rules! seen_by_value {
     };
 }
 
+pub(super) use {seen_as, seen_by_value};
+
 impl Kind for String {
     seen_as!(&str);
 
@@ -328,6 +330,6 @@ pub(super) fn unknown(what: &str, name: &str, nearest: Option<&str>) -> String {
     format!("names the unknown {what} `{name}`{near}")
 }
 
-fn names(list: &str) -> impl Iterator<Item = &str> {
+pub(super) fn names(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|name| !name.is_empty())
 }

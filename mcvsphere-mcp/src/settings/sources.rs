@@ -2,8 +2,10 @@
 
 use std::{ffi::OsString, fmt, path::Path};
 
-use super::{ALL, SettingArgs, SettingsError, file, guests, name::MCVSPHERE_CONFIG, placeholder, table::Setting};
-use crate::credentials::GuestCredentials;
+use super::{
+    ALL, SettingArgs, SettingsError, file, guests, name::MCVSPHERE_CONFIG, placeholder, table::Setting, tokens,
+};
+use crate::{credentials::GuestCredentials, http::tokens::Token};
 
 /// The values that were given.
 pub(super) struct Sources<'a> {
@@ -69,6 +71,14 @@ impl<'a> Sources<'a> {
     /// An entry lacks something, or names a file or a variable that has no value.
     pub(super) fn guest_credentials(&self) -> Result<GuestCredentials, SettingsError> {
         guests::read(&self.file.guests, self.environment)
+    }
+
+    /// The bearer tokens of callers over HTTP, which a file alone can have.
+    ///
+    /// # Errors
+    /// An entry lacks something, or is the same token as another.
+    pub(super) fn bearer_tokens(&self) -> Result<Vec<Token>, SettingsError> {
+        tokens::read(&self.file.tokens)
     }
 
     /// The settings that were given.

@@ -1,0 +1,180 @@
+//! Who calls over HTTP: the bearer token in the `Authorization` header, and nothing else, says so.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE},
+    request::Parts,
+};
+use serde_json::json;
+
+use super::{Remote, limits::Limits, sessions::Sessions};
+use crate::{Caller, Permission, Server};
+
+/// The most bytes of a token.
+const LONGEST: usize = 16 << 10;
+
+/// Something that knows whose a token is.
+#[async_trait]
+pub(crate) trait Authenticator: Send + Sync + 'static {
+    /// The caller whose token this is.
+    async fn caller(&self, bearer: &str, request: &Parts) -> Result<Caller, Refused>;
+
+    /// The `WWW-Authenticate` header for a request without a token, or with one that was refused.
+    fn challenge(&self, refused: Option<&Refused>) -> HeaderValue;
+
+    /// What it serves by itself, such as its metadata: to everyone, for the hosts that the guard knows.
+    fn routes(&self) -> Option<Router> {
+        None
+    }
+}
+
+/// Why a token does not count. No text holds any part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// This authenticator does not know it; another may.
+    Unknown,
+    /// It is one of this authenticator's, and does not count for this reason.
+    Invalid(String),
+    /// Nobody can tell at present, for this reason.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a list of tokens can always tell"))]
+    Unavailable(String),
+}
+
+impl Refused {
+    /// The reason, as a client may know it.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Unknown => "the token is not known",
+            Self::Invalid(reason) | Self::Unavailable(reason) => reason,
+        }
+    }
+}
+
+/// The challenge of an authenticator that has nothing to tell but that a token is needed.
+pub(crate) fn plain_challenge(refused: Option<&Refused>) -> HeaderValue {
+    let text = match refused {
+        None => "Bearer".to_owned(),
+        Some(refused) => {
+            let reason = refused.reason().replace(['"', '\\'], "'");
+            format!("Bearer error=\"invalid_token\", error_description=\"{reason}\"")
+        }
+    };
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer error=\"invalid_token\""))
+}
+
+/// Where each request has to say who calls.
+pub(crate) struct Door {
+    pub(crate) authenticators: Vec<Arc<dyn Authenticator>>,
+    /// What the authenticators serve.
+    pub(crate) routes: Vec<Router>,
+    /// Who calls where there is no authenticator.
+    pub(crate) anyone: Option<Caller>,
+    /// The most that any caller may do.
+    pub(crate) most: Permission,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) limits: Limits,
+    pub(crate) server: Server,
+}
+
+/// Puts the caller into the request, or answers in the place of the server.
+pub(super) async fn authenticate(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let caller = match door.caller(&parts).await {
+        Ok(caller) => caller,
+        Err(response) => return response,
+    };
+    if !door.sessions.admits(&parts.headers, caller.identity()) {
+        // The words of a session that never was.
+        return (StatusCode::NOT_FOUND, "Not Found: Session not found").into_response();
+    }
+    // It has done its work: nothing behind can pass it on or log it.
+    parts.headers.remove(AUTHORIZATION);
+    parts.extensions.insert(caller);
+    next.run(Request::from_parts(parts, body)).await
+}
+
+impl Door {
+    async fn caller(&self, request: &Parts) -> Result<Caller, Response> {
+        if let Some(anyone) = &self.anyone {
+            return Ok(anyone.clone());
+        }
+        let Some(bearer) = bearer(&request.headers).map_err(malformed)? else {
+            return Err(self.unauthorized(None));
+        };
+        let mut refusal = Refused::Unknown;
+        for authenticator in &self.authenticators {
+            match authenticator.caller(bearer, request).await {
+                Ok(caller) => return Ok(caller.at_most(self.most)),
+                Err(Refused::Unknown) => {}
+                Err(refused) => refusal = refused,
+            }
+        }
+        let remote = request.extensions.get::<Remote>().copied();
+        if let Some(wait) = remote.and_then(|remote| self.limits.refused(remote.address)) {
+            return Err(super::limits::too_many(wait));
+        }
+        tracing::warn!(
+            remote = remote.map(|remote| remote.address.to_string()),
+            reason = refusal.reason(),
+            "a bearer token was refused"
+        );
+        Err(match &refusal {
+            Refused::Unavailable(reason) => {
+                let body = json!({ "error": "temporarily_unavailable", "error_description": reason });
+                (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "10")], Json(body)).into_response()
+            }
+            refused => self.unauthorized(Some(refused)),
+        })
+    }
+
+    fn unauthorized(&self, refused: Option<&Refused>) -> Response {
+        let challenge = match self.authenticators.last() {
+            Some(last) => last.challenge(refused),
+            None => plain_challenge(refused),
+        };
+        let body = match refused {
+            Some(refused) => json!({ "error": "invalid_token", "error_description": refused.reason() }),
+            None => json!({ "error": "unauthorized", "error_description": "this server needs a bearer token" }),
+        };
+        let headers = [(WWW_AUTHENTICATE, challenge), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+        (StatusCode::UNAUTHORIZED, headers, Json(body)).into_response()
+    }
+}
+
+/// The token of a request. Another scheme than `Bearer` is as no token.
+///
+/// # Errors
+/// There are several `Authorization` headers, or one that is no text.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let (Some(header), rest) = (all.next(), all.next()) else {
+        return Ok(None);
+    };
+    if rest.is_some() {
+        return Err("there are several Authorization headers");
+    }
+    let text = header.to_str().map_err(|_| "the Authorization header is no ASCII text")?;
+    let Some((scheme, token)) = text.trim().split_once(' ') else {
+        return Ok(None);
+    };
+    let token = token.trim();
+    match scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+        true if token.len() > LONGEST => Err("the bearer token is too long"),
+        true => Ok(Some(token)),
+        false => Ok(None),
+    }
+}
+
+fn malformed(problem: &'static str) -> Response {
+    let body = json!({ "error": "invalid_request", "error_description": problem });
+    (StatusCode::BAD_REQUEST, Json(body)).into_response()
+}

@@ -1,0 +1,186 @@
+//! Bearer tokens without a provider: the settings file has the digest of each, a name, a level and an end.
+//!
+//! A token is 256 random bits, so that its plain SHA-256 tells nobody what it is.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use http::{HeaderValue, request::Parts};
+use ring::{
+    digest::{SHA256, digest},
+    rand::{self, SystemRandom},
+};
+use subtle::ConstantTimeEq;
+
+use super::authenticate::{Authenticator, Refused, plain_challenge};
+use crate::{Caller, Permission};
+
+/// By whom the tokens of the settings file are known.
+pub(crate) const ISSUER: &str = "mcvsphere:tokens";
+
+/// What a token begins with, so that those who find one know what it is.
+const PREFIX: &str = "mcv_";
+
+/// An entry of `tokens`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) name: String,
+    pub(crate) level: Permission,
+    pub(crate) digest: Digest,
+    /// When it ends to count.
+    pub(crate) expires: Option<DateTime<Utc>>,
+}
+
+impl Token {
+    /// Whether a token can have this name.
+    ///
+    /// # Errors
+    /// It cannot: the rest of a sentence that begins with the entry.
+    pub(crate) fn check_name(name: &str) -> Result<(), String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
+        match (1..=64).contains(&name.len()) && name.chars().all(fits) {
+            true => Ok(()),
+            false => Err("must have a name of at most 64 letters, digits, dots, dashes, underscores and @".to_owned()),
+        }
+    }
+
+    fn caller(&self) -> Caller {
+        let by = format!("its entry `{}` of `tokens` in the settings file", self.name);
+        Caller::remote(ISSUER, self.name.as_str()).with_level_by(self.level, by)
+    }
+}
+
+/// The SHA-256 of a token.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of this token.
+    pub(crate) fn of(token: &str) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        Self(bytes)
+    }
+
+    /// Reads 64 hex digits.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+            let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?;
+            *byte = u8::from_str_radix(pair, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(…)")
+    }
+}
+
+/// A new token.
+///
+/// # Errors
+/// The system gives no random numbers.
+pub(crate) fn new_token() -> Result<String, &'static str> {
+    let number: rand::Random<[u8; 32]> =
+        rand::generate(&SystemRandom::new()).map_err(|_| "the system gives no random numbers")?;
+    Ok(format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(number.expose())))
+}
+
+/// The tokens of the settings file.
+pub(super) struct Tokens(Vec<Token>);
+
+impl Tokens {
+    pub(super) fn new(tokens: Vec<Token>) -> Self {
+        Self(tokens)
+    }
+
+    fn caller_at(&self, bearer: &str, now: DateTime<Utc>) -> Result<Caller, Refused> {
+        let given = Digest::of(bearer);
+        // All are compared, each in the same time, whichever it is.
+        let found = self.0.iter().fold(None, |found, token| match token.digest.0.ct_eq(&given.0).into() {
+            true => Some(token),
+            false => found,
+        });
+        match found {
+            None => Err(Refused::Unknown),
+            Some(Token { name, expires: Some(end), .. }) if *end <= now => Err(Refused::Invalid(format!(
+                "the token `{name}` expired at {}; make another with `mcvsphere token new`",
+                end.format("%Y-%m-%dT%H:%M:%SZ")
+            ))),
+            Some(token) => Ok(token.caller()),
+        }
+    }
+}
+
+#[async_trait]
+impl Authenticator for Tokens {
+    async fn caller(&self, bearer: &str, _request: &Parts) -> Result<Caller, Refused> {
+        self.caller_at(bearer, Utc::now())
+    }
+
+    fn challenge(&self, refused: Option<&Refused>) -> HeaderValue {
+        plain_challenge(refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn a_token_counts_until_its_end_and_no_other_does() {
+        let (first, second) = (new_token().unwrap(), new_token().unwrap());
+        assert_ne!(first, second);
+        assert_eq!(first.len(), PREFIX.len() + 43);
+        let now = Utc::now();
+        let entry = |name: &str, token: &str, expires| Token {
+            name: name.to_owned(),
+            level: Permission::PowerOps,
+            digest: Digest::of(token),
+            expires,
+        };
+        let tokens =
+            Tokens::new(vec![entry("ci", &first, Some(now + TimeDelta::seconds(1))), entry("lab", &second, None)]);
+        let caller = tokens.caller_at(&first, now).unwrap();
+        assert_eq!((caller.name(), caller.level()), ("ci", Some(Permission::PowerOps)));
+        assert_eq!(tokens.caller_at(&second, now).unwrap().name(), "lab");
+        assert_ne!(caller.identity(), tokens.caller_at(&second, now).unwrap().identity());
+        let later = now + TimeDelta::seconds(1);
+        let Err(Refused::Invalid(reason)) = tokens.caller_at(&first, later) else { panic!("it still counts") };
+        assert!(reason.contains("`ci` expired") && !reason.contains(&first), "{reason}");
+        for other in ["", "mcv_", &first[1..], &format!("{first}x"), &Digest::of(&first).to_string()] {
+            assert_eq!(tokens.caller_at(other, now), Err(Refused::Unknown), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_digest_reads_what_it_writes() {
+        let digest = Digest::of("abc");
+        let text = digest.to_string();
+        assert_eq!(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(Digest::read(&text), Some(digest.clone()));
+        assert_eq!(Digest::read(&text.to_uppercase()), Some(digest));
+        for wrong in ["", "ba", &"g".repeat(64), &"+1".repeat(32), &"é".repeat(32)] {
+            assert_eq!(Digest::read(wrong), None, "{wrong}");
+        }
+    }
+}
