@@ -242,6 +242,11 @@ impl Client {
         capability::require_writable(&self.connection, operation)
     }
 
+    /// How many SOAP requests the session has sent, those of its watches included.
+    pub fn requests_sent(&self) -> u64 {
+        self.transport().posted()
+    }
+
     /// The version of the API that client and server use.
     pub fn api_version(&self) -> &str {
         self.connection.session.version()

@@ -156,6 +156,7 @@ pub use vsphere_model::{managed, types};
 pub use vsphere_soap::fault::Fact;
 pub use vsphere_soap::object::Property;
 pub use vsphere_soap::object::path::PathError;
+pub use vsphere_soap::operation_id::OperationId;
 pub use vsphere_soap::{Cause, Sent};
 pub use watch::{Change, Watch};
 pub use words::word;

@@ -6,12 +6,14 @@ use std::fmt;
 use crate::codec::{DecodeError, Decoder, EncodeError, Encoder, Notes, Tag};
 use crate::fault::SoapFault;
 use crate::object::{Any, Array, Element, FieldInfo, ManagedObjectReference, Object, Registry, Type, Value};
+use crate::operation_id::OperationId;
 use crate::request::Method;
 use crate::secrets::Secrets;
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soapenv:Envelope \
      xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" \
      xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><soapenv:Body>";
+const BODY: &str = "<soapenv:Body>";
 const TAIL: &str = "</soapenv:Body></soapenv:Envelope>";
 
 /// A request as it is sent.
@@ -43,6 +45,14 @@ pub fn write_request(
     out.raw(TAIL);
     let secrets = out.secrets().clone();
     Ok(Written { document: out.finish()?, secrets })
+}
+
+/// The document of a request with an operation ID in its header.
+pub(crate) fn with_operation_id(document: &str, id: &OperationId) -> String {
+    let head = HEAD.len() - BODY.len();
+    let (before, after) = document.split_at_checked(head).unwrap_or((document, ""));
+    // An ID has no character that XML would have escaped.
+    format!("{before}<soapenv:Header><operationID>{id}</operationID></soapenv:Header>{after}")
 }
 
 /// The document may hold secrets: it is not shown.

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod http;
 pub mod json;
 pub mod object;
+pub mod operation_id;
 pub mod request;
 pub mod secrets;
 pub mod session;

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fault::SoapFault;
 use crate::http::{Call, Transport};
 use crate::object::{Any, FieldInfo, ManagedObjectReference, Registry, Type, Value};
+use crate::operation_id::OperationId;
 use crate::request::{Caller, Effect, Method, Operation};
 use crate::secrets::Secrets;
 
@@ -143,7 +144,11 @@ impl Session {
         let target = target.unwrap_or(&reference);
         let mut secrets = operation.secrets.clone();
         secrets.add_all(&self.inner.transport.secrets());
-        let mut call = Call::new(name, &self.inner.action, operation.document.clone());
+        let document = match OperationId::current() {
+            Some(id) => envelope::with_operation_id(&operation.document, &id),
+            None => operation.document.clone(),
+        };
+        let mut call = Call::new(name, &self.inner.action, document);
         call = call.target(target).secrets(secrets.clone());
         if opens_session {
             call = call.opens_session();

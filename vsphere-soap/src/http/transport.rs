@@ -1,6 +1,7 @@
 //! The transport: posts envelopes and gets files, with every limit kept.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ struct Inner {
     peer: failure::Peer,
     /// What no error may show, beside the session.
     secrets: RwLock<Secrets>,
+    /// How many envelopes were posted.
+    posted: AtomicU64,
 }
 
 /// What a request has to do with the session.
@@ -124,7 +127,9 @@ impl Transport {
             .map_err(|cause| config(format!("the HTTP client cannot be set up: {}", failure::root_cause(&cause))))?;
         let session = SessionSlot::default();
         let secrets = RwLock::new(secrets);
-        Ok(Self { inner: Arc::new(Inner { client, endpoint, options, session, peer, secrets }) })
+        Ok(Self {
+            inner: Arc::new(Inner { client, endpoint, options, session, peer, secrets, posted: AtomicU64::new(0) }),
+        })
     }
 
     /// The server.
@@ -167,6 +172,11 @@ impl Transport {
         secrets
     }
 
+    /// How many envelopes were posted, answered or not.
+    pub fn posted(&self) -> u64 {
+        self.inner.posted.load(Ordering::Relaxed)
+    }
+
     pub(super) fn client(&self) -> &reqwest::Client {
         &self.inner.client
     }
@@ -177,6 +187,7 @@ impl Transport {
     /// Every kind but [`Fault`](ErrorKind::Fault) and [`Decode`](ErrorKind::Decode), which are for those who read
     /// the envelope. A redirect is not followed: it is an [`Http`](ErrorKind::Http) error that says where it leads.
     pub async fn post(&self, call: Call<'_>) -> Result<Answer> {
+        self.inner.posted.fetch_add(1, Ordering::Relaxed);
         let task = Task::new(self, call.operation, call.target).hiding(&call.secrets);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=utf-8"));
