@@ -6,19 +6,22 @@
 //! A line before an act that has none after it: the program ended meanwhile.
 
 mod journal;
+pub(crate) mod report;
 
-use std::{borrow::Cow, fmt, path::Path, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::{SecondsFormat, Utc};
 use ring::digest::{SHA256, digest};
 use rmcp::{RoleServer, model::JsonObject, service::RequestContext};
 use serde_json::{Value, json};
+use vsphere_ops::OperationId;
 
 use crate::{
     Permission,
     caller::{Caller, Identity},
     catalog::Entry,
     confirm,
+    http::Remote,
     metrics::Metrics,
     schema::Mark,
     text::one_line,
@@ -38,12 +41,48 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    /// The audit with this file, which is created where it is not there, for its owner alone.
+    /// The audit that goes there. A file is created where it is not there, for its owner alone.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub(crate) fn new(file: Option<&Path>) -> Result<Self, AuditError> {
-        Ok(Self { journal: file.map(|path| Journal::open(path).map(Arc::new)).transpose()?, metrics: None })
+    /// It cannot be written.
+    pub(crate) fn new(target: Option<Target>) -> Result<Self, AuditError> {
+        Ok(Self { journal: target.map(|target| Journal::open(target).map(Arc::new)).transpose()?, metrics: None })
+    }
+
+    /// Writes that a bearer token was refused.
+    pub(crate) fn refused(&self, remote: Option<IpAddr>, reason: &str) {
+        let remote = remote.map(|address| address.to_string());
+        tracing::warn!(target: TARGET, remote, reason, "a bearer token was refused");
+        if let Some(journal) = &self.journal {
+            let line = json!({ "time": now(), "event": "bearer_refused", "remote": remote, "reason": reason });
+            journal.write(format!("{line}\n").into_bytes());
+        }
+    }
+}
+
+/// Where audit lines go besides the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) place: Place,
+    /// The setting that names it, for errors.
+    pub(crate) setting: &'static str,
+}
+
+/// A place for audit lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A file. Before it becomes larger than so many bytes, it gets a number at its end, and another begins.
+    File { path: PathBuf, most: Option<u64> },
+    /// The log of the system.
+    Syslog,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, .. } => path.display().fmt(f),
+            Self::Syslog => f.write_str("syslog"),
+        }
     }
 }
 
@@ -73,8 +112,8 @@ pub(crate) struct Record {
     pub(crate) permission: Option<Permission>,
     audit: Audit,
     call: String,
-    who: String,
-    identity: Identity,
+    caller: Caller,
+    remote: Option<IpAddr>,
     arguments: Value,
     client: Option<String>,
     trace_id: String,
@@ -92,7 +131,11 @@ impl Record {
     ) -> Self {
         let client = context.client_info().map(|it| format!("{}/{}", it.name, it.version));
         let trace_id = context.meta.get_traceparent().and_then(trace_id);
-        Self::of(name.into(), arguments, caller, client, trace_id)
+        let parts = context.extensions.get::<http::request::Parts>();
+        let remote = parts.and_then(|parts| Some(parts.extensions.get::<Remote>()?.address));
+        let mut record = Self::of(name.into(), arguments, caller, client, trace_id);
+        record.remote = remote;
+        record
     }
 
     fn of(
@@ -107,8 +150,8 @@ impl Record {
             permission: None,
             audit: Audit::default(),
             call: format!("{:016x}", fastrand::u64(..)),
-            who: caller.name().to_owned(),
-            identity: caller.identity().clone(),
+            caller: caller.clone(),
+            remote: None,
             arguments: limited(arguments),
             client,
             trace_id: trace_id.unwrap_or_else(new_trace_id),
@@ -120,6 +163,12 @@ impl Record {
     pub(crate) fn kept_in(mut self, audit: &Audit) -> Self {
         self.audit = audit.clone();
         self
+    }
+
+    /// What vSphere writes into its logs beside the requests of this call: the beginning of the trace, and who calls.
+    pub(crate) fn operation_id(&self) -> OperationId {
+        let trace = self.trace_id.get(..8).unwrap_or_default();
+        OperationId::new(&format!("mcv-{trace}-{}", self.caller.name()))
     }
 
     /// Writes the line before a change. Where it cannot be written the change must not be made.
@@ -143,19 +192,22 @@ impl Record {
         if let Some(metrics) = &self.audit.metrics {
             metrics.ended(&self.tool, outcome, duration);
         }
-        let (issuer, subject) = parts(&self.identity);
+        let (issuer, subject) = parts(self.caller.identity());
         let duration_ms = duration.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
         tracing::info!(
             target: TARGET,
             call = self.call,
-            who = self.who,
+            who = self.caller.name(),
             issuer,
             subject,
+            level = self.caller.level().map(Permission::name),
+            remote = self.remote.map(|address| address.to_string()),
             tool = %self.tool,
             permission = self.permission.map(Permission::name),
             arguments = %self.arguments,
             client = self.client,
             trace_id = self.trace_id,
+            operation_id = %self.operation_id(),
             outcome,
             duration_ms,
             "call"
@@ -167,25 +219,33 @@ impl Record {
 
     /// A line of the file.
     fn line(&self, event: &str, more: Value) -> Vec<u8> {
-        let (issuer, subject) = parts(&self.identity);
+        let (issuer, subject) = parts(self.caller.identity());
         let mut line = json!({
-            "time": Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
+            "time": now(),
             "event": event,
             "call": self.call,
-            "who": self.who,
+            "who": self.caller.name(),
             "issuer": issuer,
             "subject": subject,
+            "groups": self.caller.groups(),
+            "level": self.caller.level(),
+            "remote": self.remote,
             "tool": self.tool,
             "permission": self.permission.map(Permission::name),
             "arguments": self.arguments,
             "client": self.client,
             "trace_id": self.trace_id,
+            "operation_id": self.operation_id().as_str(),
         });
         if let (Value::Object(line), Value::Object(more)) = (&mut line, more) {
             line.extend(more);
         }
         format!("{line}\n").into_bytes()
     }
+}
+
+fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// The issuer of a remote caller, and the subject by which it knows them.
@@ -287,7 +347,7 @@ fn fingerprint(token: &str) -> Value {
 mod tests {
     use std::{
         fs,
-        path::PathBuf,
+        path::{Path, PathBuf},
         sync::atomic::{AtomicU32, Ordering},
     };
 
@@ -299,6 +359,10 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("mcvsphere-audit-{}-{number}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         directory.join(name)
+    }
+
+    fn to(path: &Path) -> Target {
+        Target { place: Place::File { path: path.to_owned(), most: None }, setting: "MCP_AUDIT_FILE" }
     }
 
     fn lines(path: &Path) -> Vec<Value> {
@@ -314,7 +378,7 @@ mod tests {
     #[tokio::test]
     async fn a_change_has_a_line_before_and_one_after_with_one_id() {
         let path = temporary("audit.jsonl");
-        let audit = Audit::new(Some(&path)).unwrap();
+        let audit = Audit::new(Some(to(&path))).unwrap();
         let change = record(&audit, json!({ "vm": "web-1" }));
         change.begin().await.unwrap();
         let before = lines(&path);
@@ -340,7 +404,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let path = temporary("audit.jsonl");
         for _ in 0..2 {
-            record(&Audit::new(Some(&path)).unwrap(), json!({})).begin().await.unwrap();
+            record(&Audit::new(Some(to(&path))).unwrap(), json!({})).begin().await.unwrap();
         }
         // Each leaves a line for its end, as nobody finished it.
         assert_eq!(lines(&path).len(), 4);
@@ -350,16 +414,58 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_was_moved_away_is_made_again() {
         let path = temporary("audit.jsonl");
-        let audit = Audit::new(Some(&path)).unwrap();
+        let audit = Audit::new(Some(to(&path))).unwrap();
         fs::rename(&path, path.with_extension("1")).unwrap();
         record(&audit, json!({})).begin().await.unwrap();
         assert_eq!(lines(&path)[0]["event"], "begin");
     }
 
     #[tokio::test]
+    async fn a_file_that_would_become_too_large_gets_a_number_and_the_oldest_goes() {
+        let path = temporary("audit.jsonl");
+        let target = Target { place: Place::File { path: path.clone(), most: Some(700) }, setting: "MCP_AUDIT" };
+        let audit = Audit::new(Some(target)).unwrap();
+        let all = 24;
+        for number in 0..all {
+            audit.refused(None, &format!("{number:0>200}"));
+        }
+        let numbered = |number: usize| {
+            let mut name = path.clone().into_os_string();
+            name.push(format!(".{number}"));
+            PathBuf::from(name)
+        };
+        assert_eq!(lines(&path).len(), 2);
+        let kept = (1..=journal::KEPT).map(|number| lines(&numbered(number)));
+        let kept: Vec<Value> = kept.flat_map(|lines| lines.into_iter().rev()).collect();
+        assert!(!numbered(journal::KEPT + 1).exists());
+        let last = lines(&path).into_iter().rev().chain(kept);
+        let told: Vec<usize> = last.map(|line| line["reason"].as_str().unwrap().parse().unwrap()).collect();
+        let expected: Vec<usize> = (0..all).rev().take(told.len()).collect();
+        assert_eq!(told, expected);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_log_of_the_system_gets_each_line_whole() {
+        let path = temporary("log");
+        let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let journal = Journal::open_syslog_at(path).unwrap();
+        let audit = Audit { journal: Some(Arc::new(journal)), metrics: None };
+        record(&audit, json!({ "vm": "web-1" })).begin().await.unwrap();
+        let mut bytes = [0; 4096];
+        // The first tries whether it can be written.
+        socket.recv(&mut bytes).unwrap();
+        let count = socket.recv(&mut bytes).unwrap();
+        let text = std::str::from_utf8(&bytes[..count]).unwrap();
+        let (head, line) = text.split_once(": ").unwrap();
+        assert_eq!(head, format!("<86>mcvsphere[{}]", std::process::id()));
+        assert_eq!(serde_json::from_str::<Value>(line).unwrap()["event"], "begin");
+    }
+
+    #[tokio::test]
     async fn a_change_whose_line_cannot_be_written_is_refused_and_a_read_goes_on() {
         let path = temporary("audit.jsonl");
-        let audit = Audit::new(Some(&path)).unwrap();
+        let audit = Audit::new(Some(to(&path))).unwrap();
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
         let change = record(&audit, json!({}));
         let error = change.begin().await.unwrap_err().to_string();
@@ -374,7 +480,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_full_disk_refuses_changes() {
-        let audit = Audit::new(Some(Path::new("/dev/full"))).unwrap();
+        let audit = Audit::new(Some(to(Path::new("/dev/full")))).unwrap();
         let error = record(&audit, json!({})).begin().await.unwrap_err().to_string();
         assert!(error.contains("/dev/full"), "{error}");
     }
@@ -382,9 +488,9 @@ mod tests {
     #[test]
     fn a_file_that_can_never_be_written_is_told_at_start() {
         let directory = temporary("");
-        let error = Audit::new(Some(&directory)).err().unwrap().to_string();
+        let error = Audit::new(Some(to(&directory))).err().unwrap().to_string();
         assert!(error.starts_with("MCP_AUDIT_FILE cannot be written"), "{error}");
-        assert!(Audit::new(Some(&directory.join("no/such/folder"))).is_err());
+        assert!(Audit::new(Some(to(&directory.join("no/such/folder")))).is_err());
     }
 
     fn entry() -> Entry {

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -46,14 +46,28 @@ impl Backends {
     /// The way to vSphere of this caller.
     pub(crate) fn of(&self, caller: &Caller) -> Arc<Backend> {
         let key = (caller.identity().clone(), Target::Settings);
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made();
         let new = || Arc::new(Backend::new(self.config.clone(), self.defaults.clone()));
         Arc::clone(made.entry(key).or_insert_with(new))
     }
 
+    /// How many requests were sent to vSphere.
+    pub(crate) fn requests(&self) -> u64 {
+        self.made().values().filter_map(|backend| backend.client.get()).map(Client::requests_sent).sum()
+    }
+
+    /// How long ago vSphere confirmed what the oldest cache of VMs holds; `None` where there is no cache.
+    pub(crate) fn cache_age(&self) -> Option<Duration> {
+        self.made().values().filter_map(|backend| backend.mirrors.machines().age()).max()
+    }
+
+    fn made(&self) -> MutexGuard<'_, HashMap<(Identity, Target), Arc<Backend>>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Ends all sessions with vSphere.
     pub(crate) async fn close(&self) {
-        let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
+        let made = std::mem::take(&mut *self.made());
         join_all(made.values().map(|backend| backend.close())).await;
     }
 }

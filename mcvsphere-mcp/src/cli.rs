@@ -26,7 +26,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     Server, SettingArgs, Settings,
     arguments::nearest,
-    audit,
+    audit::{self, report::AuditArgs},
     cli::{terminal::Terminal, token::TokenCommand},
     confirm, doctor, gate,
     http::HttpServer,
@@ -63,6 +63,8 @@ enum Command {
     /// Use the tools from the command line
     #[command(subcommand)]
     Tools(Tools),
+    /// Show who did what when, from an audit file
+    Audit(AuditArgs),
     /// Check the connection and the settings: exit code 1 when something fails
     Doctor {
         /// Print what was found as JSON
@@ -230,6 +232,7 @@ async fn carry_out(command: Option<Command>, settings: Settings, signals: Signal
             let here = std::env::current_dir().context("the current directory cannot be read")?;
             tools(Server::new(&settings.at_work_in(here))?, command).await?
         }
+        Some(Command::Audit(args)) => args.run(print)?,
         Some(Command::Token(command)) => token::run(command, &settings, print)?,
         Some(Command::Doctor { json }) => doctor::run(&settings, json, print).await?,
         #[cfg(feature = "sim")]

@@ -79,8 +79,8 @@ async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {
     let found = concat!("mcvsphere ", env!("CARGO_PKG_VERSION"));
     let mut checks = vec![Check::new("client", Verdict::Ok, found)];
     checks.extend(settings.in_force().iter().map(|setting| in_force(settings, setting)));
-    if let Some(file) = settings.audit_file() {
-        checks.push(Check::new("audit file", Verdict::Ok, file.display().to_string()));
+    if let Some(target) = settings.audit_target() {
+        checks.push(Check::new("audit", Verdict::Ok, target.place.to_string()));
     }
     let (weak, trust) = settings.trust_in_words();
     checks.push(Check::new("trust", if weak { Verdict::Warning } else { Verdict::Ok }, trust));

@@ -107,14 +107,15 @@ impl Server {
         let given_up = mem::take(&mut context.ct);
         let stop = context.ct.clone();
         let (server, effect) = (self.clone(), spec.effect);
-        let mut answer: BoxFuture<'static, CallToolResponse> = Box::pin({
+        let operation_id = record.operation_id();
+        let mut answer: BoxFuture<'static, CallToolResponse> = Box::pin(operation_id.scope({
             let call = Arc::clone(&call);
             async move {
                 let response = server.carry_out(context, &call, effect).await;
                 record.finish(outcome(&response), started.elapsed());
                 response
             }
-        });
+        }));
         tokio::select! {
             response = &mut answer => Ok(response),
             () = given_up.cancelled() => {

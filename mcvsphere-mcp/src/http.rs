@@ -14,6 +14,7 @@ mod remote;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod tls;
 pub(crate) mod tokens;
 
 use std::{
@@ -44,6 +45,7 @@ use limits::Limits;
 use probes::Probes;
 use remote::Proxies;
 use sessions::Sessions;
+use tls::Tls;
 use tokens::Tokens;
 
 /// The path of the endpoint.
@@ -97,11 +99,14 @@ impl HttpServer {
             let (host, port) = (name::MCP_HOST, name::MCP_PORT);
             StartError::Listen(format!("{asked} cannot be listened at ({host}, {port}): {error}"))
         })?;
-        let listener = Listener::new(listener);
-        let url = match settings.public_url() {
-            Some(url) => format!("{url}{PATH}"),
-            None => format!("http://{address}{PATH}"),
+        let tls = match (settings.tls_cert(), settings.tls_key()) {
+            (Some(certificate), Some(key)) => Some(Tls::open(certificate, key).map_err(|error| {
+                StartError::Listen(format!("{}, {}: {error}", name::MCP_TLS_CERT, name::MCP_TLS_KEY))
+            })?),
+            _ => None,
         };
+        let listener = Listener { socket: listener, tls };
+        let url = url(settings, address);
         let sessions = Arc::new(Sessions::default());
         let config = StreamableHttpServerConfig::default().disable_allowed_hosts();
         let streams = config.cancellation_token.clone();
@@ -202,7 +207,7 @@ fn endpoint(server: &Server, sessions: Arc<Sessions>, config: StreamableHttpServ
 fn router(endpoint: Router, guard: Arc<Guard>, door: Arc<Door>, probes: Arc<Probes>) -> Router {
     let login = door.routes.clone().into_iter().fold(Router::new(), Router::merge);
     let behind = endpoint
-        .route("/metrics", get(probes::metrics).with_state(door.server.clone()))
+        .route("/metrics", get(probes::measured).with_state(door.server.clone()))
         .layer(from_fn_with_state(Arc::clone(&door), authenticate::authenticate))
         .layer(guard.cors())
         .layer(from_fn_with_state(Arc::clone(&guard), guard::check_origin));
@@ -220,12 +225,14 @@ fn router(endpoint: Router, guard: Arc<Guard>, door: Arc<Door>, probes: Arc<Prob
 
 /// The URL that clients of these settings use, before anything listens.
 pub(crate) fn likely_url(settings: &Settings) -> String {
+    url(settings, SocketAddr::new(settings.listen_address(), settings.port()))
+}
+
+/// The URL of the endpoint at this address.
+fn url(settings: &Settings, address: SocketAddr) -> String {
+    let scheme = if settings.tls_cert().is_some() { "https" } else { "http" };
     match settings.public_url() {
         Some(url) => format!("{url}{PATH}"),
-        None => {
-            let scheme = if settings.tls_cert().is_some() { "https" } else { "http" };
-            let address = SocketAddr::new(settings.listen_address(), settings.port());
-            format!("{scheme}://{address}{PATH}")
-        }
+        None => format!("{scheme}://{address}{PATH}"),
     }
 }

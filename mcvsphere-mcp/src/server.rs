@@ -84,7 +84,7 @@ impl Server {
             files: settings.local_files()?,
             guests: settings.guest_credentials().clone(),
             web: settings.urls().cloned().unwrap_or_default(),
-            audit: Audit::new(settings.audit_file())?.counted_by(&metrics),
+            audit: Audit::new(settings.audit_target())?.counted_by(&metrics),
             metrics,
         };
         Ok(Self { shared: Arc::new(shared) })

@@ -100,7 +100,7 @@ impl Session {
 /// Does what is recorded, and writes what came of it.
 async fn recorded<T>(record: Record, work: impl Future<Output = Result<T, ErrorData>>) -> Result<T, ErrorData> {
     let started = Instant::now();
-    let done = work.await;
+    let done = Box::pin(record.operation_id().scope(work)).await;
     let outcome = match &done {
         Ok(_) => "ok",
         Err(error) => error.data.as_ref().and_then(|data| data["code"].as_str()).unwrap_or("error"),

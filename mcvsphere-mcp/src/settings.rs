@@ -11,7 +11,14 @@ mod table;
 mod tokens;
 mod web;
 
-use std::{collections::BTreeSet, ffi::OsString, fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
@@ -20,12 +27,17 @@ use vsphere_ops::{Config, placement::Defaults, transfer::WebHosts};
 use vsphere_sim::{Model, Sim};
 
 use crate::{
-    Permission, Toolset, confirm::Mode, credentials::GuestCredentials, files::LocalFiles, http::tokens::Token,
+    Permission, Toolset,
+    audit::{Place, Target},
+    confirm::Mode,
+    credentials::GuestCredentials,
+    files::LocalFiles,
+    http::tokens::Token,
     offer::Offer,
 };
 pub use command_line::SettingArgs;
 pub(crate) use kinds::Kind;
-use kinds::{Fingerprint, Megabytes, PresentDirectory, PresentFile, Secret, unknown, value};
+use kinds::{AuditPlace, Fingerprint, Megabytes, PresentDirectory, PresentFile, Secret, unknown, value};
 use sources::Sources;
 pub(crate) use sources::{InForce, Origin};
 use table::{Setting, settings};
@@ -110,8 +122,12 @@ settings! {
     MCP_ALLOW_UNAUTHENTICATED <CONSENT> allow_unauthenticated: Consent;
     /// Seconds for which calls that run may go on after a signal to stop, over HTTP
     MCP_STOP_TIMEOUT <SECONDS> stop_timeout: Duration = "8";
-    /// Append one line for each tool call to this file
+    /// Where the audit goes besides standard error: a file, syslog, or stderr for nowhere else
+    MCP_AUDIT <WHERE> audit: AuditPlace;
+    /// Append one line for each tool call to this file: the same as MCP_AUDIT with a file
     MCP_AUDIT_FILE <FILE> audit_file: PathBuf;
+    /// Largest audit file in MiB, before it is renamed and another begins; five of those are kept
+    MCP_AUDIT_MAX_MB <MIB> audit_max: Megabytes;
     /// Least severe log lines on standard error: error, warning, info, debug or trace
     LOG_LEVEL <LEVEL> log_level: tracing::Level;
 }
@@ -130,6 +146,9 @@ impl Settings {
         let settings = Self::read(&Sources::new(arguments, &environment)?)?;
         settings.check_trust()?;
         settings.check_tls()?;
+        if settings.audit.is_some() && settings.audit_file.is_some() {
+            return Err(SettingsError::new(name::MCP_AUDIT, "contradicts MCP_AUDIT_FILE: set one of the two"));
+        }
         if let Some(host) = settings.host() {
             let problem = |error: vsphere_ops::Error| SettingsError::new(name::VCENTER_HOST, error.to_string());
             settings.way_to(host).check().map_err(problem)?;
@@ -284,6 +303,18 @@ impl Settings {
             read_only: self.read_only(),
             confirm: self.confirm(),
             unasked: owned(self.confirm_allow()),
+        }
+    }
+
+    /// Where the audit goes besides the log.
+    pub(crate) fn audit_target(&self) -> Option<Target> {
+        let most = self.audit_max().map(Megabytes::bytes);
+        let file = |path: &Path| Place::File { path: path.to_owned(), most };
+        match (self.audit(), self.audit_file()) {
+            (Some(AuditPlace::Stderr), _) | (None, None) => None,
+            (Some(AuditPlace::Syslog), _) => Some(Target { place: Place::Syslog, setting: name::MCP_AUDIT }),
+            (Some(AuditPlace::File(path)), _) => Some(Target { place: file(path), setting: name::MCP_AUDIT }),
+            (None, Some(path)) => Some(Target { place: file(path), setting: name::MCP_AUDIT_FILE }),
         }
     }
 

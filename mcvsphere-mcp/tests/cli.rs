@@ -151,3 +151,113 @@ fn the_version_is_told() {
     let text = stdout(&mcvsphere(&["--version"], &[]));
     assert_eq!(text.trim(), concat!("mcvsphere ", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn a_new_token_is_printed_with_what_to_do_with_it() {
+    let output =
+        mcvsphere(&["token", "new", "ci", "--level", "power_ops", "--public-url", "https://mcp.example/"], &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    let token = text.lines().next().unwrap();
+    assert!(token.starts_with("mcv_") && token.len() == 47, "{text}");
+    let claude = format!(
+        "claude mcp add --transport http mcvsphere https://mcp.example/mcp --header \"Authorization: Bearer {token}\""
+    );
+    for part in ["tokens:\n  ci:\n    level: power_ops\n    sha256: ", claude.as_str()] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    for (arguments, why) in [
+        (&["token", "new", "c i", "--level", "power_ops"][..], "must have a name"),
+        (&["token", "new", "ci"], "--level"),
+        (&["token", "new", "ci", "--level", "king"], "must be one of read_only"),
+        (&["token", "new", "ci", "--level", "power_ops", "--days", "0"], "--days"),
+    ] {
+        let output = mcvsphere(arguments, &[]);
+        assert!(!output.status.success() && stderr(&output).contains(why), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[cfg(all(unix, feature = "sim"))]
+#[test]
+fn a_token_is_let_in_over_http_and_written_nowhere_and_the_server_ends_at_a_signal() {
+    use std::{
+        io::{BufRead, BufReader, Read, Write},
+        net::TcpStream,
+        os::unix::net::UnixDatagram,
+        path::Path,
+    };
+
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-http-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let made = mcvsphere(&["token", "new", "ci", "--level", "power_ops", "--days", "1", "--json"], &[]);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let field = |name: &str| made[name].as_str().unwrap();
+    let (settings, audit, notify) =
+        (directory.join("settings.yaml"), directory.join("audit.jsonl"), directory.join("notify"));
+    let entry = format!("{{level: {}, sha256: {}, expires: {}}}", field("level"), field("sha256"), field("expires"));
+    std::fs::write(&settings, format!("tokens: {{ci: {entry}}}\nmcp_audit: {}\n", audit.display())).unwrap();
+    let supervisor = UnixDatagram::bind(&notify).unwrap();
+    supervisor.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    let told = || {
+        let mut bytes = [0; 64];
+        let count = supervisor.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..count]).trim().to_owned()
+    };
+
+    let mut server = Command::new(env!("CARGO_BIN_EXE_mcvsphere"))
+        .args(["--sim", "--transport", "http", "--port", "0", "--config"])
+        .arg(&settings)
+        .env_clear()
+        .env("NOTIFY_SOCKET", &notify)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(server.stderr.take().unwrap());
+    let mut logged = String::new();
+    let address = loop {
+        let mut line = String::new();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "{logged}");
+        logged.push_str(&line);
+        let record: Value = serde_json::from_str(&line).unwrap();
+        if record["message"] == "listening" {
+            break record["address"].as_str().unwrap().to_owned();
+        }
+    };
+    assert_eq!(told(), "READY=1");
+    let token = field("token");
+    let ask = |path: &str, authorization: &str| {
+        let body = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\",\
+                    \"capabilities\":{},\"clientInfo\":{\"name\":\"test\",\"version\":\"1\"}}}";
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\naccept: application/json, text/event-stream\r\n\
+             content-type: application/json\r\n{authorization}content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let good = ask("/mcp", &format!("authorization: Bearer {token}\r\n"));
+    assert!(good.starts_with("HTTP/1.1 200") && good.contains("\"mcvsphere\""), "{good}");
+    for wrong in
+        [ask(&format!("/mcp?access_token={token}"), ""), ask("/mcp", &format!("authorization: Bearer {token}x\r\n"))]
+    {
+        assert!(wrong.starts_with("HTTP/1.1 401"), "{wrong}");
+    }
+    let killed = Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(told(), "STOPPING=1");
+    log.read_to_string(&mut logged).unwrap();
+    assert_eq!(server.wait().unwrap().code(), Some(0), "{logged}");
+    let audited = std::fs::read_to_string(&audit).unwrap();
+    assert!(audited.contains("bearer_refused") && logged.contains("a bearer token was refused"), "{audited}{logged}");
+    assert!(!logged.contains(&token[4..]) && !audited.contains(&token[4..]), "{logged}{audited}");
+
+    let shown = mcvsphere(&["audit", audit.to_str().unwrap()], &[]);
+    assert!(shown.status.success() && stdout(&shown).contains("bearer token refused"), "{}", stdout(&shown));
+    std::fs::remove_dir_all(&directory).unwrap();
+}

@@ -1,8 +1,8 @@
 """Runs an MCP server over stdio with the official client for Python: the same steps, and the same report, as client.mjs.
 
-    python3 client.py older|2026-07-28 COMMAND '[{"name": "list_vms", "arguments": {}}, ...]'
+    python3 client.py older|2026-07-28 COMMAND|URL '[{"name": "list_vms", "arguments": {}}, ...]'
 
-The server inherits the environment, which is where its settings are.
+The server inherits the environment, which is where its settings are. With a URL, PEERS_TOKEN is the bearer token.
 """
 
 import asyncio
@@ -11,9 +11,11 @@ import json
 import os
 import sys
 
+import httpx2
 import mcp_types as types
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
 
 PATIENCE = 10
 
@@ -29,7 +31,7 @@ class Story:
         self.answer = None
         can_ask = any("answer" in step for step in steps)
         self.client = Client(
-            StdioServerParameters(command=command, env=dict(os.environ)),
+            server(command),
             # Pinned to a version it would ask the server nothing at the start; the report says what was agreed.
             mode="legacy" if self.older else "auto",
             client_info=types.Implementation(name="mcvsphere-peers", version="1.0.0"),
@@ -107,6 +109,13 @@ class Story:
                 "progress": self.progress,
                 "questions": self.questions,
             }
+
+
+def server(command):
+    if not command.startswith(("http://", "https://")):
+        return StdioServerParameters(command=command, env=dict(os.environ))
+    headers = {"Authorization": f"Bearer {os.environ['PEERS_TOKEN']}"}
+    return streamable_http_client(command, http_client=httpx2.AsyncClient(headers=headers, timeout=60))
 
 
 def plain(value):

@@ -1,6 +1,7 @@
-// Runs an MCP server over stdio with an official client, does the steps it is told, and prints what came back.
+// Runs an MCP server over stdio with an official client, does the steps it is told, and prints what came back. In the place of
+// the server's command there may be the URL of one that runs: the client's bearer token is then in PEERS_TOKEN.
 //
-//   node client.mjs older|2026-07-28 COMMAND '[{"name": "list_vms", "arguments": {}}, ...]'
+//   node client.mjs older|2026-07-28 COMMAND|URL '[{"name": "list_vms", "arguments": {}}, ...]'
 //
 // A step is one of
 //   {name, arguments}          a call; with `answer: "accept"|"decline"`, what the user answers to the server's question;
@@ -30,29 +31,41 @@ function answered(request) {
   return answer === "accept" ? { action: "accept", content: { confirm: true } } : { action: "decline" };
 }
 
+// Over HTTP, where the server is named by its URL.
+function overHttp(StreamableHTTPClientTransport) {
+  const headers = { Authorization: `Bearer ${process.env.PEERS_TOKEN}` };
+  return new StreamableHTTPClientTransport(new URL(command), { requestInit: { headers } });
+}
+
 async function connect() {
+  const isUrl = /^https?:/.test(command);
   const server = { command, args: [], env: process.env, stderr: "inherit" };
   if (older) {
     const { Client } = await import("@modelcontextprotocol/sdk/client/index.js");
     const { StdioClientTransport } = await import("@modelcontextprotocol/sdk/client/stdio.js");
+    const { StreamableHTTPClientTransport } = await import("@modelcontextprotocol/sdk/client/streamableHttp.js");
     const types = await import("@modelcontextprotocol/sdk/types.js");
     const client = new Client(identity, { capabilities });
     if (canAsk) client.setRequestHandler(types.ElicitRequestSchema, answered);
     client.setNotificationHandler(types.ResourceUpdatedNotificationSchema, ({ params }) => void told.push(params.uri));
-    const transport = new StdioClientTransport(server);
+    const transport = isUrl ? overHttp(StreamableHTTPClientTransport) : new StdioClientTransport(server);
     // This generation tells the version that was agreed only to its transport.
     let protocol;
-    transport.setProtocolVersion = (version) => (protocol = version);
+    const tell = transport.setProtocolVersion?.bind(transport);
+    transport.setProtocolVersion = (version) => {
+      protocol = version;
+      tell?.(version);
+    };
     await client.connect(transport);
     return { client, protocol };
   }
-  const { Client } = await import("@modelcontextprotocol/client");
+  const { Client, StreamableHTTPClientTransport } = await import("@modelcontextprotocol/client");
   const { StdioClientTransport } = await import("@modelcontextprotocol/client/stdio");
   // Pinned: a server that only speaks the older lifecycle must fail here, not fall back.
   const client = new Client(identity, { capabilities, versionNegotiation: { mode: { pin: lifecycle } } });
   if (canAsk) client.setRequestHandler("elicitation/create", answered);
   client.setNotificationHandler("notifications/resources/updated", ({ params }) => void told.push(params.uri));
-  await client.connect(new StdioClientTransport(server));
+  await client.connect(isUrl ? overHttp(StreamableHTTPClientTransport) : new StdioClientTransport(server));
   return { client, protocol: client.getNegotiatedProtocolVersion() };
 }
 

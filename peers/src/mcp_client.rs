@@ -54,6 +54,14 @@ impl McpClient {
         self
     }
 
+    /// Does the steps with a server that listens at this URL, with this bearer token. The answer is that of [`McpClient::run`].
+    ///
+    /// # Errors
+    /// As [`McpClient::run`].
+    pub async fn run_at(&self, url: &str, token: &str, steps: &Value) -> anyhow::Result<Value> {
+        self.clone().setting("PEERS_TOKEN", token).run(Path::new(url), steps).await
+    }
+
     /// Starts the server, does the steps (an array; `client.mjs` says of what) one after the other, and ends it. Answers
     /// `{protocol, server, instructions, tools, results, progress, questions}`, with a result a step.
     ///

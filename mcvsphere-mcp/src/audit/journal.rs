@@ -1,9 +1,11 @@
-//! The file of audit lines. One thread writes it, so that a disk or a mount that hangs holds up those alone who must wait.
+//! The file of audit lines, or the log of the system. One thread writes it, so that a disk or a mount that hangs holds up those alone who must wait.
 
 use std::{
-    fs::{File, OpenOptions},
+    fmt,
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{self, Path, PathBuf},
+    process,
     sync::{
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
@@ -14,7 +16,7 @@ use std::{
 
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{AuditError, one_line};
+use super::{AuditError, Place, Target, one_line};
 use crate::log::Lines;
 
 /// How long a change waits for its line.
@@ -38,9 +40,15 @@ pub(crate) fn settle(limit: Duration) -> bool {
     true
 }
 
-/// A file that is appended to.
+/// How many files that became too large are kept.
+pub(super) const KEPT: usize = 5;
+
+/// Where the log of the system listens.
+const SYSLOG: &str = "/dev/log";
+
+/// Lines that are kept.
 pub(super) struct Journal {
-    path: PathBuf,
+    target: Target,
     queue: SyncSender<Job>,
 }
 
@@ -51,27 +59,40 @@ struct Job {
 }
 
 impl Journal {
-    /// Tries whether the file can be written, and writes it from then on.
+    /// Tries whether the place can be written, and writes it from then on.
     ///
     /// # Errors
     /// It cannot.
-    pub(super) fn open(path: &Path) -> Result<Self, AuditError> {
-        let cannot = |error: io::Error| {
-            let why = format!("MCP_AUDIT_FILE cannot be written: {}: {error}", path.display());
-            AuditError(one_line(&why))
+    pub(super) fn open(mut target: Target) -> Result<Self, AuditError> {
+        let output: Box<dyn Output> = match &mut target.place {
+            Place::File { path, most } => {
+                *path = path::absolute(&*path).map_err(|error| cannot(&target.setting, &path.display(), &error))?;
+                Box::new(Appended { lines: Lines::new(Opened(None)), path: path.clone(), most: *most })
+            }
+            Place::Syslog => Box::new(Syslog { path: SYSLOG.into() }),
         };
-        let path = path::absolute(path).map_err(cannot)?;
+        Self::start(target, output)
+    }
+
+    /// The log of a system that listens elsewhere.
+    #[cfg(all(test, unix))]
+    pub(super) fn open_syslog_at(path: PathBuf) -> Result<Self, AuditError> {
+        Self::start(Target { place: Place::Syslog, setting: "MCP_AUDIT" }, Box::new(Syslog { path }))
+    }
+
+    fn start(target: Target, mut output: Box<dyn Output>) -> Result<Self, AuditError> {
+        let cannot = |error: io::Error| cannot(&target.setting, &target.place, &error);
         let (queue, jobs) = sync_channel(MOST_LINES);
         let (ready, opened) = sync_channel(1);
-        let target = path.clone();
+        let name = target.place.to_string();
         let work = move || {
-            let _ = ready.send(append_to(&target).map(drop));
-            keep(&jobs, &target);
+            let _ = ready.send(output.check());
+            keep(&jobs, output.as_mut(), &name);
         };
         thread::Builder::new().name("audit".to_owned()).spawn(work).map_err(cannot)?;
         // A pipe that nobody reads cannot even be opened.
         opened.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(cannot)?;
-        Ok(Self { path, queue })
+        Ok(Self { target, queue })
     }
 
     /// Writes a line, and waits until it is on the disk.
@@ -91,7 +112,7 @@ impl Journal {
     /// Writes a line some time. One that cannot be written is told of in the log.
     pub(super) fn write(&self, line: Vec<u8>) {
         if let Err(error) = self.queue(Job { line, done: None }) {
-            tell(&self.path, &error);
+            tell(&self.target.place.to_string(), &error);
         }
     }
 
@@ -105,24 +126,27 @@ impl Journal {
 
     fn refusal(&self, error: &io::Error) -> AuditError {
         let why = format!(
-            "nothing was done, as the audit file {} (MCP_AUDIT_FILE) takes no line: {error}; changes are refused until \
-             it does, and reading goes on",
-            self.path.display()
+            "nothing was done, as the audit at {} ({}) takes no line: {error}; changes are refused until it does, and \
+             reading goes on",
+            self.target.place, self.target.setting
         );
         AuditError(one_line(&why))
     }
 }
 
+fn cannot(setting: &str, place: &dyn fmt::Display, error: &io::Error) -> AuditError {
+    AuditError(one_line(&format!("{setting} cannot be written: {place}: {error}")))
+}
+
 /// Writes what comes, until the journal is dropped.
-fn keep(jobs: &Receiver<Job>, path: &Path) {
-    let mut lines = Lines::new(Appended(None));
+fn keep(jobs: &Receiver<Job>, output: &mut dyn Output, name: &str) {
     for Job { line, done } in jobs {
-        let written = append(&mut lines, path, &line, done.is_some());
+        let written = output.write(&line, done.is_some());
         match done {
             Some(done) => drop(done.send(written)),
             None => {
                 if let Err(error) = written {
-                    tell(path, &error);
+                    tell(name, &error);
                 }
             }
         }
@@ -130,18 +154,76 @@ fn keep(jobs: &Receiver<Job>, path: &Path) {
     }
 }
 
-fn append(lines: &mut Lines<Appended>, path: &Path, line: &[u8], sync: bool) -> io::Result<()> {
-    // Opened for each line: what moves the file away gets no more lines.
-    lines.output().0 = Some(append_to(path)?);
-    lines.write(line)?;
-    match lines.output().0.take() {
-        Some(file) if sync => match file.sync_data() {
-            // A pipe or a device, which has no disk.
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
-            synced => synced,
-        },
-        _ => Ok(()),
+fn tell(place: &str, error: &io::Error) {
+    tracing::error!(place, %error, "an audit line was lost");
+}
+
+/// What takes lines.
+trait Output: Send {
+    /// Whether it would take one.
+    fn check(&mut self) -> io::Result<()>;
+
+    /// Writes a line; where it must not be lost, to the disk.
+    fn write(&mut self, line: &[u8], sync: bool) -> io::Result<()>;
+}
+
+/// A file that is appended to.
+struct Appended {
+    lines: Lines<Opened>,
+    path: PathBuf,
+    most: Option<u64>,
+}
+
+impl Output for Appended {
+    fn check(&mut self) -> io::Result<()> {
+        append_to(&self.path).map(drop)
     }
+
+    fn write(&mut self, line: &[u8], sync: bool) -> io::Result<()> {
+        // Opened for each line: what moves the file away gets no more lines.
+        let mut file = append_to(&self.path)?;
+        let length = line.len() as u64;
+        if let Some(most) = self.most
+            && let Ok(metadata) = file.metadata()
+            && metadata.is_file()
+            && metadata.len() > 0
+            && metadata.len() + length > most
+        {
+            make_room(&self.path)?;
+            file = append_to(&self.path)?;
+        }
+        self.lines.output().0 = Some(file);
+        self.lines.write(line)?;
+        match self.lines.output().0.take() {
+            Some(file) if sync => match file.sync_data() {
+                // A pipe or a device, which has no disk.
+                Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+                    Ok(())
+                }
+                synced => synced,
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Gives the file the number 1, and each that has one the next. The last goes.
+fn make_room(path: &Path) -> io::Result<()> {
+    let numbered = |number: usize| match number {
+        0 => path.to_owned(),
+        _ => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(format!(".{number}"));
+            PathBuf::from(name)
+        }
+    };
+    for number in (0..KEPT).rev() {
+        match fs::rename(numbered(number), numbered(number + 1)) {
+            Err(error) if number > 0 && error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
+    }
+    Ok(())
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
@@ -152,14 +234,10 @@ fn append_to(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn tell(path: &Path, error: &io::Error) {
-    tracing::error!(path = %path.display(), %error, "an audit line was lost");
-}
-
 /// The file, where it is open.
-struct Appended(Option<File>);
+struct Opened(Option<File>);
 
-impl Write for Appended {
+impl Write for Opened {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
             Some(file) => file.write(bytes),
@@ -170,4 +248,40 @@ impl Write for Appended {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The log of the system, which listens at a socket.
+struct Syslog {
+    path: PathBuf,
+}
+
+impl Syslog {
+    #[cfg(unix)]
+    fn send(&self, message: &[u8]) -> io::Result<()> {
+        let socket = std::os::unix::net::UnixDatagram::unbound()?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        // Anew for each line: the log may have been started again.
+        socket.connect(&self.path)?;
+        socket.send(message).map(drop)
+    }
+
+    #[cfg(not(unix))]
+    fn send(&self, _message: &[u8]) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, format!("{} is of Unix alone", self.path.display())))
+    }
+}
+
+impl Output for Syslog {
+    fn check(&mut self) -> io::Result<()> {
+        self.send(&message("the audit begins"))
+    }
+
+    fn write(&mut self, line: &[u8], _sync: bool) -> io::Result<()> {
+        self.send(&message(String::from_utf8_lossy(line).trim_end()))
+    }
+}
+
+/// A message as the local log takes it: of the facility `authpriv` (10), for information (6).
+fn message(text: &str) -> Vec<u8> {
+    format!("<86>mcvsphere[{}]: {text}", process::id()).into_bytes()
 }

@@ -11,12 +11,16 @@ use axum::{
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE},
     request::Parts,
 };
 use serde_json::json;
 
-use super::{Remote, limits::Limits, sessions::Sessions};
+use super::{
+    Remote,
+    limits::{Limits, too_many},
+    sessions::Sessions,
+};
 use crate::{Caller, Permission, Server};
 
 /// The most bytes of a token.
@@ -44,9 +48,6 @@ pub(crate) enum Refused {
     Unknown,
     /// It is one of this authenticator's, and does not count for this reason.
     Invalid(String),
-    /// Nobody can tell at present, for this reason.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a list of tokens can always tell"))]
-    Unavailable(String),
 }
 
 impl Refused {
@@ -54,7 +55,7 @@ impl Refused {
     pub(crate) fn reason(&self) -> &str {
         match self {
             Self::Unknown => "the token is not known",
-            Self::Invalid(reason) | Self::Unavailable(reason) => reason,
+            Self::Invalid(reason) => reason,
         }
     }
 }
@@ -118,22 +119,12 @@ impl Door {
                 Err(refused) => refusal = refused,
             }
         }
-        let remote = request.extensions.get::<Remote>().copied();
-        if let Some(wait) = remote.and_then(|remote| self.limits.refused(remote.address)) {
-            return Err(super::limits::too_many(wait));
+        let remote = request.extensions.get::<Remote>().map(|remote| remote.address);
+        if let Some(wait) = remote.and_then(|address| self.limits.refused(address)) {
+            return Err(too_many(wait));
         }
-        tracing::warn!(
-            remote = remote.map(|remote| remote.address.to_string()),
-            reason = refusal.reason(),
-            "a bearer token was refused"
-        );
-        Err(match &refusal {
-            Refused::Unavailable(reason) => {
-                let body = json!({ "error": "temporarily_unavailable", "error_description": reason });
-                (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "10")], Json(body)).into_response()
-            }
-            refused => self.unauthorized(Some(refused)),
-        })
+        self.server.audit().refused(remote, refusal.reason());
+        Err(self.unauthorized(Some(&refusal)))
     }
 
     fn unauthorized(&self, refused: Option<&Refused>) -> Response {

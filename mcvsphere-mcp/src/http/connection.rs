@@ -23,8 +23,9 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
-use super::remote::Proxies;
+use super::{remote::Proxies, tls::Tls};
 
 /// The most connections; those after them wait.
 const MOST: usize = 2048;
@@ -41,15 +42,14 @@ const LARGEST_HEAD: usize = 32 << 10;
 /// How long nothing is accepted when the system gives no more connections.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// Where connections come from.
 pub(super) struct Listener {
-    listener: TcpListener,
-}
-
-impl Listener {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener }
-    }
+    pub(super) socket: TcpListener,
+    /// The certificate, where it is this server that encrypts.
+    pub(super) tls: Option<Tls>,
 }
 
 /// The connections that are open.
@@ -101,8 +101,8 @@ impl Connections {
             let Ok(permit) = Arc::clone(&self.places).acquire_owned().await else {
                 return;
             };
-            match listener.listener.accept().await {
-                Ok((stream, peer)) => self.begin(stream, peer.ip(), permit),
+            match listener.socket.accept().await {
+                Ok((stream, peer)) => self.begin(stream, listener.tls.as_ref().map(Tls::acceptor), peer.ip(), permit),
                 Err(error) if is_of_one(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "no connection can be accepted");
@@ -112,7 +112,7 @@ impl Connections {
         }
     }
 
-    fn begin(&mut self, stream: TcpStream, peer: IpAddr, permit: OwnedSemaphorePermit) {
+    fn begin(&mut self, stream: TcpStream, tls: Option<TlsAcceptor>, peer: IpAddr, permit: OwnedSemaphorePermit) {
         let address = peer.to_canonical();
         {
             let mut of_each = self.of_each.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,7 +133,14 @@ impl Connections {
         let stopping = self.stopping.clone();
         self.open.spawn(async move {
             let _place = place;
-            serve(stream, app, stopping).await;
+            match tls {
+                None => serve(stream, app, stopping).await,
+                Some(tls) => match timeout(HANDSHAKE, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => serve(stream, app, stopping).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a client does not agree on TLS"),
+                    Err(_) => tracing::debug!("a client takes too long to agree on TLS"),
+                },
+            }
         });
     }
 

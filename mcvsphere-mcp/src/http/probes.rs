@@ -1,6 +1,7 @@
 //! What tells a supervisor whether this server lives, and whether it can work.
 
 use std::{
+    fmt::Write as _,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,7 +16,7 @@ use serde_json::json;
 use tokio::{sync::Mutex, time::timeout};
 use vsphere_ops::Config;
 
-use crate::{Server, Settings};
+use crate::{Server, Settings, metrics};
 
 /// How long vSphere may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -74,6 +75,15 @@ pub(super) async fn ready(State(probes): State<Arc<Probes>>) -> Response {
 }
 
 /// The metrics, in the text format of Prometheus.
-pub(super) async fn metrics(State(server): State<Server>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], server.metrics().text()).into_response()
+pub(super) async fn measured(State(server): State<Server>) -> Response {
+    let mut text = server.metrics().text();
+    let backends = server.backends();
+    let requests = "mcvsphere_vsphere_requests_total";
+    metrics::head(&mut text, requests, "counter", "SOAP requests sent to vSphere.");
+    let _ = writeln!(text, "{requests} {}", backends.requests());
+    if let Some(age) = backends.cache_age() {
+        let help = "Seconds since vSphere confirmed the oldest cache of VMs.";
+        metrics::gauge(&mut text, "mcvsphere_cache_age_seconds", help, age.as_secs_f64());
+    }
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -104,6 +104,11 @@ impl Machines {
         Ok(mirror)
     }
 
+    /// How long ago the server confirmed what the mirror holds, where one runs.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.mirror.running()?.age()
+    }
+
     /// Has no mirror started by lists and lookups.
     pub(crate) fn keep_cold(&self) {
         self.kept_cold.store(true, Ordering::Relaxed);

@@ -74,6 +74,30 @@ pub(crate) struct PresentFile(PathBuf);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PresentDirectory(pub(super) PathBuf);
 
+/// Where the audit goes besides the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AuditPlace {
+    Stderr,
+    Syslog,
+    File(PathBuf),
+}
+
+impl Kind for AuditPlace {
+    type Seen<'a> = &'a Self;
+
+    fn seen(&self) -> &Self {
+        self
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(match text.trim() {
+            "stderr" => Self::Stderr,
+            "syslog" => Self::Syslog,
+            path => Self::File(path.into()),
+        })
+    }
+}
+
 /// A size in MiB, of at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Megabytes(u32);

@@ -101,6 +101,6 @@ mod tests {
     }
 
     fn read_all(entries: &BTreeMap<String, Entry>) -> String {
-        super::read(entries).unwrap_err().to_string()
+        read(entries).unwrap_err().to_string()
     }
 }

@@ -81,10 +81,11 @@ impl Authority {
         if authority.as_str().contains('@') {
             return None;
         }
+        let port = authority.port_u16();
         // A port that is none is an error, and no absent one.
-        let port = authority.port().map(|port| port.as_str().parse()).transpose().ok()?;
+        let is_whole = port.is_some() || authority.host().len() == authority.as_str().len();
         let host = authority.host().trim_end_matches('.').to_lowercase();
-        (!host.is_empty()).then_some(Self { host, port })
+        (is_whole && !host.is_empty()).then_some(Self { host, port })
     }
 
     /// Whether a request for this host is meant.

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod disks;
+mod http;
 mod lifecycle;
 mod migration;
 mod monitoring;

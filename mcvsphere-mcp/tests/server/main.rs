@@ -18,6 +18,7 @@ mod effects;
 mod gate;
 mod guests;
 mod hosts;
+mod http;
 mod inventory;
 mod isos;
 mod jobs;

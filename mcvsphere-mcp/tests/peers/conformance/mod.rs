@@ -7,19 +7,17 @@ mod fixtures;
 
 use std::path::Path;
 
-use mcvsphere_mcp::{Caller, Permission, Server, SettingArgs, Settings};
-use rmcp::transport::{
-    StreamableHttpServerConfig, StreamableHttpService, streamable_http_server::session::local::LocalSessionManager,
-};
-use tokio::{net::TcpListener, task::JoinSet};
+use mcvsphere_mcp::{Server, SettingArgs, Settings, http::HttpServer};
+use tokio::task::JoinSet;
 use vsphere_sim::{Model, Sim};
 
 /// The requirements of a revision, against the server before a simulated vCenter.
 async fn conforms(revision: &str) {
     let sim = Sim::start(Model::demo()).await.unwrap();
-    let settings = Settings::new(&SettingArgs::default(), |_| None::<String>).unwrap().simulated(&sim);
+    let settings = Settings::new(&SettingArgs::default(), |name| (name == "MCP_PORT").then_some("0")).unwrap();
+    let settings = settings.simulated(&sim);
     let server = Server::with_tools(&settings, [Server::tools(), fixtures::tools()].concat()).unwrap();
-    let (url, _serving) = serve(server).await;
+    let (url, _serving) = serve(server, &settings).await;
     let expected = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/peers/conformance/{revision}.yaml"));
     let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("conformance-{revision}"));
     if results.exists() {
@@ -40,29 +38,11 @@ async fn peers_conformance_to_2025_11_25() {
     conforms("2025-11-25").await;
 }
 
-/// Serves on a free loopback port for as long as the second value lives.
-async fn serve(server: Server) -> (String, JoinSet<()>) {
-    let mut origins = StreamableHttpServerConfig::default();
-    origins.allowed_origins = vec!["http://localhost:*".to_owned(), "http://127.0.0.1:*".to_owned()];
-    let service =
-        StreamableHttpService::new(move || Ok(server.session()), LocalSessionManager::default().into(), origins);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+/// Serves over HTTP on a free loopback port for as long as the second value lives.
+async fn serve(server: Server, settings: &Settings) -> (String, JoinSet<()>) {
+    let server = HttpServer::bind(server, settings).await.unwrap();
+    let url = server.url().to_owned();
     let mut serving = JoinSet::new();
-    serving.spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let service = service.clone();
-            let answer = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
-                // The suite has no identity, which in a server for several users the layer before this one would find.
-                let caller = Caller::remote("http://localhost", "suite").with_level(Permission::FullAdmin);
-                request.extensions_mut().insert(caller);
-                let service = service.clone();
-                async move { Ok::<_, std::convert::Infallible>(service.handle(request).await) }
-            });
-            let stream = hyper_util::rt::TokioIo::new(stream);
-            connections.spawn(hyper::server::conn::http1::Builder::new().serve_connection(stream, answer));
-        }
-    });
+    serving.spawn(server.serve(std::future::pending()));
     (url, serving)
 }
