@@ -274,6 +274,17 @@ impl Settings {
             );
             warnings.push((name::MCP_CONFIRM, unasked));
         }
+        if self.transport() == TransportKind::StreamableHttp && !self.listen_address().is_loopback() {
+            let is_encrypted = self.public_url().is_some_and(|url| url.starts_with("https://"));
+            if self.tls_cert().is_none() && !is_encrypted {
+                let clear = "not set: tokens and all else are sent in clear, unless a reverse proxy encrypts";
+                warnings.push((name::MCP_TLS_CERT, clear.to_owned()));
+            }
+            if self.allow_unauthenticated().is_some() && self.bearer_tokens().is_empty() {
+                let anyone = "everyone who reaches the port is served without a token".to_owned();
+                warnings.push((name::MCP_ALLOW_UNAUTHENTICATED, anyone));
+            }
+        }
         warnings
     }
 
@@ -558,6 +569,12 @@ mod tests {
         assert!(warned(&[("MCP_CONFIRM", "never")]).contains("MCP_CONFIRM: never: tools act without a question"));
         assert_eq!(warned(&[("MCP_CONFIRM", "never"), ("MCP_READ_ONLY", "1")]), "");
         assert_eq!(warned(&[("MCP_CONFIRM", "never"), ("MCP_PERMISSION", "read_only")]), "");
+        let exposed = [("MCP_TRANSPORT", "http"), ("MCP_HOST", "0.0.0.0")];
+        assert_eq!(warned(&[("MCP_TRANSPORT", "http")]), "");
+        assert!(warned(&exposed).contains("MCP_TLS_CERT: not set"));
+        assert_eq!(warned(&[exposed[0], exposed[1], ("MCP_PUBLIC_URL", "https://mcp.example")]), "");
+        let anyone = ("MCP_ALLOW_UNAUTHENTICATED", "yes-anyone-may-control-vsphere");
+        assert!(warned(&[exposed[0], exposed[1], anyone]).contains("without a token"));
     }
 
     #[test]
