@@ -66,7 +66,7 @@ impl Journal {
     pub(super) fn open(mut target: Target) -> Result<Self, AuditError> {
         let output: Box<dyn Output> = match &mut target.place {
             Place::File { path, most } => {
-                *path = path::absolute(&*path).map_err(|error| cannot(&target.setting, &path.display(), &error))?;
+                *path = path::absolute(&*path).map_err(|error| cannot(target.setting, &path.display(), &error))?;
                 Box::new(Appended { lines: Lines::new(Opened(None)), path: path.clone(), most: *most })
             }
             Place::Syslog => Box::new(Syslog { path: SYSLOG.into() }),
@@ -81,7 +81,7 @@ impl Journal {
     }
 
     fn start(target: Target, mut output: Box<dyn Output>) -> Result<Self, AuditError> {
-        let cannot = |error: io::Error| cannot(&target.setting, &target.place, &error);
+        let cannot = |error: io::Error| cannot(target.setting, &target.place, &error);
         let (queue, jobs) = sync_channel(MOST_LINES);
         let (ready, opened) = sync_channel(1);
         let name = target.place.to_string();

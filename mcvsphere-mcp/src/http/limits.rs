@@ -25,7 +25,7 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            requests: Buckets::new(400, Duration::from_millis(10)),
+            requests: Buckets::new(2000, Duration::from_millis(2)),
             refusals: Buckets::new(20, Duration::from_secs(3)),
         }
     }
