@@ -1,4 +1,4 @@
-//! Requests beside SOAP: JSON and the like, without the SOAP session.
+//! Requests beside SOAP: JSON, forms and the like, without the SOAP session.
 
 use std::fmt;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub struct Exchange<'a> {
     verb: Verb,
     path: &'a str,
     secret: Option<(&'static str, &'a str)>,
-    json: Option<Bytes>,
+    body: Option<(&'static str, Bytes)>,
     own: Secrets,
     deadline: Option<Duration>,
 }
@@ -42,7 +42,7 @@ pub struct Exchange<'a> {
 impl<'a> Exchange<'a> {
     /// A request for a path on the server, which may carry a query.
     pub fn new(operation: &'a str, verb: Verb, path: &'a str) -> Self {
-        Self { operation, verb, path, secret: None, json: None, own: Secrets::new(), deadline: None }
+        Self { operation, verb, path, secret: None, body: None, own: Secrets::new(), deadline: None }
     }
 
     /// The header that lets the request in, such as `authorization`. It is never logged.
@@ -62,7 +62,14 @@ impl<'a> Exchange<'a> {
     /// A body of JSON.
     #[must_use]
     pub fn json(mut self, body: impl Into<Bytes>) -> Self {
-        self.json = Some(body.into());
+        self.body = Some(("application/json", body.into()));
+        self
+    }
+
+    /// A body as a form of a web page has it: `name=value&…`, encoded already.
+    #[must_use]
+    pub fn form(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Some(("application/x-www-form-urlencoded", body.into()));
         self
     }
 
@@ -104,8 +111,8 @@ impl Transport {
             value.set_sensitive(true);
             request = request.header(name, value);
         }
-        if let Some(json) = exchange.json {
-            request = request.header(CONTENT_TYPE, "application/json").body(json);
+        if let Some((kind, body)) = exchange.body {
+            request = request.header(CONTENT_TYPE, kind).body(body);
         }
         let options = self.options();
         let total = exchange.deadline.unwrap_or(options.request_timeout).min(options.request_timeout);
