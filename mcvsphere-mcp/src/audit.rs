@@ -94,6 +94,20 @@ impl Audit {
     }
 }
 
+impl Audit {
+    /// Writes a line about something else than a call, such as a login.
+    pub(crate) fn note(&self, event: &'static str, fields: Value) {
+        tracing::info!(target: TARGET, event, %fields, "login");
+        if let Some(journal) = &self.journal {
+            let mut line = json!({ "time": now(), "event": event });
+            if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
+                line.extend(fields);
+            }
+            journal.write(format!("{line}\n").into_bytes());
+        }
+    }
+}
+
 /// Why there is no audit line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AuditError(String);
@@ -396,6 +410,15 @@ mod tests {
         assert_ne!(all[1]["call"], all[2]["call"]);
         assert_eq!((&all[1]["tool"], &all[1]["arguments"]["vm"]), (&json!("power_off_vm"), &json!("web-1")));
         assert_eq!(all[1]["duration_ms"], 7);
+    }
+
+    #[test]
+    fn a_login_has_a_line_that_no_name_breaks() {
+        let path = temporary("audit.jsonl");
+        let audit = Audit::new(Some(to(&path))).unwrap();
+        audit.note("login", json!({ "who": "a\nb\u{202e}", "outcome": "ok" }));
+        let all = lines(&path);
+        assert_eq!((all.len(), &all[0]["event"], &all[0]["who"]), (1, &json!("login"), &json!("a\nb\u{202e}")));
     }
 
     #[cfg(unix)]

@@ -70,6 +70,9 @@ enum Command {
         /// Print what was found as JSON
         #[arg(long)]
         json: bool,
+        /// Look at nothing but how users log in
+        #[arg(long)]
+        oauth: bool,
     },
     /// Make a bearer token for a user or a program that calls this server over HTTP
     #[command(subcommand)]
@@ -222,6 +225,9 @@ async fn carry_out(command: Option<Command>, settings: Settings, signals: Signal
             for (setting, warning) in settings.warnings() {
                 tracing::warn!(setting, "{warning}");
             }
+            if settings.transport() == TransportKind::Stdio {
+                settings.check_without_login()?;
+            }
             let server = Server::new(&settings)?;
             return match settings.transport() {
                 TransportKind::Stdio => serve(server).await,
@@ -234,7 +240,7 @@ async fn carry_out(command: Option<Command>, settings: Settings, signals: Signal
         }
         Some(Command::Audit(args)) => args.run(print)?,
         Some(Command::Token(command)) => token::run(command, &settings, print)?,
-        Some(Command::Doctor { json }) => doctor::run(&settings, json, print).await?,
+        Some(Command::Doctor { json, oauth }) => doctor::run(&settings, json, oauth, print).await?,
         #[cfg(feature = "sim")]
         Some(Command::Sim(args)) => sim::run(*args, print).await?,
         #[cfg(feature = "sim")]

@@ -20,7 +20,9 @@ use vsphere_ops::{
 
 use crate::{
     Defaults, Server, Settings, ToolError, Toolset,
+    audit::Audit,
     catalog::Catalog,
+    oauth::{Finding, OAuth},
     render,
     settings::{InForce, Origin},
     text::one_line,
@@ -61,11 +63,15 @@ impl Check {
 pub(crate) async fn run(
     settings: &Settings,
     json: bool,
+    oauth_alone: bool,
     say: impl Fn(&str) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let server = Server::new(settings)?;
-    let checks = examine(settings, &server).await;
-    server.close().await;
+    let mut checks = oauth(settings, oauth_alone).await;
+    if !oauth_alone {
+        let server = Server::new(settings)?;
+        checks.splice(0..0, examine(settings, &server).await);
+        server.close().await;
+    }
     let checks_json: Vec<Value> = checks.iter().map(|check| json!(check)).collect();
     match json {
         true => say(&serde_json::to_string_pretty(&checks_json)?)?,
@@ -73,6 +79,30 @@ pub(crate) async fn run(
     }
     let failed = checks.iter().any(|check| check.verdict == Verdict::Failed);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// How users log in, where they do.
+async fn oauth(settings: &Settings, is_asked: bool) -> Vec<Check> {
+    let failed = |problem: String| vec![Check::new("oauth", Verdict::Failed, problem)];
+    let oauth = match settings.oauth() {
+        Ok(Some(oauth)) => oauth,
+        Ok(None) if is_asked => return failed("OAUTH_ENABLED is not set".to_owned()),
+        Ok(None) => return Vec::new(),
+        Err(error) => return failed(error.to_string()),
+    };
+    let oauth = match OAuth::new(&oauth, Audit::default()) {
+        Ok(oauth) => oauth,
+        Err(error) => return failed(error.to_string()),
+    };
+    let check = |(what, finding, found)| {
+        let verdict = match finding {
+            Finding::Good => Verdict::Ok,
+            Finding::Doubtful => Verdict::Warning,
+            Finding::Bad => Verdict::Failed,
+        };
+        Check::new(what, verdict, found)
+    };
+    oauth.examine().await.into_iter().map(check).collect()
 }
 
 async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {

@@ -36,6 +36,7 @@ pub(crate) use remote::Remote;
 use crate::{
     Caller, Server, Settings,
     catalog::StartError,
+    oauth::OAuth,
     settings::{Consent, name},
 };
 use authenticate::{Authenticator, Door};
@@ -87,7 +88,7 @@ impl HttpServer {
     /// [`StartError`] when the address cannot be listened at, when everyone who reaches it would be served and the settings do not
     /// say so, and when the certificate cannot be used.
     pub async fn bind(server: Server, settings: &Settings) -> Result<Self, StartError> {
-        let authenticators = authenticators(settings);
+        let authenticators = authenticators(&server, settings)?;
         check_exposure(settings, authenticators.is_empty())?;
         let asked = SocketAddr::new(settings.listen_address(), settings.port());
         let listening = async {
@@ -133,6 +134,12 @@ impl HttpServer {
         self.address
     }
 
+    /// All that is served, without the connections.
+    #[cfg(test)]
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
     /// The URL of the endpoint, as clients have to be told.
     pub fn url(&self) -> &str {
         &self.url
@@ -162,12 +169,16 @@ impl HttpServer {
 }
 
 /// Who decides whose a token is. Each is asked in turn; the last says how to get a token.
-fn authenticators(settings: &Settings) -> Vec<Arc<dyn Authenticator>> {
+fn authenticators(server: &Server, settings: &Settings) -> Result<Vec<Arc<dyn Authenticator>>, StartError> {
     let mut all: Vec<Arc<dyn Authenticator>> = Vec::new();
     if !settings.bearer_tokens().is_empty() {
         all.push(Arc::new(Tokens::new(settings.bearer_tokens().to_vec())));
     }
-    all
+    if let Some(oauth) = settings.oauth()? {
+        let oauth = OAuth::new(&oauth, server.audit().clone());
+        all.push(Arc::new(oauth.map_err(|error| StartError::Listen(error.to_string()))?));
+    }
+    Ok(all)
 }
 
 /// Everyone must not be served by accident.
@@ -178,7 +189,7 @@ fn check_exposure(settings: &Settings, unauthenticated: bool) -> Result<(), Star
     }
     Err(StartError::Listen(format!(
         "{} is {address}, where other computers reach this server, and there is no authentication: add `tokens` to the \
-         settings file (`mcvsphere token new NAME --level LEVEL` writes an entry), or listen at 127.0.0.1, or set {}={}",
+         settings file (`mcvsphere token new NAME --level LEVEL` writes an entry), or set OAUTH_ENABLED, or listen at 127.0.0.1, or set {}={}",
         name::MCP_HOST,
         name::MCP_ALLOW_UNAUTHENTICATED,
         Consent::WORDS,
@@ -206,6 +217,7 @@ fn endpoint(server: &Server, sessions: Arc<Sessions>, config: StreamableHttpServ
 /// All that is served.
 fn router(endpoint: Router, guard: Arc<Guard>, door: Arc<Door>, probes: Arc<Probes>) -> Router {
     let login = door.routes.clone().into_iter().fold(Router::new(), Router::merge);
+    let login = login.layer(from_fn_with_state(Arc::clone(&door), limits::bound_logins));
     let behind = endpoint
         .route("/metrics", get(probes::measured).with_state(door.server.clone()))
         .layer(from_fn_with_state(Arc::clone(&door), authenticate::authenticate))
@@ -231,7 +243,7 @@ pub(crate) fn likely_url(settings: &Settings) -> String {
 /// The URL of the endpoint at this address.
 fn url(settings: &Settings, address: SocketAddr) -> String {
     let scheme = if settings.tls_cert().is_some() { "https" } else { "http" };
-    match settings.public_url() {
+    match settings.known_as() {
         Some(url) => format!("{url}{PATH}"),
         None => format!("{scheme}://{address}{PATH}"),
     }

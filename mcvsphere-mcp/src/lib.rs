@@ -23,6 +23,7 @@ mod jobs;
 mod log;
 mod metrics;
 mod mirror;
+mod oauth;
 mod offer;
 mod output;
 mod permission;

@@ -5,6 +5,7 @@ mod command_line;
 mod file;
 mod guests;
 mod kinds;
+mod oauth;
 mod placeholder;
 mod sources;
 mod table;
@@ -33,11 +34,13 @@ use crate::{
     credentials::GuestCredentials,
     files::LocalFiles,
     http::tokens::Token,
+    oauth::Mode as OAuthMode,
     offer::Offer,
 };
 pub use command_line::SettingArgs;
 pub(crate) use kinds::Kind;
 use kinds::{AuditPlace, Fingerprint, Megabytes, PresentDirectory, PresentFile, Secret, unknown, value};
+use oauth::{GroupMap, Scopes};
 use sources::Sources;
 pub(crate) use sources::{InForce, Origin};
 use table::{Setting, settings};
@@ -120,6 +123,34 @@ settings! {
     MCP_TLS_KEY <FILE> tls_key: PresentFile;
     /// Serve everyone who reaches the port over HTTP, without a token: yes-anyone-may-control-vsphere
     MCP_ALLOW_UNAUTHENTICATED <CONSENT> allow_unauthenticated: Consent;
+    /// Users log in at a provider of identities (OIDC), and their groups give their levels: needs MCP_TRANSPORT=streamable-http
+    OAUTH_ENABLED <BOOL> oauth_enabled: bool = "false";
+    /// The provider, as its metadata names it: `https://login.example.com/realms/main`
+    OAUTH_ISSUER_URL <URL> oauth_issuer_url: String;
+    /// This server's client id at the provider
+    OAUTH_CLIENT_ID <ID> oauth_client_id: String;
+    /// The secret of OAUTH_CLIENT_ID; with one, clients log in through this server
+    OAUTH_CLIENT_SECRET <SECRET> oauth_client_secret: Secret;
+    /// File that holds the secret of OAUTH_CLIENT_ID
+    OAUTH_CLIENT_SECRET_FILE <FILE> oauth_client_secret_file: PresentFile;
+    /// The https URL by which clients know this server, without a path; MCP_PUBLIC_URL where that is set
+    OAUTH_BASE_URL <URL> oauth_base_url: PublicUrl;
+    /// Scopes that the provider is asked for; offline_access is added where it offers that
+    OAUTH_SCOPES <SCOPES> oauth_scopes: Scopes = "openid profile email";
+    /// The claim that names a user's groups: its name, or a JSON pointer such as `/realm_access/roles`
+    OAUTH_GROUPS_CLAIM <CLAIM> oauth_groups_claim: String = "groups";
+    /// Levels of groups, in the place of the usual: `cloud-admins=full_admin,helpdesk=power_ops`
+    OAUTH_GROUP_MAP <MAP> oauth_group_map: GroupMap;
+    /// Users must be in one of these groups as well
+    OAUTH_REQUIRED_GROUPS <NAMES> oauth_required_groups: BTreeSet<String>;
+    /// Audiences of the provider's tokens that count beside this server's URL, where clients get their tokens from the provider
+    OAUTH_AUDIENCE <NAMES> oauth_audience: BTreeSet<String>;
+    /// proxy: clients get their tokens here; direct: from the provider. By default proxy where there is a secret
+    OAUTH_MODE <MODE> oauth_mode: OAuthMode;
+    /// Random text of 24 characters or more with which tokens are sealed; by default they are with OAUTH_CLIENT_SECRET
+    MCP_SIGNING_KEY <KEY> signing_key: Secret;
+    /// The signing key before: what it has sealed stays valid
+    MCP_SIGNING_KEY_PREVIOUS <KEY> previous_signing_key: Secret;
     /// Seconds for which calls that run may go on after a signal to stop, over HTTP
     MCP_STOP_TIMEOUT <SECONDS> stop_timeout: Duration = "8";
     /// Where the audit goes besides standard error: a file, syslog, or stderr for nowhere else
@@ -219,22 +250,26 @@ impl Settings {
 
     /// How to reach a server, without a user.
     fn way_to(&self, host: &str) -> Config {
-        let config = Config::new(host).max_answer(self.max_answer().bytes()).proxies(|variable| {
-            let address = match variable {
-                name::HTTPS_PROXY => self.https_proxy(),
-                name::HTTP_PROXY => self.http_proxy(),
-                name::ALL_PROXY => self.all_proxy(),
-                name::NO_PROXY => self.no_proxy(),
-                _ => None,
-            };
-            address.map(str::to_owned)
-        });
+        let config = Config::new(host).max_answer(self.max_answer().bytes());
+        let config = config.proxies(|variable| self.proxy_variable(variable));
         match (self.insecure(), self.thumbprint(), self.ca_file()) {
             (true, ..) => config.insecure(true),
             (_, Some(thumbprint), _) => config.thumbprint(thumbprint),
             (_, _, Some(path)) => config.ca_file(path),
             _ => config,
         }
+    }
+
+    /// What a variable that names proxies holds.
+    fn proxy_variable(&self, variable: &str) -> Option<String> {
+        let address = match variable {
+            name::HTTPS_PROXY => self.https_proxy(),
+            name::HTTP_PROXY => self.http_proxy(),
+            name::ALL_PROXY => self.all_proxy(),
+            name::NO_PROXY => self.no_proxy(),
+            _ => None,
+        };
+        address.map(str::to_owned)
     }
 
     /// The proxy by which vSphere is reached, without its password.
@@ -275,12 +310,13 @@ impl Settings {
             warnings.push((name::MCP_CONFIRM, unasked));
         }
         if self.transport() == TransportKind::StreamableHttp && !self.listen_address().is_loopback() {
-            let is_encrypted = self.public_url().is_some_and(|url| url.starts_with("https://"));
+            let is_encrypted = self.known_as().is_some_and(|url| url.starts_with("https://"));
             if self.tls_cert().is_none() && !is_encrypted {
                 let clear = "not set: tokens and all else are sent in clear, unless a reverse proxy encrypts";
                 warnings.push((name::MCP_TLS_CERT, clear.to_owned()));
             }
-            if self.allow_unauthenticated().is_some() && self.bearer_tokens().is_empty() {
+            let is_open = self.bearer_tokens().is_empty() && !self.oauth_enabled();
+            if self.allow_unauthenticated().is_some() && is_open {
                 let anyone = "everyone who reaches the port is served without a token".to_owned();
                 warnings.push((name::MCP_ALLOW_UNAUTHENTICATED, anyone));
             }

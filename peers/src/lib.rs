@@ -10,7 +10,7 @@ mod proxy;
 mod vcsim;
 
 pub use conformance::conformance;
-pub use mcp_client::{Language, Lifecycle, McpClient};
+pub use mcp_client::{Language, Lifecycle, McpClient, logins};
 pub use proxy::CountingProxy;
 pub use vcsim::Vcsim;
 

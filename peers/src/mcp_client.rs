@@ -86,3 +86,17 @@ impl McpClient {
         serde_json::from_slice(&stdout).context("official MCP client: not JSON")
     }
 }
+
+/// Starts a provider of identities and `server`, and logs these users in with an official client: each a name with the groups that it
+/// is in. In the mode `proxy` they log in through the server, in `direct` at the provider. Answers for each user the tools that
+/// they see, or how the login was refused.
+///
+/// # Errors
+/// When the provider, the server or the client fails; their words are in the error.
+pub async fn logins(mode: &str, server: &Path, users: &Value) -> anyhow::Result<Value> {
+    let mut command = Command::new(program("PEERS_NODE")?);
+    command.arg(program("PEERS_MCP_CLIENT")?.join("login.mjs"));
+    command.arg(mode).arg(server).arg(users.to_string());
+    let stdout = run(command).await.context("logins")?;
+    serde_json::from_slice(&stdout).context("logins: not JSON")
+}

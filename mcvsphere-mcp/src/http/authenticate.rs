@@ -11,7 +11,7 @@ use axum::{
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
 use serde_json::json;
@@ -48,6 +48,8 @@ pub(crate) enum Refused {
     Unknown,
     /// It is one of this authenticator's, and does not count for this reason.
     Invalid(String),
+    /// Nobody can tell at present, for this reason.
+    Unavailable(String),
 }
 
 impl Refused {
@@ -55,7 +57,7 @@ impl Refused {
     pub(crate) fn reason(&self) -> &str {
         match self {
             Self::Unknown => "the token is not known",
-            Self::Invalid(reason) => reason,
+            Self::Invalid(reason) | Self::Unavailable(reason) => reason,
         }
     }
 }
@@ -118,6 +120,11 @@ impl Door {
                 Err(Refused::Unknown) => {}
                 Err(refused) => refusal = refused,
             }
+        }
+        // Nothing is wrong with the token: it is no attempt that is counted.
+        if let Refused::Unavailable(reason) = &refusal {
+            let body = json!({ "error": "temporarily_unavailable", "error_description": reason });
+            return Err((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "10")], Json(body)).into_response());
         }
         let remote = request.extensions.get::<Remote>().map(|remote| remote.address);
         if let Some(wait) = remote.and_then(|address| self.limits.refused(address)) {

@@ -34,7 +34,7 @@ impl Guard {
     pub(super) fn new(settings: &Settings, listens_at: SocketAddr) -> Self {
         let mut hosts: Vec<Authority> = settings.allowed_hosts().into_iter().flatten().cloned().collect();
         let mut origins: Vec<WebOrigin> = settings.allowed_origins().into_iter().flatten().cloned().collect();
-        if let Some(url) = settings.public_url() {
+        if let Some(url) = settings.known_as() {
             hosts.extend(PublicUrl::authority(url));
             origins.extend(PublicUrl::origin(url));
         }

@@ -19,6 +19,8 @@ use super::{Remote, authenticate::Door};
 /// The limits of each address.
 pub(crate) struct Limits {
     requests: Buckets,
+    /// What is asked before there is a token.
+    logins: Buckets,
     refusals: Buckets,
 }
 
@@ -26,6 +28,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             requests: Buckets::new(2000, Duration::from_millis(2)),
+            // Some twenty users of one address may log in at once.
+            logins: Buckets::new(200, Duration::from_millis(200)),
             refusals: Buckets::new(20, Duration::from_secs(3)),
         }
     }
@@ -44,6 +48,15 @@ impl Limits {
 pub(super) async fn bound(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let remote = request.extensions().get::<Remote>();
     match remote.and_then(|remote| door.limits.requests.take(remote.address, Instant::now())) {
+        Some(wait) => too_many(wait),
+        None => next.run(request).await,
+    }
+}
+
+/// Refuses what an address asks too much of before it has a token.
+pub(super) async fn bound_logins(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let remote = request.extensions().get::<Remote>();
+    match remote.and_then(|remote| door.limits.logins.take(remote.address, Instant::now())) {
         Some(wait) => too_many(wait),
         None => next.run(request).await,
     }

@@ -6,6 +6,7 @@ mod conformance;
 mod disks;
 mod http;
 mod lifecycle;
+mod logins;
 mod migration;
 mod monitoring;
 mod nics;

@@ -107,7 +107,7 @@ fn from_pypi(root: &Path, name: &str, title: &str) -> anyhow::Result<(PathBuf, P
     Ok((source, modules))
 }
 
-/// The folder with the official MCP clients, the conformance suite and the script that drives the clients.
+/// The folder with the official MCP clients, the conformance suite, a provider of identities and the scripts that drive these.
 fn mcp_client(root: &Path, peers: &Path) -> anyhow::Result<PathBuf> {
     let source = root.join("peers/mcp-client");
     let target = peers.join("mcp-client");
@@ -115,12 +115,12 @@ fn mcp_client(root: &Path, peers: &Path) -> anyhow::Result<PathBuf> {
     // The lock file is copied last, so that its equality says that the whole installation went well.
     let installed = fs::read(target.join("installed.json")).is_ok_and(|copy| copy == lock);
     fs::create_dir_all(&target)?;
-    for file in ["package.json", "package-lock.json", "client.mjs"] {
+    for file in ["package.json", "package-lock.json", "client.mjs", "login.mjs"] {
         fs::copy(source.join(file), target.join(file)).with_context(|| format!("copy {file}"))?;
     }
     if !installed {
         let npm = need("npm", "npm", "npm")?;
-        say("installing the official MCP clients and the conformance suite");
+        say("installing the official MCP clients, the conformance suite and a provider of identities");
         run(Command::new(npm).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&target))?;
         fs::write(target.join("installed.json"), lock)?;
     }

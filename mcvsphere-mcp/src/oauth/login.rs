@@ -1,0 +1,482 @@
+//! The way of a user through a login: a client sends them here, they agree, the provider says who they are, and the client gets a
+//! code.
+//!
+//! A login belongs to one browser from the page that asks for consent to the provider's answer. All that is known of it meanwhile
+//! is sealed text in that browser.
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{
+    HeaderMap, HeaderValue, StatusCode, Uri,
+    header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE},
+};
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{
+    Access, Login, OAuth,
+    client::{self, Client},
+    identity::{Expected, NoUser, User},
+    pages::{self, Page},
+    params::Params,
+    provider::NoGrant,
+    redirect::{Place, place},
+    seal::{Kind, NoRandomness, Unsealed},
+};
+
+/// How long a user may take for a login, in seconds.
+pub(super) const PATIENCE: u64 = 600;
+
+/// How long a code is good for, in seconds.
+pub(super) const CODE_LIFE: u64 = 60;
+
+/// The most bytes of what a client wants back with the answer.
+const LONGEST_STATE: usize = 1024;
+
+/// The most bytes of a client's id.
+const LONGEST_ID: usize = 6 << 10;
+
+/// What a client asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Asked {
+    /// A digest of the client's id, and its name.
+    #[serde(rename = "c")]
+    client: String,
+    #[serde(rename = "n")]
+    name: String,
+    #[serde(rename = "r")]
+    redirect: String,
+    #[serde(rename = "s")]
+    state: Option<String>,
+    #[serde(rename = "p")]
+    challenge: String,
+}
+
+/// A login, as the browser of the user keeps it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Pending {
+    #[serde(rename = "i")]
+    number: String,
+    /// A digest of the browser's cookie.
+    #[serde(rename = "b")]
+    browser: String,
+    #[serde(rename = "a")]
+    asked: Asked,
+}
+
+/// What a code stands for.
+#[derive(Clone)]
+pub(super) enum Code {
+    Fresh(Box<Granted>),
+    /// It was used; whoever has it a second time has stolen it, or was stolen from.
+    Used {
+        family: String,
+    },
+}
+
+/// A login that has succeeded.
+#[derive(Clone)]
+pub(super) struct Granted {
+    /// A digest of the client's id.
+    pub(super) client: String,
+    pub(super) redirect: String,
+    pub(super) challenge: String,
+    pub(super) access: Access,
+    /// The provider's refresh token, and in how many seconds it ends where that is known.
+    pub(super) upstream: Option<(String, Option<u64>)>,
+}
+
+pub(super) fn routes(oauth: &OAuth) -> Router {
+    Router::new()
+        .route("/authorize", get(authorize))
+        .route("/consent", post(consent))
+        .route("/auth/callback", get(callback))
+        .layer(DefaultBodyLimit::max(64 << 10))
+        .with_state(oauth.clone())
+}
+
+/// A digest by which a text is known again.
+pub(super) fn known_as(text: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()))
+}
+
+fn broken(_: NoRandomness) -> Response {
+    Page::problem(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "This server cannot log anyone in",
+        "The system gives no random numbers.",
+    )
+    .into_response()
+}
+
+fn bad_request(text: &str) -> Response {
+    let hint = format!(
+        "{text}. The client sent you here with a request that cannot be answered; its user can do nothing but try again or tell its maker."
+    );
+    Page::problem(StatusCode::BAD_REQUEST, "This login request is not valid", &hint).into_response()
+}
+
+/// Asks the user whether a client may act for them.
+async fn authorize(State(oauth): State<OAuth>, headers: HeaderMap, uri: Uri) -> Response {
+    let Some(login) = &oauth.inner.login else { return StatusCode::NOT_FOUND.into_response() };
+    let params = match Params::read(uri.query().unwrap_or_default().as_bytes()) {
+        Ok(params) => params,
+        Err(problem) => return bad_request(problem),
+    };
+    let Some(id) = params.get("client_id").filter(|id| id.len() <= LONGEST_ID) else {
+        return bad_request("The request has no client_id");
+    };
+    let client = match client::find(&login.seal, &login.documents, oauth.now(), id).await {
+        Ok(client) => client,
+        Err(error) => return bad_request(&error.problem),
+    };
+    let redirect = match params.get("redirect_uri") {
+        Some(redirect) if client.allows(redirect) => redirect,
+        Some(_) => return bad_request("The client has not registered the redirect_uri that it wants the answer at"),
+        None => return bad_request("The request has no redirect_uri"),
+    };
+    // From here on the client is told what is wrong.
+    let refuse = |error, text| oauth.answer(redirect, params.get("state"), Err((error, text)));
+    if params.get("state").is_some_and(|state| state.len() > LONGEST_STATE) {
+        return oauth.answer(redirect, None, Err(("invalid_request", "state is too long")));
+    }
+    if params.get("response_type") != Some("code") {
+        return refuse("unsupported_response_type", "response_type must be code");
+    }
+    let challenge = match (params.get("code_challenge"), params.get("code_challenge_method")) {
+        (Some(challenge), Some("S256")) if is_digest(challenge) => challenge,
+        _ => return refuse("invalid_request", "PKCE is needed: a code_challenge, with the code_challenge_method S256"),
+    };
+    if !params.all("resource").all(|resource| oauth.is_here(resource)) {
+        return refuse("invalid_target", "the resource is not this server");
+    }
+    let asked = Asked {
+        client: known_as(id),
+        name: client.name.clone(),
+        redirect: redirect.to_owned(),
+        state: params.get("state").map(str::to_owned),
+        challenge: challenge.to_owned(),
+    };
+    ask(&oauth, login, &headers, &client, asked).unwrap_or_else(broken)
+}
+
+/// The page that asks for consent. It is shown each time: a consent that is remembered can be abused.
+fn ask(
+    oauth: &OAuth,
+    login: &Login,
+    headers: &HeaderMap,
+    client: &Client,
+    asked: Asked,
+) -> Result<Response, NoRandomness> {
+    let browser = match cookie(oauth, headers) {
+        Some(browser) => browser,
+        None => login.seal.random()?,
+    };
+    let place = asked.redirect.clone();
+    let pending = Pending { number: login.seal.random()?, browser: known_as(&browser), asked };
+    let request = login.seal.seal(Kind::Request, oauth.now() + PATIENCE, &pending)?;
+    let mut response = pages::consent(client, &place, oauth.base(), &request).into_response();
+    let secure = if oauth.base().starts_with("https://") { "; Secure" } else { "" };
+    let cookie = format!("{}={browser}; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax{secure}", cookie_name(oauth));
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// What the user has decided.
+async fn consent(State(oauth): State<OAuth>, headers: HeaderMap, body: Bytes) -> Response {
+    let Some(login) = &oauth.inner.login else { return StatusCode::NOT_FOUND.into_response() };
+    let forbidden = || {
+        let text = "Your decision did not come from the page of this server in this browser. Start the login again in the client.";
+        Page::problem(StatusCode::FORBIDDEN, "This decision does not count", text).into_response()
+    };
+    // A browser says from where a form comes.
+    let is_own = |origin: &HeaderValue| origin.as_bytes() == oauth.base().as_bytes();
+    if headers.get_all(ORIGIN).iter().any(|origin| !is_own(origin)) {
+        return forbidden();
+    }
+    if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin") {
+        return forbidden();
+    }
+    let Ok(params) = Params::read(&body) else { return forbidden() };
+    // The text on the page is good in the browser for which the page was made: no other page can know it.
+    let pending: Pending = match login.seal.open(Kind::Request, oauth.now(), params.get("request").unwrap_or_default())
+    {
+        Ok(pending) => pending,
+        Err(Unsealed::Expired) => return too_late(),
+        Err(Unsealed::Foreign) => return forbidden(),
+    };
+    if !is_browser_of(&oauth, &headers, &pending) {
+        return forbidden();
+    }
+    let asked = &pending.asked;
+    if params.get("decision") != Some("allow") {
+        oauth.note("login_refused", None, "the user did not agree");
+        return oauth.answer(&asked.redirect, asked.state.as_deref(), Err(("access_denied", "the user did not agree")));
+    }
+    let discovery = match oauth.inner.provider.discovery().await {
+        Ok(discovery) => discovery,
+        Err(_) => return provider_down(),
+    };
+    let number = &pending.number;
+    let challenge = known_as(&login.seal.derive("verifier", number));
+    let Ok(state) = login.seal.seal(Kind::State, oauth.now() + PATIENCE, &pending) else { return broken(NoRandomness) };
+    let Ok(mut url) = Url::parse(&discovery.authorization) else { return provider_down() };
+    url.query_pairs_mut()
+        .append_pair("response_type", "code")
+        .append_pair("client_id", &login.client_id)
+        .append_pair("redirect_uri", &oauth.callback())
+        .append_pair("scope", &oauth.scopes_upstream(&discovery.scopes))
+        .append_pair("state", &state)
+        .append_pair("nonce", &login.seal.derive("nonce", number))
+        .append_pair("code_challenge", &challenge)
+        .append_pair("code_challenge_method", "S256");
+    see_other(url.as_str())
+}
+
+/// What the provider says of a login.
+async fn callback(State(oauth): State<OAuth>, headers: HeaderMap, uri: Uri) -> Response {
+    let Some(login) = &oauth.inner.login else { return StatusCode::NOT_FOUND.into_response() };
+    let Ok(params) = Params::read(uri.query().unwrap_or_default().as_bytes()) else {
+        return bad_request("The provider's answer cannot be read");
+    };
+    let pending: Pending = match login.seal.open(Kind::State, oauth.now(), params.get("state").unwrap_or_default()) {
+        Ok(pending) => pending,
+        Err(Unsealed::Expired) => return too_late(),
+        Err(Unsealed::Foreign) => {
+            let text = "This server has not begun this login, or its signing key was replaced meanwhile. Start again in the client.";
+            return Page::problem(StatusCode::BAD_REQUEST, "This login is not known", text).into_response();
+        }
+    };
+    if !is_browser_of(&oauth, &headers, &pending) {
+        let text = "It was begun in another browser, or cookies are off. If you did not begin it, somebody may have sent you a link \
+                    to log in for them: do not go on. Otherwise start again in the client, in one browser.";
+        return Page::problem(StatusCode::FORBIDDEN, "This login belongs to another browser", text).into_response();
+    }
+    if !login.answered.insert_new(oauth.now(), &pending.number, ()) {
+        let text = "Its answer was used once already. If the client is not logged in, start again there.";
+        return Page::problem(StatusCode::BAD_REQUEST, "This login is over", text).into_response();
+    }
+    let asked = &pending.asked;
+    let discovery = match oauth.inner.provider.discovery().await {
+        Ok(discovery) => discovery,
+        Err(_) => return provider_down(),
+    };
+    // An answer of another provider is none to this login.
+    if params.get("iss").map_or(discovery.names_itself, |issuer| issuer != discovery.issuer) {
+        oauth.note("login_refused", None, "the answer is of another provider");
+        let text =
+            "The answer to it is of another provider of identities than the one that you were sent to. Do not go on.";
+        return Page::problem(StatusCode::BAD_REQUEST, "This login was answered by somebody else", text)
+            .into_response();
+    }
+    let refuse = |error, text| oauth.answer(&asked.redirect, asked.state.as_deref(), Err((error, text)));
+    let Some(code) = params.get("code") else {
+        let denied = matches!(
+            params.get("error"),
+            Some("access_denied" | "login_required" | "consent_required" | "interaction_required")
+        );
+        tracing::warn!(
+            error = crate::text::one_line(params.get("error").unwrap_or("none")),
+            "the provider refused a login"
+        );
+        oauth.note("login_refused", None, "the provider refused it");
+        return match denied {
+            true => refuse("access_denied", "the provider of identities did not log the user in"),
+            false => refuse("server_error", "the provider of identities answered with an error"),
+        };
+    };
+    let verifier = login.seal.derive("verifier", &pending.number);
+    let callback = oauth.callback();
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", callback.as_str()),
+        ("code_verifier", verifier.as_str()),
+    ];
+    let grant = match oauth.inner.provider.grant(&form, &login.client_id, &login.client_secret).await {
+        Ok(grant) => grant,
+        Err(NoGrant::Refused) => {
+            oauth.note("login_refused", None, "the provider did not take its own code");
+            return refuse("access_denied", "the provider of identities did not confirm the login");
+        }
+        Err(NoGrant::Down(down)) => {
+            tracing::error!(%down, "a login failed at the provider");
+            oauth.note("login_refused", None, "the provider gave no tokens");
+            return provider_down();
+        }
+    };
+    let nonce = login.seal.derive("nonce", &pending.number);
+    let user = match oauth.user(&login.client_id, &grant, Expected::Nonce(&nonce)).await {
+        Ok(user) => user,
+        Err(why) => return no_user(&oauth, asked, &pending.number, why),
+    };
+    let access = access(user, &pending);
+    oauth.note("login", Some(&access), "ok");
+    if grant.refresh_token.is_none() {
+        tracing::info!(
+            "the provider gave no refresh token, so that logins last an hour: it may need the scope offline_access"
+        );
+    }
+    let Ok(code) = login.seal.random() else { return broken(NoRandomness) };
+    let granted = Granted {
+        client: asked.client.clone(),
+        redirect: asked.redirect.clone(),
+        challenge: asked.challenge.clone(),
+        access,
+        upstream: grant.refresh_token.map(|token| (token, grant.refresh_ends)),
+    };
+    login.codes.insert(oauth.now(), &code, Code::Fresh(Box::new(granted)));
+    oauth.answer(&asked.redirect, asked.state.as_deref(), Ok(&code))
+}
+
+fn access(user: User, pending: &Pending) -> Access {
+    Access {
+        issuer: user.issuer,
+        subject: user.subject,
+        name: user.name,
+        groups: user.groups,
+        client: pending.asked.name.clone(),
+        family: pending.number.clone(),
+    }
+}
+
+/// What a user sees who may do nothing.
+fn no_user(oauth: &OAuth, asked: &Asked, number: &str, why: NoUser) -> Response {
+    let audited = |user: User| Access {
+        issuer: user.issuer,
+        subject: user.subject,
+        name: user.name,
+        groups: user.groups,
+        client: asked.name.clone(),
+        family: number.to_owned(),
+    };
+    let back = oauth.address(
+        &asked.redirect,
+        asked.state.as_deref(),
+        Err(("access_denied", "no group of the user gives a permission")),
+    );
+    match why {
+        NoUser::NoLevel(user) => {
+            let text = format!(
+                "You are logged in as {}, but you may do nothing here. Ask an administrator to add you to {}.",
+                user.name,
+                oauth.groups().wanted()
+            );
+            oauth.note("login_refused", Some(&audited(user)), "no group gives a level");
+            Page::problem(StatusCode::FORBIDDEN, "You have no permission here", &text)
+                .with_way_back(back)
+                .into_response()
+        }
+        NoUser::TooManyGroups(user) => {
+            let text = "You are in so many groups that the provider does not list them. An administrator has to send app roles \
+                        instead (OAUTH_GROUPS_CLAIM=roles), or only the groups assigned to the application.";
+            oauth.note("login_refused", Some(&audited(user)), "the groups are too many to be listed");
+            Page::problem(StatusCode::FORBIDDEN, "Your groups are not known", text).with_way_back(back).into_response()
+        }
+        NoUser::Wrong(fault) => {
+            tracing::error!(%fault, "what the provider gave for a login does not hold");
+            oauth.note("login_refused", None, "what the provider gave does not hold");
+            let text = format!(
+                "What the provider of identities gave for your login does not hold: {fault}. An administrator finds more in the log of this server."
+            );
+            Page::problem(StatusCode::BAD_GATEWAY, "The login failed", &text).into_response()
+        }
+        NoUser::Down(down) => {
+            tracing::error!(%down, "a login failed at the provider");
+            oauth.note("login_refused", None, "the provider does not answer");
+            provider_down()
+        }
+    }
+}
+
+impl OAuth {
+    /// Where the provider sends users back to.
+    pub(super) fn callback(&self) -> String {
+        format!("{}/auth/callback", self.base())
+    }
+
+    /// What the provider is asked for: the scopes of the settings, and a refresh token where it offers one by scope.
+    fn scopes_upstream(&self, offered: &[String]) -> String {
+        let mut scopes: Vec<&str> = self.inner.settings.scopes.iter().map(String::as_str).collect();
+        if offered.iter().any(|scope| scope == "offline_access") && !scopes.contains(&"offline_access") {
+            scopes.push("offline_access");
+        }
+        scopes.join(" ")
+    }
+
+    /// The address at which a client gets a code, or an error and its text.
+    fn address(&self, redirect: &str, state: Option<&str>, answer: Result<&str, (&str, &str)>) -> String {
+        let Ok(mut url) = Url::parse(redirect) else { return String::new() };
+        {
+            let mut query = url.query_pairs_mut();
+            match answer {
+                Ok(code) => drop(query.append_pair("code", code)),
+                Err((error, text)) => drop(query.append_pair("error", error).append_pair("error_description", text)),
+            }
+            if let Some(state) = state {
+                query.append_pair("state", state);
+            }
+            query.append_pair("iss", self.base());
+        }
+        url.into()
+    }
+
+    /// Sends the browser there.
+    fn answer(&self, redirect: &str, state: Option<&str>, answer: Result<&str, (&str, &str)>) -> Response {
+        let address = self.address(redirect, state, answer);
+        match place(redirect) {
+            Some(Place::Application) => pages::to_application(&address, answer.is_ok()).into_response(),
+            Some(Place::Web | Place::Loopback) => see_other(&address),
+            None => bad_request("The answer cannot be sent where the client wants it"),
+        }
+    }
+}
+
+fn see_other(address: &str) -> Response {
+    let Ok(location) = HeaderValue::from_str(address) else {
+        return bad_request("The address of the answer is not valid");
+    };
+    pages::safe((StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response())
+}
+
+fn too_late() -> Response {
+    let text = "It has taken longer than ten minutes. Start again in the client.";
+    Page::problem(StatusCode::BAD_REQUEST, "This login has expired", text).into_response()
+}
+
+fn provider_down() -> Response {
+    let text = "The provider of identities does not answer as it should. Try again in a moment; an administrator finds the cause in \
+                the log of this server, and by `mcvsphere doctor --oauth`.";
+    Page::problem(StatusCode::SERVICE_UNAVAILABLE, "Nobody can log in at present", text).into_response()
+}
+
+/// With this name a browser takes the cookie from this very host by https alone.
+fn cookie_name(oauth: &OAuth) -> &'static str {
+    if oauth.base().starts_with("https://") { "__Host-mcvsphere-login" } else { "mcvsphere-login" }
+}
+
+/// The browser, by its cookie.
+fn cookie(oauth: &OAuth, headers: &HeaderMap) -> Option<String> {
+    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+    let mut own = all.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == cookie_name(oauth));
+    let value = own.next().map(|(_, value)| value)?;
+    (own.next().is_none() && is_digest(value)).then(|| value.to_owned())
+}
+
+fn is_browser_of(oauth: &OAuth, headers: &HeaderMap, pending: &Pending) -> bool {
+    cookie(oauth, headers).is_some_and(|browser| known_as(&browser) == pending.browser)
+}
+
+/// Whether a text is one of 256 bits, in the form that all of them have here.
+fn is_digest(text: &str) -> bool {
+    text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}

@@ -1,0 +1,206 @@
+//! What the settings of OAuth hold.
+
+use std::collections::BTreeMap;
+
+use vsphere_soap::http::Proxies;
+
+use super::{
+    Settings, SettingsError,
+    kinds::{Kind, names, seen_as, seen_by_value},
+    name,
+};
+use crate::{
+    Permission,
+    oauth::{Mode, OAuthSettings, groups::Groups},
+};
+
+/// The scopes that a provider is asked for, with blanks or commas between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Scopes(String);
+
+impl AsRef<str> for Scopes {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Kind for Scopes {
+    const LIST: bool = true;
+
+    seen_as!(&str);
+
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(Self(text.replace(',', " ")))
+    }
+}
+
+/// The levels that groups give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GroupMap(BTreeMap<String, Permission>);
+
+impl Kind for GroupMap {
+    const LIST: bool = true;
+
+    type Seen<'a> = &'a Self;
+
+    fn seen(&self) -> &Self {
+        self
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        let mut levels = BTreeMap::new();
+        for entry in names(text) {
+            // A name may hold `=` itself, as those of directories do.
+            let (group, level) =
+                entry.rsplit_once('=').ok_or_else(|| format!("has {entry:?}, which is not GROUP=LEVEL"))?;
+            let level = Permission::read(level).map_err(|problem| format!("has {entry:?}, whose level {problem}"))?;
+            if levels.insert(group.trim().to_owned(), level).is_some() {
+                return Err(format!("has the group {group:?} twice"));
+            }
+        }
+        Ok(Self(levels))
+    }
+}
+
+impl Kind for Mode {
+    seen_by_value!();
+
+    fn read(text: &str) -> Result<Self, String> {
+        match text.trim().to_lowercase().as_str() {
+            "direct" => Ok(Self::Direct),
+            "proxy" => Ok(Self::Proxy),
+            _ => Err(format!("must be direct or proxy, not {text:?}")),
+        }
+    }
+}
+
+impl Settings {
+    /// The URL by which clients know this server, where it is set.
+    pub(crate) fn known_as(&self) -> Option<&str> {
+        self.oauth_base_url().or(self.public_url())
+    }
+
+    /// What is set for OAuth, where it is on.
+    ///
+    /// # Errors
+    /// A setting is missing, or contradicts another.
+    pub(crate) fn oauth(&self) -> Result<Option<OAuthSettings>, SettingsError> {
+        if !self.oauth_enabled() {
+            return Ok(None);
+        }
+        let missing = |name| SettingsError::new(name, "is not set, and OAUTH_ENABLED needs it");
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let base_url = self.known_as().ok_or_else(|| missing(name::OAUTH_BASE_URL))?;
+        if self.public_url().is_some_and(|url| url != base_url) {
+            return Err(SettingsError::new(name::OAUTH_BASE_URL, "contradicts MCP_PUBLIC_URL: set one of the two"));
+        }
+        let client_secret = match (self.oauth_client_secret(), self.oauth_client_secret_file()) {
+            (Some(_), Some(_)) => {
+                let problem = "contradicts OAUTH_CLIENT_SECRET: set one of the two";
+                return Err(SettingsError::new(name::OAUTH_CLIENT_SECRET_FILE, problem));
+            }
+            (secret, None) => owned(secret),
+            (None, Some(path)) => {
+                let problem =
+                    |error| SettingsError::new(name::OAUTH_CLIENT_SECRET_FILE, format!("cannot be read: {error}"));
+                let text = std::fs::read_to_string(path).map_err(problem)?;
+                Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+            }
+        };
+        let mut groups = Groups::default();
+        self.oauth_groups_claim().trim().clone_into(&mut groups.claim);
+        if let Some(GroupMap(levels)) = self.oauth_group_map() {
+            levels.clone_into(&mut groups.levels);
+        }
+        groups.required = self.oauth_required_groups().cloned().unwrap_or_default();
+        Ok(Some(OAuthSettings {
+            issuer: owned(self.oauth_issuer_url()).ok_or_else(|| missing(name::OAUTH_ISSUER_URL))?.trim().to_owned(),
+            base_url: base_url.to_owned(),
+            mode: self.oauth_mode(),
+            client_id: owned(self.oauth_client_id()),
+            client_secret,
+            signing_key: owned(self.signing_key()),
+            previous_key: owned(self.previous_signing_key()),
+            scopes: self.oauth_scopes().split_whitespace().map(str::to_owned).collect(),
+            groups,
+            audiences: self.oauth_audience().cloned().unwrap_or_default(),
+            proxies: Proxies::from_variables(|variable| self.proxy_variable(variable)),
+        }))
+    }
+
+    /// Logins are for clients that come over HTTP: whoever starts this program for themselves needs none.
+    ///
+    /// # Errors
+    /// OAuth is on.
+    pub(crate) fn check_without_login(&self) -> Result<(), SettingsError> {
+        match self.oauth_enabled() {
+            true => Err(SettingsError::new(
+                name::OAUTH_ENABLED,
+                "needs MCP_TRANSPORT=streamable-http: on standard input and output there is one user, whose level MCP_PERMISSION sets",
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SettingArgs;
+
+    fn settings(environment: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let value = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Settings::new(&SettingArgs::default(), value)
+    }
+
+    const BASE: [(&str, &str); 5] = [
+        ("OAUTH_ENABLED", "true"),
+        ("OAUTH_ISSUER_URL", "https://idp.example/realms/x"),
+        ("OAUTH_BASE_URL", "https://MCP.example/"),
+        ("OAUTH_CLIENT_ID", "mcvsphere"),
+        ("OAUTH_CLIENT_SECRET", "a client secret of 32 characters"),
+    ];
+
+    #[test]
+    fn groups_scopes_and_the_public_url_are_read() {
+        let more = [
+            ("OAUTH_GROUP_MAP", "cn=admins=full_admin, 9f0c=read_only"),
+            ("OAUTH_REQUIRED_GROUPS", "staff"),
+            ("OAUTH_GROUPS_CLAIM", "/realm_access/roles"),
+            ("OAUTH_SCOPES", "openid, groups"),
+        ];
+        let oauth = settings(&[&BASE[..], &more].concat()).unwrap().oauth().unwrap().unwrap();
+        assert_eq!(oauth.base_url, "https://mcp.example");
+        assert_eq!(oauth.scopes, ["openid", "groups"]);
+        assert_eq!(oauth.groups.levels["cn=admins"], Permission::FullAdmin);
+        // A map takes the place of the usual names, which anybody might give to a group of theirs.
+        assert_eq!(oauth.groups.levels.len(), 2);
+        assert_eq!(oauth.groups.claim, "/realm_access/roles");
+        assert!(settings(&[]).unwrap().oauth().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named() {
+        for lacking in ["OAUTH_ISSUER_URL", "OAUTH_BASE_URL"] {
+            let rest: Vec<_> = BASE.into_iter().filter(|(name, _)| *name != lacking).collect();
+            let error = settings(&rest).unwrap().oauth().err().unwrap().to_string();
+            assert!(error.starts_with(lacking), "{error}");
+        }
+        for (name, value) in [("OAUTH_GROUP_MAP", "admins"), ("OAUTH_GROUP_MAP", "a=admin"), ("OAUTH_MODE", "both")] {
+            let error = settings(&[(name, value)]).unwrap_err().to_string();
+            assert!(error.starts_with(name), "{error}");
+        }
+        let two = [("MCP_PUBLIC_URL", "https://other.example")];
+        assert!(settings(&[&BASE[..], &two].concat()).unwrap().oauth().is_err());
+        let error = settings(&BASE).unwrap().check_without_login().unwrap_err().to_string();
+        assert!(error.contains("MCP_TRANSPORT=streamable-http"), "{error}");
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let keys = [("MCP_SIGNING_KEY", "hunter2hunter2hunter2hunter2"), ("MCP_SIGNING_KEY_PREVIOUS", "hunter3")];
+        let settings = settings(&[&BASE[..], &keys].concat()).unwrap();
+        let shown = format!("{settings:?} {:?}", settings.in_force());
+        assert!(!shown.contains("hunter") && !shown.contains("client secret"), "{shown}");
+    }
+}
