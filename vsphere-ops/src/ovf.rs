@@ -35,6 +35,7 @@ mod package;
 mod property;
 mod pull;
 mod source;
+mod stored;
 
 use std::sync::Arc;
 

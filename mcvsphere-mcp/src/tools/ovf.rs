@@ -29,7 +29,7 @@ pub(super) fn tools() -> Vec<Tool> {
         Tool::adds("export_ovf", Ovf, VmLifecycle, "Export as an OVF package", export_ovf)
             .about("Write a VM that is off, or a snapshot, as an OVF package.")
             .long()
-            .needs(&["VApp.Export", "Datastore.FileManagement"])
+            .needs(&["VApp.Export", "Datastore.FileManagement", "Datastore.Browse"])
             .formerly(&["export_vm_ovf"]),
         Tool::reads("list_ovf_networks", Ovf, "Show an OVF package", list_ovf_networks)
             .about("Show what an OVF or OVA package has: networks, properties, licence, options, files.")
@@ -88,13 +88,11 @@ async fn export_ovf(args: ExportOvf, cx: Cx) -> Result<Object<Exported>> {
         export = export.images();
     }
     if args.target.trim_start().starts_with('[') {
-        if args.as_ova == Some(true) {
-            return Err(ToolError::invalid_argument(
-                "`as_ova` needs a local `target`: the front of an archive is written last, which datastores do not allow",
-            ));
-        }
         let (store, path) = on_datastore(&cx, &args.target).await?;
-        return Ok(Object(export.to_datastore(&store, &path).await?));
+        return Ok(Object(match args.as_ova {
+            Some(true) => export.to_ova_on_datastore(&store, &path).await?,
+            _ => export.to_datastore(&store, &path).await?,
+        }));
     }
     let files = cx.files()?;
     if args.as_ova == Some(true) {
@@ -178,7 +176,7 @@ struct ExportOvf {
     vm: VmName,
     /// New folder or .ova: local or [datastore] path.
     target: String,
-    /// Only local.
+    /// As one file.
     as_ova: Option<bool>,
     /// Needed while it runs.
     snapshot: Option<String>,

@@ -156,6 +156,21 @@ async fn a_package_is_shown_deployed_exported_and_deployed_again() {
     let shown =
         call(&client, "list_ovf_networks", json!({ "ovf_path": "[DC0_DS0] exported/web-1.ovf" })).await.unwrap();
     assert_eq!(shown["manifest"], true);
+    // As an archive as well.
+    let target = json!({ "vm": "web-1", "target": "[DC0_DS0] archives/web.ova", "as_ova": true });
+    call(&client, "export_ovf", target.clone()).await.unwrap();
+    let source = json!({ "source": "[DC0_DS0] archives/web.ova" });
+    let shown = call(&client, "list_ovf_networks", source.clone()).await.unwrap();
+    assert_eq!((&shown["name"], &shown["manifest"]), (&json!("web-1"), &json!(true)));
+    let again = json!({
+        "source": source["source"], "vm_name": "web-3", "network": "VM Network", "accept_eula": true,
+        "properties": ["hostname=three"],
+    });
+    assert_eq!(call(&client, "deploy_ovf", again).await.unwrap()["verified"], true);
+    let there = call(&client, "browse_datastore", json!({ "datastore": "DC0_DS0", "path": "archives" })).await.unwrap();
+    assert_eq!(there["items"].as_array().unwrap().len(), 1, "{there}");
+    let (code, text) = refused(&client, "export_ovf", target).await;
+    assert!(code == "invalid_state" && text.contains("is there already"), "{code} {text}");
 }
 
 #[tokio::test]
@@ -191,7 +206,7 @@ async fn what_a_call_lacks_is_told_with_what_to_do() {
     assert!(code == "fault" && text.contains("`snapshot`") && text.contains("create_snapshot"), "{code} {text}");
     let target = json!({ "vm": "on-1", "target": "[DC0_DS0] x.ova", "as_ova": true });
     let (code, text) = refused(&client, "export_ovf", target).await;
-    assert!(code == "invalid_argument" && text.contains("local `target`"), "{text}");
+    assert!(code == "fault" && text.contains("`snapshot`"), "{code} {text}");
 
     let client = older(lab.server(&[("MCP_CONFIRM", "never")]), ()).await;
     let (code, text) = refused(&client, "deploy_ovf", full("web-1")).await;

@@ -4,9 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
 use serde::Serialize;
-use vsphere_model::managed::{Datastore, FileManager, VirtualMachine, VirtualMachineSnapshot, virtual_machine};
+use vsphere_model::managed::{VirtualMachine, VirtualMachineSnapshot, virtual_machine};
 use vsphere_model::types::{
     HttpNfcLeaseDeviceUrl, ManagedObjectReference, OvfCreateDescriptorParams, OvfFile as FileOfOvf,
 };
@@ -17,14 +17,12 @@ use super::manager;
 use super::manifest::Manifest;
 use super::ova::{Ova, Writer};
 use crate::client::Client;
-use crate::datastore_path::DatastorePath;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard;
 use crate::mo::Mo;
-use crate::placement::datacenter_of;
 use crate::transfer::{Algorithm, Checksum, FileStream, Lease, TransferProgress};
 
-const OPERATION: &str = "export";
+pub(super) const OPERATION: &str = "export";
 
 /// A size that has as many digits as any.
 const LARGEST: i64 = i64::MAX;
@@ -34,8 +32,8 @@ const SLACK: u64 = 4096;
 
 impl Mo<VirtualMachine> {
     /// A package that is to be made of the VM, which must be off unless one of its snapshots is exported. Nothing is sent
-    /// before one of [`to_directory`](Export::to_directory), [`to_folder`](Export::to_folder), [`to_ova`](Export::to_ova)
-    /// and [`to_datastore`](Export::to_datastore).
+    /// before one of [`to_directory`](Export::to_directory), [`to_folder`](Export::to_folder), [`to_ova`](Export::to_ova),
+    /// [`to_datastore`](Export::to_datastore) and [`to_ova_on_datastore`](Export::to_ova_on_datastore).
     pub fn ovf_export(&self) -> Export {
         Export {
             vm: self.clone(),
@@ -75,6 +73,7 @@ impl Mo<VirtualMachine> {
 /// // To where the server can read it again.
 /// let store = client.get::<Datastore>("nvme-01").await?;
 /// vm.ovf_export().to_datastore(&store, "exported/web-01").await?;
+/// vm.ovf_export().to_ova_on_datastore(&store, "exported/web-01.ova").await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -86,7 +85,7 @@ pub struct Export {
     images: bool,
     name: Option<String>,
     manifest: Algorithm,
-    listener: Option<Arc<dyn Fn(TransferProgress) + Send + Sync>>,
+    listener: Told,
 }
 
 /// A package that was made of a VM.
@@ -255,39 +254,7 @@ impl Export {
         Ok(exported)
     }
 
-    /// Writes the package into a new folder of a datastore. Where the export fails or is given up, the folder is removed.
-    ///
-    /// # Errors
-    /// The fault `InvalidPowerState` if the VM is not off, `FileAlreadyExists` if the folder is there, and server errors.
-    pub async fn to_datastore(self, store: &Mo<Datastore>, folder: &str) -> Result<Exported> {
-        let made = NewFolder::make(store, folder).await?;
-        let plan = self.open().await?;
-        let done = async {
-            let mut files = Vec::new();
-            for (device, name) in &plan.devices {
-                let stream = plan.fetch(device, sum(&files)).await?;
-                let upload = store.upload(made.path.join(name)?.to_string()).algorithm(plan.algorithm);
-                let sent = upload.from_stream(stream.map_err(io::Error::other).boxed(), None).await?;
-                let checksum = sent.checksum.unwrap_or_else(|| Checksum::of_nothing(plan.algorithm));
-                files.push(ExportedFile { name: name.clone(), bytes: sent.bytes, checksum });
-            }
-            let (descriptor, warnings) = plan.descriptor(&files).await?;
-            let manifest = plan.manifest(&descriptor, &files);
-            for (name, text) in [(plan.file("ovf"), descriptor), (plan.file("mf"), manifest)] {
-                let length = text.len() as u64;
-                let pieces = futures::stream::iter([Ok(bytes::Bytes::from(text))]);
-                let upload = store.upload(made.path.join(&name)?.to_string()).without_checksum();
-                upload.from_stream(pieces, length).await?;
-            }
-            Ok((files, warnings))
-        };
-        let (files, warnings) = plan.or_abort(done.await).await?;
-        let exported = plan.complete(files, warnings).await?;
-        made.keep();
-        Ok(exported)
-    }
-
-    async fn open(self) -> Result<Plan> {
+    pub(super) async fn open(self) -> Result<Plan> {
         let client = self.vm.client().clone();
         let named = self.vm.read(virtual_machine::NAME).await?;
         let name = self.name.unwrap_or_else(|| crate::name::decode(&named));
@@ -344,8 +311,11 @@ impl Export {
     }
 }
 
+/// What is called with the progress over all files.
+pub(super) type Told = Option<Arc<dyn Fn(TransferProgress) + Send + Sync>>;
+
 /// An export whose lease is open.
-struct Plan {
+pub(super) struct Plan {
     client: Client,
     lease: Lease,
     vm: ManagedObjectReference,
@@ -354,18 +324,18 @@ struct Plan {
     /// What the names of the files begin with.
     base: String,
     /// With the names that their files get.
-    devices: Vec<(HttpNfcLeaseDeviceUrl, String)>,
+    pub(super) devices: Vec<(HttpNfcLeaseDeviceUrl, String)>,
     images: bool,
-    algorithm: Algorithm,
-    listener: Option<Arc<dyn Fn(TransferProgress) + Send + Sync>>,
+    pub(super) algorithm: Algorithm,
+    pub(super) listener: Told,
 }
 
 impl Plan {
-    fn file(&self, ending: &str) -> String {
+    pub(super) fn file(&self, ending: &str) -> String {
         format!("{}.{ending}", self.base)
     }
 
-    async fn fetch(&self, device: &HttpNfcLeaseDeviceUrl, before: u64) -> Result<FileStream> {
+    pub(super) async fn fetch(&self, device: &HttpNfcLeaseDeviceUrl, before: u64) -> Result<FileStream> {
         let mut download = self.lease.download(device).algorithm(self.algorithm);
         if let Some(listener) = self.listener.clone() {
             download = download.on_progress(move |progress| {
@@ -376,7 +346,7 @@ impl Plan {
     }
 
     /// The descriptor with these files, and what the server warns of.
-    async fn descriptor(&self, files: &[ExportedFile]) -> Result<(String, Vec<String>)> {
+    pub(super) async fn descriptor(&self, files: &[ExportedFile]) -> Result<(String, Vec<String>)> {
         let file = |((device, _), file): (&(HttpNfcLeaseDeviceUrl, String), &ExportedFile)| FileOfOvf {
             device_id: device.key.clone(),
             path: file.name.clone(),
@@ -396,7 +366,7 @@ impl Plan {
         Ok((made.ovf_descriptor, made.warning.iter().map(message).collect()))
     }
 
-    fn manifest(&self, descriptor: &str, files: &[ExportedFile]) -> String {
+    pub(super) fn manifest(&self, descriptor: &str, files: &[ExportedFile]) -> String {
         let name = self.file("ovf");
         let sum = Checksum::of_bytes(self.algorithm, descriptor.as_bytes());
         let files = files.iter().map(|file| (file.name.as_str(), file.checksum));
@@ -404,21 +374,21 @@ impl Plan {
     }
 
     /// The result; where it is an error, the lease is ended before that is told.
-    async fn or_abort<T>(&self, result: Result<T>) -> Result<T> {
+    pub(super) async fn or_abort<T>(&self, result: Result<T>) -> Result<T> {
         if result.is_err() {
             self.lease.give_up().await;
         }
         result.map_err(|error| error.in_operation(OPERATION))
     }
 
-    async fn complete(self, files: Vec<ExportedFile>, warnings: Vec<String>) -> Result<Exported> {
+    pub(super) async fn complete(self, files: Vec<ExportedFile>, warnings: Vec<String>) -> Result<Exported> {
         let (descriptor, manifest) = (self.file("ovf"), self.file("mf"));
         self.lease.complete().await?;
         Ok(Exported { descriptor, manifest, files, warnings })
     }
 }
 
-fn sum(files: &[ExportedFile]) -> u64 {
+pub(super) fn sum(files: &[ExportedFile]) -> u64 {
     files.iter().map(|file| file.bytes).sum()
 }
 
@@ -438,8 +408,10 @@ fn file_name(name: &str) -> String {
         character if character.is_control() => '_',
         character => character,
     };
-    let name: String = name.trim().chars().map(fits).take(64).collect();
-    let name = name.trim_start_matches('.');
+    let mut name: String = name.trim().chars().map(fits).take(64).collect();
+    // The head of a member in an archive has room for 100 bytes, of which the ending takes some.
+    name.truncate(name.floor_char_boundary(80));
+    let name = name.trim_start_matches('.').trim_end();
     if name.is_empty() { "vm".to_owned() } else { name.to_owned() }
 }
 
@@ -465,60 +437,5 @@ impl Drop for Made {
                 tracing::warn!(file = name, %error, "a part of an export was left behind");
             }
         }
-    }
-}
-
-/// A folder of a datastore that was made, and is removed unless all is well.
-struct NewFolder {
-    client: Client,
-    path: DatastorePath,
-    datacenter: ManagedObjectReference,
-    keep: bool,
-}
-
-impl NewFolder {
-    async fn make(store: &Mo<Datastore>, folder: &str) -> Result<Self> {
-        let client = store.client().clone();
-        let name = store.read(vsphere_model::managed::datastore::NAME).await?;
-        let path = match folder.trim_start().starts_with('[') {
-            true => folder.parse::<DatastorePath>()?,
-            false => DatastorePath::new(name, folder)?,
-        };
-        let datacenter = datacenter_of(&client, store.reference()).await?.reference().clone();
-        guard::made(&client, |client| async move {
-            let text = path.to_string();
-            let made = file_manager(&client)?.make_directory(&text, Some(&datacenter), Some(true)).await;
-            made.map_err(|error| Error::from(error).in_operation("make the folder").on(text))?;
-            Ok(Self { client, path, datacenter, keep: false })
-        })
-        .await
-    }
-
-    fn keep(mut self) {
-        self.keep = true;
-    }
-}
-
-fn file_manager(client: &Client) -> Result<FileManager> {
-    let manager = client.content().file_manager.as_ref();
-    let none = || Error::new(OPERATION, ErrorKind::Unsupported("the server has no file manager".into()));
-    Ok(client.raw(manager.ok_or_else(none)?))
-}
-
-impl Drop for NewFolder {
-    fn drop(&mut self) {
-        if self.keep {
-            return;
-        }
-        let (client, path, datacenter) =
-            (self.client.without_deadline(), self.path.to_string(), self.datacenter.clone());
-        guard::clean_up(async move {
-            let removed = async {
-                file_manager(&client)?.delete_datastore_file_task(&path, Some(&datacenter)).await.map_err(Error::from)
-            };
-            if let Err(error) = removed.await {
-                tracing::warn!(%path, %error, "a part of an export was left behind");
-            }
-        });
     }
 }

@@ -156,10 +156,10 @@ impl Ova {
             if text.len() as u64 != *size {
                 return Err(io::Error::other(format!("{name} has {} bytes in place of {size}", text.len())));
             }
-            front.extend([head(name, *size)?, Bytes::copy_from_slice(text.as_bytes()), padding(*size)]);
+            front.extend(member(name, text)?);
         }
         self.writer.write_at(0, front).await?;
-        self.writer.write(Bytes::from_static(&[0; 2 * BLOCK as usize])).await?;
+        self.writer.write(end()).await?;
         self.writer.flush().await
     }
 }
@@ -169,13 +169,24 @@ fn room(size: u64) -> u64 {
     BLOCK + size.next_multiple_of(BLOCK)
 }
 
-fn padding(size: u64) -> Bytes {
+/// A whole member.
+pub(super) fn member(name: &str, text: &str) -> io::Result<[Bytes; 3]> {
+    let size = text.len() as u64;
+    Ok([head(name, size)?, Bytes::copy_from_slice(text.as_bytes()), padding(size)])
+}
+
+/// What an archive ends with.
+pub(super) fn end() -> Bytes {
+    Bytes::from_static(&[0; 2 * BLOCK as usize])
+}
+
+pub(super) fn padding(size: u64) -> Bytes {
     static ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
     let length = usize::try_from(size.next_multiple_of(BLOCK) - size).unwrap_or_default();
     Bytes::from_static(ZEROS.get(..length).unwrap_or_default())
 }
 
-fn head(name: &str, size: u64) -> io::Result<Bytes> {
+pub(super) fn head(name: &str, size: u64) -> io::Result<Bytes> {
     let mut header = Header::new_gnu();
     header.set_path(name)?;
     header.set_size(size);

@@ -91,10 +91,10 @@ pub(crate) async fn connect(sim: &Sim, user: &str, password: &str) -> Client {
 /// VMs, bytes in datastores, entries of the VM folder, and tasks that run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Left {
-    vms: Vec<String>,
-    free: Vec<i64>,
-    entries: usize,
-    running: usize,
+    pub(crate) vms: Vec<String>,
+    pub(crate) free: Vec<i64>,
+    pub(crate) entries: usize,
+    pub(crate) running: usize,
 }
 
 pub(crate) async fn left(client: &Client) -> Left {
