@@ -4,6 +4,7 @@
 mod command_line;
 mod file;
 mod guests;
+mod keyring;
 mod kinds;
 mod oauth;
 mod placeholder;

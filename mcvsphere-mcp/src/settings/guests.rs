@@ -4,14 +4,14 @@
 //! guest_credentials:
 //!   web:
 //!     user: deploy
-//!     password_file: /run/secrets/web      # or `password`, or `password_env`: a variable that has it
+//!     password_file: /run/secrets/web      # or `password`, `password_env`: a variable, `keyring`: SERVICE/USER
 //!     vms: ["/fra1/vm/prod/web/*"]         # globs on inventory paths
 //!     level: full_admin                    # what a caller needs; full_admin by default
 //! ```
 
 use std::{collections::BTreeMap, ffi::OsString};
 
-use super::{GUEST_CREDENTIALS, SettingsError, file::Entry, kinds::Kind as _, placeholder};
+use super::{GUEST_CREDENTIALS, SettingsError, file::Entry, keyring, kinds::Kind as _, placeholder};
 use crate::{
     Permission,
     credentials::{GuestCredentials, Stored},
@@ -37,7 +37,7 @@ pub(super) fn read(
 }
 
 fn stored(name: &str, entry: &Entry, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Stored, String> {
-    const FIELDS: [&str; 6] = ["user", "password", "password_file", "password_env", "vms", "level"];
+    const FIELDS: [&str; 7] = ["user", "password", "password_file", "password_env", "keyring", "vms", "level"];
     if let Some(other) = entry.keys().find(|field| !FIELDS.contains(&field.as_str())) {
         return Err(format!("has the unknown field `{other}`: there are {}", FIELDS.join(", ")));
     }
@@ -47,15 +47,17 @@ fn stored(name: &str, entry: &Entry, environment: &dyn Fn(&str) -> Option<OsStri
         Some(_) => Err(format!("must have one value for `{field}`")),
     };
     let user = one("user")?.ok_or("lacks `user`")?;
-    let password = match (one("password")?, one("password_file")?, one("password_env")?) {
-        (Some(password), None, None) => password.to_owned(),
-        (None, Some(path), None) => from_file(path)?,
-        (None, None, Some(variable)) => {
+    let password = match (one("password")?, one("password_file")?, one("password_env")?, one("keyring")?) {
+        (Some(password), None, None, None) => password.to_owned(),
+        (None, Some(path), None, None) => from_file(path)?,
+        (None, None, None, Some(entry)) => keyring::password(entry, environment)
+            .map_err(|problem| format!("takes its password from the keyring: {problem}"))?,
+        (None, None, Some(variable), None) => {
             let value = environment(variable).and_then(|value| value.into_string().ok());
             let value = value.filter(|value| !value.is_empty());
             value.ok_or_else(|| format!("takes its password from the variable {variable}, which is not set"))?
         }
-        _ => return Err("needs exactly one of `password`, `password_file` and `password_env`".to_owned()),
+        _ => return Err("needs exactly one of `password`, `password_file`, `password_env` and `keyring`".to_owned()),
     };
     if placeholder::is_placeholder(&password, true) {
         return Err("has a placeholder in the place of its password, which nothing has replaced".to_owned());
@@ -103,6 +105,8 @@ mod tests {
             (&[("password", "x"), VMS][..], "lacks `user`"),
             (&[("user", "u"), VMS], "exactly one of"),
             (&[("user", "u"), ("password", "x"), ("password_env", "WEB_PASSWORD"), VMS], "exactly one of"),
+            (&[("user", "u"), ("password", "x"), ("keyring", "web/u"), VMS], "exactly one of"),
+            (&[("user", "u"), ("keyring", "web/u"), VMS], "from the keyring: "),
             (&[("user", "u"), ("password_env", "NONE"), VMS], "NONE, which is not set"),
             (&[("user", "u"), ("password_file", "/no/such/file"), VMS], "/no/such/file"),
             (&[("user", "u"), ("password", "hunter2")], "needs `vms`"),

@@ -1,0 +1,254 @@
+//! Passwords from the keyring of the user who starts mcvsphere.
+//!
+//! They are read by the platform's own command. The crate `keyring` would bring 52 more crates on Linux, with a D-Bus client
+//! and its executor, for a few bytes at start; and the command asks the user itself to unlock the keyring.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::Read,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long the user may take to unlock the keyring.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often the command is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How much of its output is read.
+const MOST: u64 = 64 << 10;
+
+/// How a platform's keyring is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Platform {
+    /// The Secret Service of freedesktop.org: GNOME Keyring, KWallet, KeePassXC.
+    SecretService,
+    /// The Keychain of macOS.
+    Keychain,
+}
+
+/// The password of `SERVICE/USER`.
+///
+/// # Errors
+/// Why there is none, in words that go on from "takes its password from the keyring".
+pub(super) fn password(entry: &str, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<String, String> {
+    let platform = match std::env::consts::OS {
+        "macos" => Platform::Keychain,
+        "windows" => return Err("that of Windows is not supported: use `password_file` or `password_env`".to_owned()),
+        _ => Platform::SecretService,
+    };
+    platform.read(entry, environment, PATIENCE)
+}
+
+impl Platform {
+    fn read(
+        self,
+        entry: &str,
+        environment: &dyn Fn(&str) -> Option<OsString>,
+        patience: Duration,
+    ) -> Result<String, String> {
+        // A service may be a URL.
+        let (service, user) = entry
+            .rsplit_once('/')
+            .filter(|(service, user)| !service.is_empty() && !user.is_empty())
+            .ok_or_else(|| format!("{entry:?} is not of the form SERVICE/USER"))?;
+        let name = self.command();
+        let missing = || format!("there is no command `{name}` in PATH{}", self.comes_with());
+        let program = find(name, environment("PATH").as_deref()).ok_or_else(missing)?;
+        let mut command = Command::new(program);
+        match self {
+            Self::SecretService => command.args(["lookup", "service", service, "username", user]),
+            // With -w, a password with other letters than those of ASCII looks like another one in hexadecimal digits.
+            Self::Keychain => command.args(["find-generic-password", "-s", service, "-a", user, "-g"]),
+        };
+        let ended = run(command, patience).map_err(|problem| format!("`{name}` {problem}"))?;
+        if !ended.success {
+            let said = ended.error.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned();
+            let none = self == Self::SecretService && said.is_empty() || said.contains("could not be found");
+            return Err(match none {
+                true => format!("it has no entry of service {service:?} and user {user:?}, or stayed locked"),
+                false => format!("`{name}` says {said:?}"),
+            });
+        }
+        let password = match self {
+            Self::SecretService => Some(ended.output.trim_end_matches('\n').to_owned()),
+            Self::Keychain => keychain_password(&ended.error),
+        };
+        let password = password.filter(|password| !password.is_empty());
+        password.ok_or_else(|| format!("its entry of service {service:?} and user {user:?} has no text"))
+    }
+
+    fn command(self) -> &'static str {
+        match self {
+            Self::SecretService => "secret-tool",
+            Self::Keychain => "security",
+        }
+    }
+
+    fn comes_with(self) -> &'static str {
+        match self {
+            Self::SecretService => ": it comes with libsecret, as the package libsecret-tools or libsecret",
+            Self::Keychain => "",
+        }
+    }
+}
+
+/// `password: "text"`, or `password: 0xC3A4  "…"` where the text has other letters than those of ASCII.
+fn keychain_password(told: &str) -> Option<String> {
+    let value = told.lines().find_map(|line| line.strip_prefix("password: "))?;
+    let Some(digits) = value.strip_prefix("0x") else {
+        return Some(value.strip_prefix('"')?.strip_suffix('"')?.to_owned());
+    };
+    let digits = digits.split(' ').next()?.as_bytes();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    String::from_utf8(digits.chunks(2).map(byte).collect::<Option<_>>()?).ok()
+}
+
+fn find(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
+    // An empty or relative step would be the directory in which somebody starts it.
+    let steps = std::env::split_paths(path?).filter(|step| step.is_absolute());
+    steps.map(|step| step.join(name)).find(|program| program.is_file())
+}
+
+/// What a command wrote, and whether it went well.
+struct Ended {
+    success: bool,
+    output: String,
+    error: String,
+}
+
+/// Runs a command, for so long at most. What it writes may be a secret, and is told by nobody here.
+fn run(mut command: Command, patience: Duration) -> Result<Ended, String> {
+    let failed = |error: std::io::Error| format!("can't be run: {error}");
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+    let (output, error) = (child.stdout.take().map(read), child.stderr.take().map(read));
+    let success = wait(&mut child, patience)?;
+    let text = |reader: Option<thread::JoinHandle<Vec<u8>>>| {
+        let bytes = reader.map(thread::JoinHandle::join).and_then(Result::ok).unwrap_or_default();
+        String::from_utf8(bytes).map_err(|_| "gave what is no UTF-8 text".to_owned())
+    };
+    Ok(Ended { success, output: text(output)?, error: text(error)? })
+}
+
+fn read(from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        // What can't be read is as what was not written.
+        let _ = from.take(MOST).read_to_end(&mut all);
+        all
+    })
+}
+
+fn wait(child: &mut Child, patience: Duration) -> Result<bool, String> {
+    let begin = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Ok(status.success()),
+            Ok(None) if begin.elapsed() < patience => thread::sleep(LOOK),
+            waited => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(match waited {
+                    Err(error) => format!("can't be waited for: {error}"),
+                    Ok(_) => format!("has not answered for {} seconds: the keyring may be locked", patience.as_secs()),
+                });
+            }
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+
+    /// A directory with a command that is not what it says.
+    struct Fake(PathBuf);
+
+    impl Fake {
+        fn new(name: &str, script: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("keyring-{}-{:x}", std::process::id(), fastrand()));
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o700)).unwrap();
+            Self(folder)
+        }
+
+        fn ask(&self, platform: Platform, entry: &str, patience: Duration) -> Result<String, String> {
+            let path = std::env::join_paths(["relative".into(), self.0.clone()]).unwrap();
+            platform.read(entry, &|name| (name == "PATH").then(|| path.clone()), patience)
+        }
+    }
+
+    impl Drop for Fake {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn fastrand() -> u64 {
+        use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+        RandomState::new().build_hasher().finish()
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_password_of_the_secret_service_is_asked_for_by_service_and_user() {
+        let script =
+            r#"[ "$*" = "lookup service https://vc.example/ui username CORP\deploy" ] && printf '%s' ' hünter2 '"#;
+        let fake = Fake::new("secret-tool", script);
+        let ask = |entry: &str| fake.ask(Platform::SecretService, entry, LONG);
+        assert_eq!(ask(r"https://vc.example/ui/CORP\deploy").unwrap(), " hünter2 ");
+        let none = ask("web/deploy").unwrap_err();
+        assert!(none.contains(r#"no entry of service "web" and user "deploy""#), "{none}");
+        for entry in ["web", "/deploy", "web/", ""] {
+            assert!(ask(entry).unwrap_err().contains("SERVICE/USER"), "{entry}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_keyring_is_told_and_no_secret() {
+        let ask = |script: &str| Fake::new("secret-tool", script).ask(Platform::SecretService, "web/deploy", LONG);
+        let problem = ask("echo hunter2; echo 'Cannot autolaunch D-Bus without X11 $DISPLAY' >&2; exit 1").unwrap_err();
+        assert!(problem.contains("Cannot autolaunch D-Bus") && !problem.contains("hunter2"), "{problem}");
+        assert!(ask("true").unwrap_err().contains("has no text"));
+        assert!(ask(r"printf '\377'").unwrap_err().contains("no UTF-8"));
+        let nobody = Fake::new("other", "").ask(Platform::SecretService, "web/deploy", LONG).unwrap_err();
+        assert!(nobody.contains("no command `secret-tool`") && nobody.contains("libsecret-tools"), "{nobody}");
+    }
+
+    #[test]
+    fn a_keyring_that_stays_locked_is_given_up() {
+        let fake = Fake::new("secret-tool", "exec sleep 600");
+        let problem = fake.ask(Platform::SecretService, "web/deploy", Duration::from_millis(100)).unwrap_err();
+        assert!(problem.contains("may be locked"), "{problem}");
+    }
+
+    #[test]
+    fn a_password_of_the_keychain_may_have_any_letters() {
+        for (told, password) in [
+            (r#"password: "hunter2""#, "hunter2"),
+            (r#"password: "0xC3" and "more""#, r#"0xC3" and "more"#),
+            (r#"password: 0x68C3BC6E746572  "h\303\274nter""#, "hünter"),
+        ] {
+            let script = format!(
+                "[ \"$*\" = 'find-generic-password -s web -a deploy -g' ] || exit 9\ncat >&2 <<'END'\nkeychain: \
+                 \"login\"\n{told}\nEND"
+            );
+            let fake = Fake::new("security", &script);
+            assert_eq!(fake.ask(Platform::Keychain, "web/deploy", LONG).unwrap(), password);
+        }
+        let script = "echo 'security: SecKeychainSearchCopyNext: The specified item could not be found in the keychain.' \
+                      >&2; exit 44";
+        let none = Fake::new("security", script).ask(Platform::Keychain, "web/deploy", LONG).unwrap_err();
+        assert!(none.contains("no entry of service"), "{none}");
+    }
+}
