@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use vsphere_ops::Mo;
-use vsphere_ops::managed::Datastore;
+use vsphere_ops::managed::{Datastore, HttpNfcLease};
 use vsphere_ops::ovf::{Ovf, OvfSource};
+use vsphere_ops::transfer::Lease;
+use vsphere_ops::types::HttpNfcLeaseSourceFile;
 use vsphere_sim::Trouble;
 
 use crate::deploy::contents;
@@ -56,6 +58,37 @@ async fn a_host_fetches_what_is_on_a_datastore() {
             assert_eq!(lab.sim.calls("HttpNfcLeaseSetManifestChecksumType"), u64::from(manifest == Some("SHA256")));
         }
     }
+}
+
+#[tokio::test]
+async fn a_lease_tells_which_servers_its_host_reaches() {
+    let lab = Lab::new().await;
+    let (vm, _) = crate::export::machine(&lab).await;
+    let (address, _) = web(vec![("a.ova".to_owned(), b"content".to_vec())], Gives::All).await;
+    // A server that was there: nobody listens at its address any more.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let held = Lease::ready(&lab.client, &vm.export_vm().await.unwrap(), &|_| ()).await.unwrap();
+    let lease: HttpNfcLease = lab.client.raw(&held.info().lease);
+    let disk = held.devices().iter().find(|device| device.disk == Some(true)).unwrap();
+    let source = |url: String| HttpNfcLeaseSourceFile {
+        target_device_id: disk.import_key.clone(),
+        url,
+        create: false,
+        ..Default::default()
+    };
+    let files = [
+        source(format!("http://{address}/a.ova")),
+        // It answers, whatever it says.
+        source(format!("http://{address}/none.ova")),
+        source(format!("http://{gone}/a.ova")),
+    ];
+    let probed = lease.http_nfc_lease_probe_urls(&files, Some(10)).await.unwrap();
+    assert_eq!(probed.iter().map(|one| one.server_accessible).collect::<Vec<_>>(), [true, true, false]);
+    let wrong = HttpNfcLeaseSourceFile { target_device_id: "none".into(), ..source(format!("http://{address}/")) };
+    let error = lease.http_nfc_lease_probe_urls(&[wrong], None).await.unwrap_err();
+    assert!(error.to_string().contains("targetDeviceId"), "{error}");
+    held.abort().await;
+    assert!(lease.http_nfc_lease_probe_urls(&files, None).await.is_err(), "the lease has ended");
 }
 
 #[tokio::test]

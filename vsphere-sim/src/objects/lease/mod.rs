@@ -41,6 +41,7 @@ pub(crate) const METHODS: Methods = &[
     ("VirtualMachine", "ExportVm", Handler::Write(open::export)),
     ("VirtualMachineSnapshot", "ExportSnapshot", Handler::Write(open::export_snapshot)),
     ("HttpNfcLease", "HttpNfcLeasePullFromUrls_Task", Handler::Write(pull::pull)),
+    ("HttpNfcLease", "HttpNfcLeaseProbeUrls", Handler::Wait(pull::probe)),
     ("HttpNfcLease", "HttpNfcLeaseProgress", Handler::Write(progress)),
     ("HttpNfcLease", "HttpNfcLeaseComplete", Handler::Write(complete)),
     ("HttpNfcLease", "HttpNfcLeaseAbort", Handler::Write(abort)),

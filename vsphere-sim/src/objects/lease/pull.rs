@@ -5,16 +5,17 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::join_all;
 use tokio::time::timeout;
 use vsphere_model::types::{
-    Any, FileNotFound, HttpFault, HttpNfcLeaseSourceFile, HttpNfcLeaseState, NoDiskSpace, RequestCanceled,
-    SSLVerifyFault,
+    Any, FileNotFound, HttpFault, HttpNfcLeaseProbeResult, HttpNfcLeaseSourceFile, HttpNfcLeaseState, NoDiskSpace,
+    RequestCanceled, SSLVerifyFault,
 };
 use vsphere_soap::ErrorKind;
-use vsphere_soap::http::{Endpoint, FileCall, FileLocation, Thumbprint, Transport, TransportOptions, Trust};
+use vsphere_soap::http::{Download, Endpoint, FileCall, FileLocation, Thumbprint, Transport, TransportOptions, Trust};
 
 use super::{Lease, Part, arrived};
-use crate::call::{Call, Reply};
+use crate::call::{Call, Reply, Waiting};
 use crate::core::Core;
 use crate::fault::{Fault, Outcome};
 use crate::objects::datastore::Datastore;
@@ -52,6 +53,46 @@ pub(super) fn pull(world: &mut World, call: &Call) -> Outcome<Reply> {
         }
     });
     Ok(Reply::of(task))
+}
+
+/// How long the servers of all files are tried where nothing is said.
+const USUAL_PATIENCE: Duration = Duration::from_secs(60);
+
+/// `HttpNfcLease.HttpNfcLeaseProbeUrls`: whether the server of each file answers, whatever it says.
+pub(super) fn probe(call: Arc<Call>) -> Waiting {
+    Box::pin(async move {
+        let sources: Vec<HttpNfcLeaseSourceFile> = call.arg("files")?;
+        let seconds: Option<i32> = call.opt("timeout")?;
+        let wanted: Vec<Wanted> = {
+            let world = call.core.read();
+            let lease = world.get::<Lease>(&call.target)?;
+            lease.must_be_ready()?;
+            sources.into_iter().map(|source| lease.wanted(source)).collect::<Outcome<_>>()?
+        };
+        let patience = seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
+        let patience = patience.map_or(USUAL_PATIENCE, Duration::from_secs);
+        let probes = wanted.iter().map(|wanted| async move {
+            let first_byte = wanted.get(Some((0, 1)));
+            let server_accessible = match timeout(patience, first_byte).await {
+                Ok(Ok(_)) => true,
+                Ok(Err(error)) => error.status().is_some(),
+                Err(_) => false,
+            };
+            HttpNfcLeaseProbeResult { server_accessible }
+        });
+        Ok(Reply::list(join_all(probes).await))
+    })
+}
+
+impl Wanted {
+    /// Asks for the file, or for a part of it.
+    async fn get(&self, part: Option<(u64, u64)>) -> vsphere_soap::Result<Download> {
+        let options = TransportOptions::new().trust(self.trust.clone());
+        let headers: Vec<(&str, &str)> =
+            self.source.http_headers.iter().map(|header| (header.key.as_str(), header.value.as_str())).collect();
+        let transport = Transport::new(self.location.endpoint.clone(), options)?;
+        transport.download(FileCall::new("pull", &self.location.path).headers(&headers).part(part)).await
+    }
 }
 
 impl Lease {
@@ -144,14 +185,7 @@ impl Puller {
             (u64::try_from(datastore.free()).unwrap_or_default(), Arc::clone(&world.uploads))
         };
         drop(core);
-        let options = TransportOptions::new().trust(wanted.trust.clone());
-        let headers: Vec<(&str, &str)> =
-            wanted.source.http_headers.iter().map(|header| (header.key.as_str(), header.value.as_str())).collect();
-        let asked = async {
-            let transport = Transport::new(wanted.location.endpoint.clone(), options)?;
-            transport.download(FileCall::new("pull", &wanted.location.path).headers(&headers)).await
-        };
-        let mut pieces = asked.await.map_err(|error| unreachable_source(&error))?;
+        let mut pieces = wanted.get(None).await.map_err(|error| unreachable_source(&error))?;
         let length = pieces.length();
         let (upload, file) = uploads.create().map_err(|error| not_kept(&error))?;
         let mut arrival = Arrival::new(file);
