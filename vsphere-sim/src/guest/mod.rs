@@ -6,13 +6,15 @@
 //! | `install` | what is in a system when it has just been installed |
 //! | `process` | the process table, and programs that run |
 //! | `sh`, `syntax` | the shell of Linux, and its grammar |
-//! | `commands` | the programs of Linux |
-//! | `cmd` | the command processor of Windows, and its programs |
+//! | `commands`, `file_commands` | the programs of Linux |
+//! | `cmd`, `cmd_syntax` | the command processor of Windows, its programs, and its grammar |
 //!
 //! Every system has a file system that is small (`/boot`, `E:\`) and one that can only be read (`/mnt/cdrom`, `D:\`).
 
 mod cmd;
+mod cmd_syntax;
 mod commands;
+mod file_commands;
 pub(crate) mod files;
 mod install;
 pub(crate) mod process;
