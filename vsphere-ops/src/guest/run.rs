@@ -429,9 +429,7 @@ impl Run {
                 let what = match control || long {
                     true => {
                         let script = temporary.file(".sh").await?;
-                        // Where nobody waits for its end, it deletes itself.
-                        let head = if captured { "" } else { "rm -f -- \"$0\"\n" };
-                        guest.write_bytes(&script, Bytes::from(format!("{head}{line}"))).await?;
+                        guest.write_bytes(&script, Bytes::from(posix_script(&line, captured))).await?;
                         quote::posix(&script)
                     }
                     false => format!("-c {}", quote::posix(&line)),
@@ -640,9 +638,42 @@ impl Tail {
     }
 }
 
+/// The file in which a line goes to a shell of Posix. Where nobody waits for its end, it deletes itself.
+fn posix_script(line: &str, captured: bool) -> String {
+    let head = if captured { "" } else { "rm -f -- \"$0\"\n" };
+    format!("{head}{line}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// By the real shell of this computer, as VMware Tools run a program. A shell reads a long script piece by piece: what it
+    /// has not read yet when the file is gone must still come.
+    #[cfg(unix)]
+    #[test]
+    fn a_script_that_nobody_waits_for_deletes_itself_and_runs_to_its_end() {
+        let folder = std::env::temp_dir().join(format!("it's a \"$folder\"-{:016x}", fastrand::u64(..)));
+        std::fs::create_dir(&folder).unwrap();
+        let (script, out) = (folder.join("-a b.sh"), folder.join("out"));
+        let filler = "A=0123456789 # filler\n".repeat(2 * CHANNEL / 20);
+        let line = format!(
+            "cd /\n[ -e \"$0\" ] && echo there >\"$1\" || printf begun >\"$1\"\n{filler}printf ' ended' >>\"$1\""
+        );
+        assert!(line.len() > CHANNEL);
+        for (captured, there) in [(false, false), (true, true)] {
+            std::fs::write(&script, posix_script(&line, captured)).unwrap();
+            let (script, out) = (script.to_str().unwrap(), out.to_str().unwrap());
+            let by_tools =
+                format!("\"/bin/sh\" {} {} >/dev/null 2>&1 </dev/null", quote::posix(script), quote::posix(out));
+            let ran = std::process::Command::new("/bin/sh").arg("-c").arg(&by_tools).status().unwrap();
+            assert!(ran.success());
+            assert_eq!(std::path::Path::new(script).exists(), there);
+            let begun = if there { "there\n" } else { "begun" };
+            assert_eq!(std::fs::read_to_string(out).unwrap(), format!("{begun} ended"));
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn output_is_text_or_base64_and_says_what_was_cut() {
