@@ -5,11 +5,13 @@ mod token;
 
 use std::{
     io::{self, IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
 use anyhow::{Context, anyhow};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::{Parser, Subcommand};
 use rmcp::{
     RoleClient, ServiceExt,
@@ -128,6 +130,9 @@ enum Tools {
         /// Print the answer's structured content as JSON
         #[arg(long)]
         json: bool,
+        /// Write the picture of the answer to this file; without it a picture goes to standard output, unless that is a terminal
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
+        output: Option<PathBuf>,
     },
 }
 
@@ -325,13 +330,16 @@ async fn use_tools(client: &Client, command: Tools) -> anyhow::Result<ExitCode> 
             let tool = find(&all, &name)?;
             print(&if json { pretty(&json!(tool))? } else { description(tool) })?;
         }
-        Tools::Call { name, arguments, json } => {
+        Tools::Call { name, arguments, json, output } => {
             // An older name is not in the list; the server knows it.
             let schema = all.iter().find(|tool| tool.name == name).map(|tool| &*tool.input_schema);
             let request = CallToolRequestParams::new(name.clone()).with_arguments(parse_arguments(&arguments, schema)?);
             let result = client.call_tool(request).await.map_err(plain)?;
             if gate::is_preview(&result) && !json {
                 return refuse_preview(&result);
+            }
+            if result.is_error != Some(true) && !json {
+                return print_answer(&result, output);
             }
             return print_result(&result, json);
         }
@@ -352,6 +360,33 @@ fn refuse_preview(result: &CallToolResult) -> anyhow::Result<ExitCode> {
     let preview = result.structured_content.as_ref().map(confirm::preview_text).unwrap_or_default();
     log::say(&format!("{preview}\nmcvsphere: nothing was done: say --yes to do it"));
     Ok(ExitCode::FAILURE)
+}
+
+/// Prints an answer; a picture in it goes to a file, or to a reader that is no person.
+fn print_answer(result: &CallToolResult, output: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let Some(image) = result.content.iter().find_map(|block| block.as_image()) else {
+        let code = print_result(result, false)?;
+        return match output {
+            Some(_) => Err(anyhow!("the answer has no picture, so `--output` wrote no file")),
+            None => Ok(code),
+        };
+    };
+    let picture = STANDARD.decode(&image.data).context("the picture of the answer cannot be read")?;
+    if let Some(path) = output {
+        std::fs::write(&path, &picture).with_context(|| format!("{} cannot be written", path.display()))?;
+        print_result(result, false)?;
+        print(&format!("The picture is in {} ({} bytes, {}).", path.display(), picture.len(), image.mime_type))?;
+    } else if io::stdout().is_terminal() {
+        print_result(result, false)?;
+        print("The picture is not shown here: `--output FILE` writes it to a file, and `> FILE` does so, too.")?;
+    } else {
+        tokio::task::block_in_place(|| {
+            let mut output = io::stdout().lock();
+            output.write_all(&picture)?;
+            output.flush()
+        })?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print_result(result: &CallToolResult, json: bool) -> anyhow::Result<ExitCode> {

@@ -75,6 +75,32 @@ fn a_failure_as_json_is_on_standard_output() {
     assert_eq!(json["code"], "config");
 }
 
+/// The demo's VMs run.
+const SCREENSHOT: [&str; 5] = ["tools", "call", "vm_screenshot", "vm=web-01", "--sim"];
+
+#[test]
+fn a_picture_goes_to_a_file_or_to_a_pipe() {
+    let path = std::env::temp_dir().join(format!("mcvsphere-{:016x}.png", fastrand::u64(..)));
+    let shown = path.to_str().unwrap();
+    let output = mcvsphere(&[&SCREENSHOT[..], &["--output", shown]].concat(), &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let picture = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(picture.starts_with(b"\x89PNG\r\n\x1a\n"));
+    let text = stdout(&output);
+    assert!(text.contains(shown) && text.contains("web-01") && text.contains("pixels"), "{text}");
+    // Who reads a pipe gets the picture and nothing else.
+    let piped = mcvsphere(&SCREENSHOT, &[]);
+    assert!(piped.status.success() && piped.stdout.starts_with(b"\x89PNG\r\n\x1a\n"), "{}", stderr(&piped));
+
+    let nowhere = mcvsphere(&[&SCREENSHOT[..], &["--output", "/no/such/folder/a.png"]].concat(), &[]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(stderr(&nowhere).contains("/no/such/folder/a.png cannot be written"), "{}", stderr(&nowhere));
+    let none = mcvsphere(&["tools", "call", "list_vms", "--sim", "--output", shown], &[]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(stderr(&none).contains("has no picture") && !path.exists(), "{}", stderr(&none));
+}
+
 #[test]
 fn a_call_is_audited_without_its_secrets() {
     let environment = [("LOG_LEVEL", "info")];
