@@ -94,7 +94,9 @@ async fn cancel_task(args: OneTask, cx: Cx) -> Result<Object<Cancelled>> {
     let question = format!("Cancel {} ({})?", job.tool, job.id);
     cx.agreed(async || {
         let preview = Preview::new(&question).note("What it did so far may stay");
-        Ok(((), preview.object(json!({ "task": job.id, "tool": job.tool, "called_with": job.arguments }))?))
+        let preview = preview.object(json!({ "task": job.id, "tool": job.tool, "called_with": job.arguments }))?;
+        // What has ended is not lost by this.
+        Ok(((), if job.has_ended() { preview.harmless() } else { preview }))
     })
     .await?;
     if job.has_ended() {

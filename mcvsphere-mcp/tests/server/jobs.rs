@@ -134,6 +134,9 @@ async fn a_job_is_cancelled_with_its_tasks_once_the_user_agrees() {
     let cancelled = good(&client, "cancel_task", json!({ "task": job, "confirm": text(&plan, "plan_token") })).await;
     assert_eq!((&cancelled["outcome"], &cancelled["changed"]), (&json!("cancelled"), &json!(true)), "{cancelled:#}");
     assert!(lab.client.get::<VirtualMachine>("copy").await.unwrap_err().is_not_found());
+    // What has ended is not lost: nobody is asked.
+    let over = good(&client, "cancel_task", json!({ "task": job })).await;
+    assert_eq!((&over["outcome"], &over["changed"]), (&json!("had_ended"), &json!(false)), "{over:#}");
 }
 
 #[tokio::test]
