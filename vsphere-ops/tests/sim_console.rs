@@ -159,5 +159,5 @@ async fn a_question_is_answered_by_key_or_label_and_only_while_it_is_asked() {
     // Another question with the same answers is another question.
     sim.ask("web-01", "Delete everything?", &choices).unwrap();
     refused(&late.answer("0").await.unwrap_err(), "changed", "it no longer asks this");
-    assert_eq!(web.question().await.unwrap().unwrap().answer("0").await.unwrap().text, "Delete everything?");
+    assert_eq!(web.question().await.unwrap().unwrap().answer("0").await.unwrap().text.as_str(), "Delete everything?");
 }

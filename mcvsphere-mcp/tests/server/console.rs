@@ -138,6 +138,8 @@ async fn a_question_is_shown_and_answered_while_it_is_asked() {
     assert!(code == "invalid_argument" && text.contains("Retry (0), Cancel (1)"), "{text}");
     // The answer to one question is none to the next.
     lab.sim.ask("web-1", "Delete everything?", &[("0", "Retry"), ("1", "Cancel")]).unwrap();
+    let text = show().await["question"]["text"].clone();
+    assert_eq!(text, json!({ "untrusted": "Delete everything?" }));
     let late = json!({ "vm": "web-1", "answer": "Retry", "question": asked["question"]["question"] });
     let (code, _) = refused(&client, "answer_vm_question", late).await;
     assert_eq!(code, "changed");

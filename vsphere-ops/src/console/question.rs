@@ -6,6 +6,7 @@ use vsphere_model::types::VirtualMachineQuestionInfo;
 
 use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::mo::Mo;
+use crate::untrusted::Untrusted;
 
 const OPERATION: &str = "answer the question of";
 
@@ -30,8 +31,8 @@ pub struct Question {
     pub id: String,
     /// The id of the question, which no other question has.
     pub question: String,
-    /// What is asked.
-    pub text: String,
+    /// What is asked. Names of files and of devices of the guest may be in it.
+    pub text: Untrusted,
     /// The answers that there are.
     pub choices: Vec<Choice>,
     #[serde(skip)]
@@ -76,7 +77,7 @@ pub struct Answered {
     /// Its managed object id.
     pub id: String,
     /// What was asked.
-    pub text: String,
+    pub text: Untrusted,
     /// What was answered.
     pub answer: Choice,
 }
@@ -118,7 +119,7 @@ impl Question {
             vm: machine.label().to_owned(),
             id: machine.id().to_owned(),
             question: question.id.clone(),
-            text: question.text.clone(),
+            text: question.text.as_str().into(),
             choices: choices.collect(),
             machine: machine.clone(),
         }
