@@ -45,13 +45,17 @@ pub(crate) use upload::Pieces;
 pub use upload::Upload;
 pub use web::{WebFile, WebHosts};
 
-use crate::error::{Circumstance, Error, ErrorKind};
+use crate::error::{Category, Circumstance, Error, ErrorKind};
 use crate::guest::GuestTrouble;
 
 /// What the answer to a request for a file of a lease or a guest means, whose URL is a ticket.
 fn ticket_error(error: vsphere_soap::Error, in_guest: bool) -> Error {
     if !matches!(error.status(), Some(401 | 404)) {
-        return error.into();
+        let error = Error::from(error);
+        return match in_guest && error.category() == Category::Connection {
+            true => error.with_circumstance(Circumstance::Guest(GuestTrouble::HostUnreachable)),
+            false => error,
+        };
     }
     let (operation, target) = (error.operation().to_owned(), error.target().map(str::to_owned));
     let text = "the URL of the file was used already, has expired, or its VM was stopped or moved: ask for a new one";

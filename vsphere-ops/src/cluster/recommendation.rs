@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::time::timeout;
 use vsphere_model::managed::{
     ClusterComputeResource, VirtualMachine, cluster_compute_resource as cluster, virtual_machine as vm,
 };
@@ -16,11 +17,12 @@ use vsphere_model::types::{
 use vsphere_soap::object::format_date_time;
 
 use super::Automation;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Circumstance, Error, ErrorKind, Result};
 use crate::find;
 use crate::mo::Mo;
 use crate::named::Named;
 use crate::untrusted::Untrusted;
+use crate::watch::Change;
 
 const LIST: &str = "read the recommendations of DRS";
 const APPLY: &str = "apply the recommendation of DRS";
@@ -30,10 +32,6 @@ const PAST: usize = 10;
 
 /// How long a move is waited for where nobody says otherwise.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// The pauses between two looks at where a VM is: it may be the next moment, or after minutes.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// What DRS recommends for a cluster, and why it does not more.
 ///
@@ -244,7 +242,8 @@ impl Mo<ClusterComputeResource> {
             let Some(found) = recommendations.recommendations.iter().find(|one| one.key == key) else {
                 let there = if keys.is_empty() { "none".to_owned() } else { keys.join(", ") };
                 let text = format!("there is no recommendation {key:?}, or no longer; those of the cluster: {there}");
-                return Err(Error::new(APPLY, ErrorKind::NotFound(text)));
+                let error = Error::new(APPLY, ErrorKind::NotFound(text));
+                return Err(error.with_circumstance(Circumstance::NoSuchRecommendation));
             };
             let before: Vec<&str> =
                 found.prerequisites.iter().map(String::as_str).filter(|other| keys.contains(other)).collect();
@@ -331,28 +330,34 @@ impl Application {
             return Err(named(Error::new(APPLY, ErrorKind::Changed(text.to_owned()))));
         }
         self.at.apply_recommendation(&self.recommendation.key).await.map_err(|error| named(error.into()))?;
-        let moved = self.arrived(Instant::now() + patience.unwrap_or(PATIENCE)).await.map_err(named)?;
+        let moved = self.arrived(patience.unwrap_or(PATIENCE)).await.map_err(named)?;
         let Self { cluster, id, recommendation, .. } = self;
         Ok(Applied { cluster, id, recommendation, moved, changed: true })
     }
 
-    /// How many VMs are on their new host, once all are or the time is up.
-    async fn arrived(&self, until: Instant) -> Result<usize> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let mut arrived = 0;
-            for step in &self.recommendation.moves {
-                let reference = ManagedObjectReference::new("VirtualMachine", &step.vm.id);
-                let machine: Mo<VirtualMachine> = Mo::new(self.at.client(), &reference, Some(step.vm.name.clone()));
-                let host = machine.read(vm::HOST).await?;
-                arrived += usize::from(host.is_some_and(|host| host.value == step.to.id));
-            }
-            if arrived == self.recommendation.moves.len() || Instant::now() + pause >= until {
-                return Ok(arrived);
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+    /// How many VMs are on their new host, once all are or the time is up. The server tells of each change: nothing is polled.
+    async fn arrived(&self, patience: Duration) -> Result<usize> {
+        let arrivals = self.recommendation.moves.iter().map(|step| timeout(patience, self.arrival(step)));
+        let mut moved = 0;
+        for arrived in futures::future::join_all(arrivals).await {
+            moved += usize::from(arrived.unwrap_or(Ok(false))?);
         }
+        Ok(moved)
+    }
+
+    /// Waits until a VM is on its new host; not so where it is gone.
+    async fn arrival(&self, step: &Migration) -> Result<bool> {
+        let reference = ManagedObjectReference::new("VirtualMachine", &step.vm.id);
+        let machine: Mo<VirtualMachine> = Mo::new(self.at.client(), &reference, Some(step.vm.name.clone()));
+        let mut changes = machine.watch(vm::HOST);
+        while let Some(change) = changes.try_next().await? {
+            if let Change::Entered { row: Some(host), .. } | Change::Changed { row: Some(host), .. } = change
+                && host.value == step.to.id
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -14,7 +14,7 @@ use vsphere_model::types::{
 
 use super::conflict::{self, Conflict, Why};
 use super::rule::{Configured, DrsRule, RuleKind, Terms};
-use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::error::{Circumstance, Error, ErrorKind, Result, invalid};
 use crate::find;
 use crate::mo::Mo;
 use crate::named::Named;
@@ -254,7 +254,8 @@ impl Mo<ClusterComputeResource> {
                 let there: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
                 let there = if there.is_empty() { "the cluster has none".to_owned() } else { there.join(", ") };
                 let text = format!("there is no such rule; those of the cluster: {there}");
-                return Err(Error::new(DELETE, ErrorKind::NotFound(text)));
+                let error = Error::new(DELETE, ErrorKind::NotFound(text));
+                return Err(error.with_circumstance(Circumstance::NoSuchRule));
             };
             Ok(RuleDeletion {
                 cluster: self.label().to_owned(),

@@ -57,6 +57,12 @@ pub enum Circumstance {
     TagInTheWay(String),
     /// The VM has lost this tag, and did not get the other one.
     TagLost(String),
+    /// The host has no service of this key.
+    NoSuchService,
+    /// The cluster has no rule of this name.
+    NoSuchRule,
+    /// DRS recommends nothing of this key, or no longer.
+    NoSuchRecommendation,
     /// What stood in the way inside a guest.
     Guest(GuestTrouble),
     /// What stands in the way of a migration.
@@ -91,6 +97,9 @@ impl Circumstance {
             | Self::KeptFromMaintenance(_)
             | Self::NotInMaintenanceMode
             | Self::HoldsVms
+            | Self::NoSuchService
+            | Self::NoSuchRule
+            | Self::NoSuchRecommendation
             | Self::VmsRun => return None,
         })
     }

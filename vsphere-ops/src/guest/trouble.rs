@@ -55,6 +55,8 @@ pub enum GuestTrouble {
     NoProcess,
     /// The URL of a transfer was used, has expired, or ended with the run of its VM.
     UrlEnded,
+    /// The host of the VM, which has the content of its files, can't be reached from here.
+    HostUnreachable,
 }
 
 /// Faults and what they mean. A fault that extends another comes before it.
@@ -95,6 +97,7 @@ impl GuestTrouble {
             Self::Missing | Self::NoProcess => Category::NotFound,
             Self::Disabled | Self::Unsupported | Self::OldTools => Category::Unsupported,
             Self::NotAFile | Self::NotADirectory | Self::Link => Category::InvalidArgument,
+            Self::HostUnreachable => Category::Connection,
             Self::NotRunning
             | Self::NotReady
             | Self::TooManyLogons

@@ -9,7 +9,7 @@ use vsphere_model::managed::{HostServiceSystem, HostSystem, host_service_system 
 use vsphere_model::types::HostService;
 
 use super::named;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Circumstance, Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::page::{ListQuery, Page, Window};
 
@@ -197,7 +197,8 @@ impl Mo<HostSystem> {
                 let known: Vec<String> =
                     services.iter().map(|service| format!("{} ({})", service.key, service.label)).collect();
                 let text = format!("no service {key:?}; there are {}", known.join(", "));
-                Err(Error::new(OPERATION, ErrorKind::NotFound(text)).on(self.label()))
+                let error = Error::new(OPERATION, ErrorKind::NotFound(text)).on(self.label());
+                Err(error.with_circumstance(Circumstance::NoSuchService))
             }
         }
     }
@@ -337,7 +338,8 @@ impl Service {
         let services = read(&self.system).await.map_err(named(&self.host, operation))?;
         services.into_iter().find(|service| service.key == self.key).ok_or_else(|| {
             let text = format!("the host no longer has the service {}", self.key);
-            Error::new(operation, ErrorKind::NotFound(text)).on(self.host.label())
+            let error = Error::new(operation, ErrorKind::NotFound(text)).on(self.host.label());
+            error.with_circumstance(Circumstance::NoSuchService)
         })
     }
 
