@@ -32,6 +32,8 @@ mod store;
 mod users;
 mod walk;
 
+use std::fmt;
+
 use serde::Serialize;
 use vsphere_model::managed::Datastore;
 use vsphere_model::types::{
@@ -45,6 +47,7 @@ use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::page::{ListQuery, Page, Window};
+pub(crate) use delete::has_changed;
 pub use delete::{DeletedFile, FileDeletion};
 pub use folder::MadeFolder;
 pub use relocate::{Existing, FileRelocation, RelocatedFile, Relocating};
@@ -215,7 +218,8 @@ impl Mo<Datastore> {
         found.await.map_err(|error: Error| error.in_operation("look at the file").on(path))
     }
 
-    /// What an upload to a path would overwrite, if anything.
+    /// What an upload to a path would overwrite, if anything. [`Upload::in_place_of`](crate::transfer::Upload::in_place_of)
+    /// refuses to overwrite anything else.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -320,7 +324,34 @@ fn page(tree: walk::Tree, query: &FileQuery) -> Result<Page<DatastoreFile>> {
     Ok(Page { gaps: tree.gaps, ..page })
 }
 
+/// Whether what is at a path now is what was seen there. Files have no ids: another one of the same size and time is taken
+/// for the same.
+pub(crate) fn is_same_file(now: Option<&DatastoreFile>, seen: Option<&DatastoreFile>) -> bool {
+    now.map(DatastoreFile::mark) == seen.map(DatastoreFile::mark)
+}
+
 impl DatastoreFile {
+    /// What tells it from another one at its path: what it is and, as what is written in a folder changes that, of others the
+    /// size and the time.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::Datastore;
+    ///
+    /// let isos = client.get::<Datastore>("iso-library").await?;
+    /// let seen = isos.find_file("tools/memtest86plus-7.20.iso").await?;
+    /// // Later, when a user has agreed:
+    /// let now = isos.find_file("tools/memtest86plus-7.20.iso").await?;
+    /// assert_eq!(now.map(|file| file.mark()), seen.map(|file| file.mark()));
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    pub fn mark(&self) -> impl Serialize + PartialEq + fmt::Debug + use<> {
+        (self.type_, (!self.is_folder()).then(|| (self.size_bytes, self.modified.clone())))
+    }
+
     fn new(path: &DatastorePath, info: &Poly<FileInfo>) -> Self {
         Self {
             path: path.to_string(),

@@ -91,12 +91,13 @@ async fn upload_to_datastore(args: UploadFile, cx: Cx) -> Result<Object<Uploaded
                 Some(there) => Preview::new(format!("{what} and OVERWRITE the file there?")).object(there)?,
                 None => Preview::new(format!("{what}?")).object(json!({ "path": args.path }))?.harmless(),
             };
-            // A file of the same size that was written meanwhile is another one.
-            let preview = preview.bind(there.as_ref().map(|there| there.size_bytes))?;
+            // Another datastore may have its name by now, and another file that path.
+            let preview = preview.bind((datastore.id(), there.as_ref().map(DatastoreFile::mark)))?;
             Ok(((datastore, there), preview))
         })
         .await?;
-    let upload = datastore.upload(args.path.as_str()).on_progress(cx.transfer("upload", &args.path));
+    let upload = datastore.upload(args.path.as_str()).in_place_of(overwritten.as_ref());
+    let upload = upload.on_progress(cx.transfer("upload", &args.path));
     let sent = match source {
         Source::Local((file, length)) => upload.from_stream(pieces(file), length).await?,
         Source::Given(content) => {
@@ -169,7 +170,8 @@ async fn create_datastore_folder(args: OneFolder, cx: Cx) -> Result<Object<MadeF
         .agreed(|| async {
             let datastore = find(&cx, &args.datastore).await?;
             let question = format!("Make the folder {} in {}?", quoted(&args.path), quoted(datastore.label()));
-            Ok((datastore, Preview::new(question).object(json!({ "path": args.path }))?.harmless()))
+            let preview = Preview::new(question).object(json!({ "path": args.path }))?.bind(datastore.id())?;
+            Ok((datastore, preview.harmless()))
         })
         .await?;
     Ok(Object(datastore.make_folder(&args.path).await?))
@@ -183,7 +185,7 @@ async fn delete_datastore_file(args: DeleteFile, cx: Cx) -> Result<Object<Delete
         let question = format!("DELETE {} with {files} files of {bytes} bytes?", quoted(&deletion.path));
         let users = users(deletion.used_by.iter().map(|user| user.vm.as_str()));
         let paths: Vec<_> = deletion.contents().iter().map(|file| file.path.as_str()).collect();
-        let preview = Preview::new(question).object(&deletion)?.bind(paths)?;
+        let preview = Preview::new(question).object(&deletion)?.bind(paths)?.bind(deletion.identity())?;
         let preview = match users {
             Some(users) => preview.note(format!("In use by {users}, which will no longer work without it.")),
             None => preview,
@@ -223,7 +225,7 @@ fn shown(action: &str, plan: FileRelocation) -> Result<(FileRelocation, Preview)
         0 => format!("{what}?"),
         count => format!("{what} and OVERWRITE {count} files there?"),
     };
-    let mut preview = Preview::new(question).object(&plan)?;
+    let mut preview = Preview::new(question).object(&plan)?.bind(plan.identity())?;
     let lost = plan.used_by.iter().chain(&plan.overwritten_used_by).map(|user| user.vm.as_str());
     match users(lost) {
         Some(users) => preview = preview.note(format!("In use by {users}, which will no longer find it as it is.")),

@@ -157,6 +157,15 @@ impl FileDeletion {
         &self.all
     }
 
+    /// What tells this from what has the same paths: the id of the datastore, and the mark of a single file.
+    pub fn identity(&self) -> impl Serialize + use<> {
+        let mark = match self.all.as_slice() {
+            [file] => Some(file.mark()),
+            _ => None,
+        };
+        (self.store.mo.id().to_owned(), mark)
+    }
+
     /// Deletes what was measured. Files have no ids: so the place is looked at right before, and what is put there between that
     /// look and the request is deleted with it.
     ///
@@ -167,6 +176,7 @@ impl FileDeletion {
         let named = |error: Error| error.in_operation(OPERATION).on(self.path.as_str());
         let Self { store, place, .. } = &self;
         let done = async {
+            store.must_have_its_name().await?;
             let itself = store.look(place).await?.filter(|now| now.type_ == self.type_).ok_or_else(has_changed)?;
             match self.is_of(&contents(store, place, &itself).await?) {
                 true => delete(store, place, &itself).await,
@@ -214,7 +224,7 @@ pub(super) fn must_be_whole(path: &DatastorePath) -> Result<()> {
     Err(Error::new(OPERATION, ErrorKind::Unsupported(text)))
 }
 
-pub(super) fn has_changed() -> Error {
+pub(crate) fn has_changed() -> Error {
     let text = "it has changed since this was planned, so nothing was done".to_owned();
     Error::new(OPERATION, ErrorKind::Changed(text))
 }

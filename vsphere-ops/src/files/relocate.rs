@@ -8,7 +8,7 @@ use vsphere_model::managed::Datastore;
 use super::delete::{has_changed, must_be_whole};
 use super::store::{Store, is_disk};
 use super::walk::Tree;
-use super::{DatastoreFile, FileType, FileUser, Measure, descriptor_of};
+use super::{DatastoreFile, FileType, FileUser, Measure, descriptor_of, is_same_file};
 use crate::datastore_path::DatastorePath;
 use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::gaps::Gaps;
@@ -151,13 +151,7 @@ impl Place {
 
     /// Whether something else is there by now.
     async fn has_changed(&self) -> Result<bool> {
-        let now = self.store.look(&self.path).await?;
-        let facts = |file: &DatastoreFile| {
-            // What is written in a folder changes its time.
-            let content = (!file.is_folder()).then(|| (file.size_bytes, file.modified.clone()));
-            (file.type_, content)
-        };
-        Ok(now.as_ref().map(facts) != self.file.as_ref().map(facts))
+        Ok(!is_same_file(self.store.look(&self.path).await?.as_ref(), self.file.as_ref()))
     }
 }
 
@@ -367,6 +361,12 @@ impl FileRelocation {
         !is_same(&self.source, &self.target)
     }
 
+    /// What tells this from what has the same paths: the ids of the datastores, and the marks of what is there.
+    pub fn identity(&self) -> impl Serialize + use<> {
+        let of = |place: &Place| (place.store.mo.id().to_owned(), place.file.as_ref().map(DatastoreFile::mark));
+        (of(&self.source), of(&self.target))
+    }
+
     /// Moves or copies what was seen. Files have no ids: so both places are looked at right before.
     ///
     /// # Errors
@@ -392,7 +392,9 @@ impl FileRelocation {
 
     async fn relocate(&self) -> Result<()> {
         let (source, target) = (&self.source, &self.target);
-        if source.has_changed().await? || target.has_changed().await? {
+        futures::try_join!(source.store.must_have_its_name(), target.store.must_have_its_name())?;
+        let changed = futures::try_join!(source.has_changed(), target.has_changed())?;
+        if changed.0 || changed.1 {
             return Err(has_changed());
         }
         let client = source.store.client();

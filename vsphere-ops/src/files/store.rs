@@ -3,6 +3,7 @@
 use vsphere_model::managed::{Datastore, DatastoreNamespaceManager, FileManager, VirtualDiskManager, datastore as ds};
 use vsphere_model::types::ManagedObjectReference;
 
+use super::delete::has_changed;
 use super::users::Users;
 use super::walk::{self, Tree};
 use super::{DatastoreFile, FileType};
@@ -46,6 +47,14 @@ impl Store {
             datacenter: datacenter.rfind(|ancestor| ancestor.type_ == "Datacenter"),
             has_namespaces: capability.top_level_directory_create_supported == Some(false),
         })
+    }
+
+    /// Makes sure that the paths of a plan still lead here: a datastore that was renamed leaves its name to another one.
+    ///
+    /// # Errors
+    /// `changed` if the datastore has another name by now, and server errors.
+    pub(super) async fn must_have_its_name(&self) -> Result<()> {
+        if self.mo.read(ds::NAME).await? == self.name { Ok(()) } else { Err(has_changed()) }
     }
 
     pub(super) fn client(&self) -> &Client {

@@ -19,6 +19,7 @@ use crate::client::Client;
 use crate::connection::Part;
 use crate::datastore_path::DatastorePath;
 use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::files::{DatastoreFile, is_same_file};
 use crate::mo::Mo;
 use crate::name;
 use crate::read;
@@ -142,6 +143,14 @@ impl Place {
                 }))
             }
             _ => Ok(None),
+        }
+    }
+
+    /// Whether this, or nothing, is still at the path in the datastore.
+    pub(super) async fn still_has(&self, seen: Option<&DatastoreFile>) -> Result<bool> {
+        match self {
+            Self::Datastore { store, path, .. } => Ok(is_same_file(store.find_file(path).await?.as_ref(), seen)),
+            _ => Ok(true),
         }
     }
 

@@ -21,6 +21,7 @@ use super::meter::{Listener, Meter, TransferProgress, Transferred};
 use super::route::{Place, Way};
 use super::vmdk;
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{DatastoreFile, has_changed};
 
 const OPERATION: &str = "upload";
 
@@ -49,16 +50,26 @@ pub struct Upload {
     check: Check,
     listener: Option<Listener>,
     lease: Option<LeaseShare>,
+    /// What may be overwritten, where that was said.
+    seen: Option<Option<DatastoreFile>>,
 }
 
 impl Upload {
     pub(super) fn new(place: Place, lease: Option<LeaseShare>) -> Self {
-        Self { place, check: Check::default(), listener: None, lease }
+        Self { place, check: Check::default(), listener: None, lease, seen: None }
     }
 
     /// Calls `listener` with the progress, ten times a second at most, and at the end.
     pub fn on_progress(mut self, listener: impl Fn(TransferProgress) + Send + Sync + 'static) -> Self {
         self.listener = Some(Listener::new(listener));
+        self
+    }
+
+    /// Sends the file only if there is still this at its path in the datastore, which
+    /// [`overwritten_by_upload`](crate::Mo::overwritten_by_upload) has told, or still nothing. Files have no ids, and the server
+    /// takes no version: the path is looked at right before the file is sent.
+    pub fn in_place_of(mut self, seen: Option<&DatastoreFile>) -> Self {
+        self.seen = Some(seen.cloned());
         self
     }
 
@@ -85,7 +96,8 @@ impl Upload {
     ///
     /// # Errors
     /// `file` if the local file can't be read, `corrupt` if its checksum is not the expected one,
-    /// `invalid_argument` if a lease can't take it, and server errors.
+    /// `invalid_argument` if a lease can't take it, `changed` if something else is to be overwritten by now, and server
+    /// errors.
     pub async fn from_file(self, path: impl AsRef<Path>) -> Result<Transferred> {
         let path = path.as_ref().to_owned();
         let opened = tokio::task::spawn_blocking(move || {
@@ -127,7 +139,7 @@ impl Upload {
     where
         S: Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
     {
-        let Self { place, listener, lease, .. } = self;
+        let Self { place, listener, lease, seen, .. } = self;
         let label = place.label();
         let mut guard = EndsLease::new(lease.clone());
         let meter = Arc::new(Mutex::new(Meter::start(listener, length)));
@@ -142,6 +154,12 @@ impl Upload {
                     }
                 }
             });
+            if let Some(seen) = seen
+                && !place.still_has(seen.as_ref()).await?
+            {
+                return Err(has_changed());
+            }
+            // After the look, which goes by the datastore's id: the URL has its name.
             let route = place.route(Way::Up).await?;
             let call = route.call(OPERATION, &label);
             route.transport.upload(call, pieces, length).await.map_err(|error| source_or_server(error, &place))

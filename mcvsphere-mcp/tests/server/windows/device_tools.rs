@@ -6,12 +6,12 @@ use super::{
     Case, in_each_window, on,
     scene::{
         Change::{Annotate, ReplaceDisk, ReplaceImage, ReplaceNic, ReplaceSerial, SwapDisks, SwapNames, SwapNics},
-        IMAGE, Scene, Setting,
+        IMAGE, NOTHING, Scene, Setting,
     },
     was_refused_as_changed,
 };
 
-const OFF: Setting = Setting { running: false, snapshots: false, template: false, image: false };
+const OFF: Setting = NOTHING;
 const ON: Setting = Setting { running: true, ..OFF };
 
 /// Whether a fact is about the first disk that the user agreed to, or about its file.

@@ -6,12 +6,12 @@ use super::{
     Case, in_each_window, on,
     scene::{
         Change::{self, Annotate, ReplaceDisk, SwapNames, TakeSnapshot},
-        Facts, Scene, Setting,
+        Facts, NOTHING, Scene, Setting,
     },
     was_refused_as_changed,
 };
 
-const OFF: Setting = Setting { running: false, snapshots: false, template: false, image: false };
+const OFF: Setting = NOTHING;
 const ON: Setting = Setting { running: true, ..OFF };
 
 /// Whether a fact is about `web-1`'s power.

@@ -9,7 +9,9 @@ use peers::CountingProxy;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use vsphere_ops::{
-    Client, Config, Mo, Task,
+    Client, Config, ListQuery, Mo, Task,
+    files::FileQuery,
+    guest::{Credentials, FileKind, Guest},
     managed::{
         Datastore, EventManager, HostDatastoreBrowser, HostNetworkSystem, HostSystem, Network, VirtualMachine,
         VirtualMachineSnapshot, datastore, host_system, virtual_machine as vm,
@@ -43,9 +45,21 @@ pub(super) struct Setting {
     pub(super) template: bool,
     /// Whether there is an image [`IMAGE`], in no drive.
     pub(super) image: bool,
+    /// The files `data/a.txt` and `data/b.txt` in both datastores.
+    pub(super) files: bool,
+    /// The file [`IN_GUEST`] in the guests of both machines.
+    pub(super) guests: bool,
 }
 
+pub(super) const NOTHING: Setting =
+    Setting { running: false, snapshots: false, template: false, image: false, files: false, guests: false };
+
 pub(super) const IMAGE: &str = "[DC0_DS0] iso/new.iso";
+
+pub(super) const IN_GUEST: &str = "/srv/data";
+
+/// What somebody else writes.
+pub(super) const THEIRS: &str = "what others wrote";
 
 /// What somebody else does in the middle of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +86,18 @@ pub(super) enum Change {
     TakeSnapshot,
     /// Another note.
     Annotate,
+    /// The machine is powered off; off and on again; restarted.
+    PowerOff,
+    PowerCycle,
+    Restart,
+    /// Another file is in the place of `data/a.txt`.
+    ReplaceFile,
+    /// It is gone.
+    DeleteFile,
+    /// Somebody else makes the file `data/new.txt`.
+    MakeFile,
+    /// The two datastores exchange their names.
+    SwapStores,
 }
 
 pub(super) type Facts = BTreeMap<String, String>;
@@ -82,6 +108,7 @@ pub(super) struct Scene {
     mcp: Mcp,
     pub(super) web: Mo<VirtualMachine>,
     pub(super) db: Mo<VirtualMachine>,
+    setting: Setting,
     /// What is so of both machines before anything was planted.
     pub(super) first: Facts,
 }
@@ -110,6 +137,22 @@ impl Scene {
                 machine.mark_as_template().await.unwrap();
             }
         }
+        if setting.files {
+            for name in STORES {
+                let store: Mo<Datastore> = lab.client.get(name).await.unwrap();
+                store.make_folder("data").await.unwrap();
+                for file in ["a", "b"] {
+                    put(&store, &format!("data/{file}.txt"), &format!("{file} of {name}, at first")).await;
+                }
+            }
+        }
+        if setting.guests {
+            for machine in [&web, &db] {
+                let guest = inside(machine).await.unwrap();
+                guest.make_directory("/srv", true).await.unwrap();
+                guest.write(IN_GUEST, machine.label().to_owned()).send().await.unwrap();
+            }
+        }
         if setting.image {
             image(&lab, "DC0_DS0", "iso/new.iso").await;
         }
@@ -121,8 +164,8 @@ impl Scene {
             ("MCP_CONFIRM", "always"),
         ]);
         let mcp = older(mcvsphere_mcp::Server::new(&settings).unwrap(), ()).await;
-        let first = facts(&lab.client, &[web.clone(), db.clone()]).await;
-        Self { lab, proxy, mcp, web, db, first }
+        let first = facts(&lab.client, &[web.clone(), db.clone()], setting).await;
+        Self { lab, proxy, mcp, web, db, setting, first }
     }
 
     pub(super) async fn call(&self, tool: &'static str, arguments: Value) -> Result<Value, Value> {
@@ -133,15 +176,16 @@ impl Scene {
     pub(super) fn plant(&self, skip: usize, change: Change) -> oneshot::Receiver<Facts> {
         let (tell, seen) = oneshot::channel();
         let (client, machines) = (self.lab.client.clone(), [self.web.clone(), self.db.clone()]);
+        let setting = self.setting;
         self.proxy.plant(skip, async move {
             make(&machines[0], &machines[1], change).await;
-            tell.send(facts(&client, &machines).await).ok();
+            tell.send(facts(&client, &machines, setting).await).ok();
         });
         seen
     }
 
     pub(super) async fn facts(&self) -> Facts {
-        facts(&self.lab.client, &[self.web.clone(), self.db.clone()]).await
+        facts(&self.lab.client, &[self.web.clone(), self.db.clone()], self.setting).await
     }
 
     /// The keys of what `web-1` had of a kind at first, such as `disk`, in order.
@@ -354,6 +398,36 @@ async fn make(web: &Mo<VirtualMachine>, db: &Mo<VirtualMachine>, change: Change)
         Change::TakeSnapshot => {
             take_snapshot(web, "late").await.ok();
         }
+        Change::PowerOff => power_off(web).await,
+        Change::PowerCycle => {
+            power_off(web).await;
+            if let Ok(task) = web.power_on().await {
+                task.await.ok();
+            }
+        }
+        Change::Restart => {
+            if let Ok(task) = web.reset().await {
+                task.await.ok();
+            }
+        }
+        Change::ReplaceFile => {
+            if there(web, "data/a.txt").await {
+                put(&first_store(web).await, "data/a.txt", THEIRS).await;
+            }
+        }
+        Change::DeleteFile => {
+            let store = first_store(web).await;
+            if let Ok(deletion) = store.file_deletion("data/a.txt", false).await {
+                deletion.carry_out().await.ok();
+            }
+        }
+        Change::MakeFile => put(&first_store(web).await, "data/new.txt", THEIRS).await,
+        Change::SwapStores => {
+            let stores = [first_store(web).await, web.client().get::<Datastore>(STORES[1]).await.unwrap()];
+            for (store, name) in [(0, "tmp"), (1, STORES[0]), (0, STORES[1])] {
+                stores[store].rename_datastore(name).await.unwrap();
+            }
+        }
         Change::Annotate => {
             let annotation = Some("DO NOT TOUCH".to_owned());
             let spec = VirtualMachineConfigSpec { annotation, ..Default::default() };
@@ -362,6 +436,47 @@ async fn make(web: &Mo<VirtualMachine>, db: &Mo<VirtualMachine>, change: Change)
             }
         }
     }
+}
+
+const STORES: [&str; 2] = ["DC0_DS0", "DC0_DS1"];
+
+async fn first_store(machine: &Mo<VirtualMachine>) -> Mo<Datastore> {
+    machine.client().get(STORES[0]).await.unwrap()
+}
+
+async fn there(machine: &Mo<VirtualMachine>, path: &str) -> bool {
+    first_store(machine).await.find_file(path).await.unwrap().is_some()
+}
+
+async fn put(store: &Mo<Datastore>, path: &str, content: &str) {
+    let pieces = futures::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from(content.to_owned()))]);
+    store.upload(path).from_stream(pieces, content.len() as u64).await.unwrap();
+}
+
+async fn power_off(machine: &Mo<VirtualMachine>) {
+    if let Ok(task) = machine.power_off().await {
+        task.await.ok();
+    }
+}
+
+async fn inside(machine: &Mo<VirtualMachine>) -> vsphere_ops::Result<Guest> {
+    let login = Credentials::new(Model::LINUX_USER, Model::GUEST_PASSWORD);
+    machine.wait_for_guest(&login, std::time::Duration::from_secs(60)).await
+}
+
+/// What is in `/srv` of a guest; nothing where it does not run.
+async fn in_guest(machine: &Mo<VirtualMachine>) -> Vec<(String, String)> {
+    let Ok(guest) = inside(machine).await else { return Vec::new() };
+    let mut found = Vec::new();
+    for file in guest.list_directory("/srv", &ListQuery::default()).await.unwrap().items {
+        let path = format!("/srv/{}", file.name.as_str());
+        let content = match file.kind {
+            FileKind::File => String::from_utf8(guest.read(&path, 1000).await.unwrap().bytes).unwrap(),
+            _ => String::new(),
+        };
+        found.push((path, content));
+    }
+    found
 }
 
 /// How many events there are about a machine, of the types that tell what was done to its guest.
@@ -407,7 +522,7 @@ fn gather(trees: &[VirtualMachineSnapshotTree], into: &mut Vec<(ManagedObjectRef
 
 /// All that is so of the machines, and which files of disks there are. What a disk, an adapter or a port is, is in the
 /// fact's key, so that another one in its place is another fact.
-async fn facts(client: &Client, machines: &[Mo<VirtualMachine>]) -> Facts {
+async fn facts(client: &Client, machines: &[Mo<VirtualMachine>], setting: Setting) -> Facts {
     let mut facts = Facts::new();
     for machine in machines {
         let Ok((name, config, runtime, snapshot)) =
@@ -453,8 +568,25 @@ async fn facts(client: &Client, machines: &[Mo<VirtualMachine>]) -> Facts {
             fact(&format!("event/{kind}"), count.to_string());
         }
     }
-    for name in ["DC0_DS0", "DC0_DS1"] {
+    if setting.guests {
+        for machine in machines {
+            for (path, content) in in_guest(machine).await {
+                facts.insert(format!("{}/guest/{path}", machine.id()), content);
+            }
+        }
+    }
+    for name in STORES {
         let store: Mo<Datastore> = client.get(name).await.unwrap();
+        if setting.files {
+            for file in store.list_files(&FileQuery::of("data")).await.unwrap().items {
+                // By the id: another store may have the name by now. A file with other content is another fact.
+                let mut content = Vec::new();
+                store.download(&file.path).to_writer(&mut content).await.unwrap();
+                let (name, content) = (file.path.rsplit_once('/').unwrap().1, String::from_utf8(content).unwrap());
+                facts.insert(format!("{}/data/{name}: {content}", store.id()), String::new());
+            }
+            continue;
+        }
         let browser: HostDatastoreBrowser = client.raw(&store.read(datastore::BROWSER).await.unwrap());
         let spec = HostDatastoreBrowserSearchSpec { match_pattern: vec!["*.vmdk".to_owned()], ..Default::default() };
         let task = browser.search_datastore_sub_folders_task(&format!("[{name}]"), Some(&spec)).await.unwrap();

@@ -6,12 +6,12 @@ use super::{
     Case, in_each_window, on,
     scene::{
         Change::{self, Annotate, ReplaceDisk, ReplaceSnapshot, SwapNames, SwapSnapshotNames, TakeSnapshot},
-        Facts, Scene, Setting,
+        Facts, NOTHING, Scene, Setting,
     },
     was_refused_as_changed,
 };
 
-const WITH_SNAPSHOTS: Setting = Setting { running: false, snapshots: true, template: false, image: false };
+const WITH_SNAPSHOTS: Setting = Setting { snapshots: true, ..NOTHING };
 
 /// Whether a fact is about `web-1` and follows from its snapshots: where the disks are, which is current.
 fn follows(scene: &Scene, fact: &str) -> bool {
