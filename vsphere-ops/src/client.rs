@@ -243,6 +243,17 @@ impl Client {
     }
 
     /// How many SOAP requests the session has sent, those of its watches included.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// let before = client.requests_sent();
+    /// client.server_time().await?;
+    /// assert!(client.requests_sent() > before);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
     pub fn requests_sent(&self) -> u64 {
         self.transport().posted()
     }

@@ -38,6 +38,7 @@ pub(super) fn tools() -> Vec<Tool> {
             .long()
             .needs(&["Datastore.Browse", "Datastore.FileManagement"])
             .effect(Effect::LocalFile)
+            .by_call(|args| (VmLifecycle, if args.contains_key("save_to") { Effect::LocalFile } else { Effect::Reads }))
             .asks()
             .idempotent(),
         Tool::adds("create_datastore_folder", Files, VmLifecycle, "Make a folder", create_datastore_folder)

@@ -338,3 +338,20 @@ async fn a_call_that_is_given_up_leaves_nothing_behind() {
     }
     assert_eq!(paths(&lab, "iso-library").await, before);
 }
+
+#[tokio::test]
+async fn a_server_that_only_reads_shows_a_file_and_saves_none() {
+    let lab = lab().await;
+    put(&lab, "DC0_DS0", "notes/a.txt", b"reboot on Sunday").await;
+    let local = Local::new();
+    let files = local.path().to_str().unwrap();
+    let client = older(lab.server(&[("MCP_READ_ONLY", "true"), ("MCP_FILES", files)]), ()).await;
+    let read = json!({ "datastore": "DC0_DS0", "path": "notes/a.txt" });
+    let shown = call(&client, "download_from_datastore", read.clone()).await.unwrap();
+    assert_eq!(shown["content"]["untrusted"], "reboot on Sunday");
+    let mut save = read;
+    save["save_to"] = json!("a.txt");
+    let (code, text) = refused(&client, "download_from_datastore", save).await;
+    assert_eq!(code, "not_offered", "{text}");
+    assert_eq!(std::fs::read_dir(local.path()).unwrap().count(), 0);
+}

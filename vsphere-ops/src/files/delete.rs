@@ -93,6 +93,8 @@ impl Mo<Datastore> {
     /// let deletion = store.file_deletion("tools/memtest86plus-7.20.iso", false).await?;
     /// println!("{} bytes, used by {:?}", deletion.size_bytes, deletion.used_by);
     /// println!("{} entries in all", deletion.contents().len());
+    /// let seen = serde_json::to_string(&deletion.identity()); // what else than the path tells which file is meant
+    /// # drop(seen);
     /// println!("{} is gone", deletion.carry_out().await?.path);
     /// # Ok(())
     /// # }

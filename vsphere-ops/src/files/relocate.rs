@@ -353,6 +353,10 @@ impl FileRelocation {
     /// ```
     /// use vsphere_ops::files::FileRelocation;
     ///
+    /// fn is_the_same(seen: &FileRelocation, now: &FileRelocation) -> bool {
+    ///     serde_json::to_value(seen.identity()).ok() == serde_json::to_value(now.identity()).ok()
+    /// }
+    ///
     /// fn line(plan: &FileRelocation) -> String {
     ///     if plan.moves() { format!("{} to {}", plan.from, plan.to) } else { format!("{} stays", plan.from) }
     /// }

@@ -30,6 +30,19 @@ const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), D
 impl Export {
     /// Writes the package into a new folder of a datastore. Where the export fails or is given up, the folder is removed.
     ///
+    /// ```no_run
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::{Datastore, VirtualMachine};
+    ///
+    /// let vm = client.get::<VirtualMachine>("web-04").await?;
+    /// let store = client.get::<Datastore>("nvme-01").await?;
+    /// let folder = vm.ovf_export().to_datastore(&store, "exported/web-04").await?;
+    /// let archive = vm.ovf_export().to_ova_on_datastore(&store, "exported/web-04.ova").await?;
+    /// println!("{} and {}", folder.descriptor, archive.manifest);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The fault `InvalidPowerState` if the VM is not off, `FileAlreadyExists` if the folder is there, and server errors.
     pub async fn to_datastore(self, store: &Mo<Datastore>, folder: &str) -> Result<Exported> {

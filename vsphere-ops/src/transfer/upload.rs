@@ -68,6 +68,21 @@ impl Upload {
     /// Sends the file only if there is still this at its path in the datastore, which
     /// [`overwritten_by_upload`](crate::Mo::overwritten_by_upload) has told, or still nothing. Files have no ids, and the server
     /// takes no version: the path is looked at right before the file is sent.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::Datastore;
+    ///
+    /// let store = client.get::<Datastore>("iso-library").await?;
+    /// let seen = store.overwritten_by_upload("tools/notes.txt").await?;
+    /// let upload = store.upload("tools/notes.txt").in_place_of(seen.as_ref());
+    /// let pieces = futures::stream::iter([Ok(bytes::Bytes::from("reboot on Sunday"))]);
+    /// upload.from_stream(pieces, 16).await?;
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
     pub fn in_place_of(mut self, seen: Option<&DatastoreFile>) -> Self {
         self.seen = Some(seen.cloned());
         self
