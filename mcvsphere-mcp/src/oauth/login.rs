@@ -123,6 +123,16 @@ fn bad_request(text: &str) -> Response {
     Page::problem(StatusCode::BAD_REQUEST, "This login request is not valid", &hint).into_response()
 }
 
+/// What is wrong is a clause, which becomes a sentence.
+fn unknown_client(problem: &str) -> Response {
+    let mut text = problem.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text.push('.');
+    Page::problem(StatusCode::BAD_REQUEST, "This client is not known", &text).into_response()
+}
+
 /// Asks the user whether a client may act for them.
 async fn authorize(State(oauth): State<OAuth>, headers: HeaderMap, uri: Uri) -> Response {
     let Some(login) = &oauth.inner.login else { return StatusCode::NOT_FOUND.into_response() };
@@ -135,7 +145,7 @@ async fn authorize(State(oauth): State<OAuth>, headers: HeaderMap, uri: Uri) -> 
     };
     let client = match client::find(&login.seal, &login.documents, oauth.now(), id).await {
         Ok(client) => client,
-        Err(error) => return bad_request(&error.problem),
+        Err(error) => return unknown_client(&error.problem),
     };
     let redirect = match params.get("redirect_uri") {
         Some(redirect) if client.allows(redirect) => redirect,
