@@ -97,7 +97,7 @@ impl Description {
 /// ```
 /// let disk = vsphere_ops::api::describe("VirtualDisk")?;
 /// assert!(disk.fields.contains(&"capacityInKB: long".to_owned()));
-/// assert_eq!(disk.extends, ["VirtualDevice"]);
+/// assert_eq!(disk.extends, ["VirtualDevice", "DynamicData"]);
 /// # Ok::<(), vsphere_ops::Error>(())
 /// ```
 ///
