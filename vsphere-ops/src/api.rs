@@ -50,3 +50,10 @@ pub use call::{Call, Properties, Started, read};
 pub use describe::{Description, describe};
 pub use search::{Found, Kind, search};
 pub use target::Object;
+use vsphere_soap::request::Method;
+
+/// The method of this name, also where its owner stands before it.
+fn method(name: &str) -> Option<&'static Method> {
+    let name = name.trim();
+    vsphere_model::registry().method(name.rsplit_once('.').map_or(name, |(_, last)| last))
+}

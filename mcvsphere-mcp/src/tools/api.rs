@@ -51,11 +51,7 @@ async fn call_api(args: CallApi, cx: Cx) -> Result<Answered> {
         let object = args.object.as_deref().ok_or_else(|| {
             ToolError::invalid_argument("give `method`, or `object` and `properties`: what is to be read of what?")
         })?;
-        // The type of a reference is looked at; a name is one of the inventory.
-        let owner = object.split_once(':').map_or("ManagedEntity", |(type_, _)| type_);
-        let owner = if is_managed(owner) { owner } else { "ManagedEntity" };
-        let owner = if is_managed(object) { object } else { owner };
-        let object = api::Object::find(&client, owner, Some(object)).await?;
+        let object = api::Object::get(&client, object).await?;
         let Properties { values, gaps } =
             api::read(&client, &object, args.properties.as_deref().unwrap_or_default()).await?;
         let read =
@@ -77,10 +73,6 @@ async fn call_api(args: CallApi, cx: Cx) -> Result<Answered> {
     let started = call.on(&client, &object).await?;
     let value = started.outcome().await?;
     args.page(&cx, Read { object: object.reference().to_string(), value, unreadable: Vec::new() }, is_read)
-}
-
-fn is_managed(name: &str) -> bool {
-    api::describe(name).is_ok_and(|it| it.kind == api::Kind::Object)
 }
 
 /// What a caller is asked before a call that is not a read: the object as it is now, and what it is called with.
@@ -109,9 +101,7 @@ async fn agreed_on(client: &Client, call: &Call, object: api::Object) -> Result<
 /// What a call needs and does: a read is for everyone who may look. What is wrong with a method that is none, or is not offered, is
 /// for everyone, too.
 fn needs(arguments: &JsonObject) -> (Permission, Effect) {
-    let method = arguments.get("method").and_then(Value::as_str);
-    let described = method.and_then(|method| api::describe(method).ok());
-    match described.and_then(|method| method.access) {
+    match arguments.get("method").and_then(Value::as_str).and_then(Access::named) {
         Some(Access::Change) => (FullAdmin, Effect::Vsphere),
         _ => (ReadOnly, Effect::Reads),
     }

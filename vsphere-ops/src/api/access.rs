@@ -39,6 +39,17 @@ impl Access {
         }
     }
 
+    /// That of the method of this name (`PowerOnVM_Task`, also `VirtualMachine.PowerOnVM_Task`); `None` where there is none.
+    ///
+    /// ```
+    /// use vsphere_ops::api::Access;
+    ///
+    /// assert_eq!(Access::named("VirtualMachine.PowerOnVM_Task"), Some(Access::Change));
+    /// ```
+    pub fn named(method: &str) -> Option<Self> {
+        super::method(method).map(Self::of)
+    }
+
     /// Why a method has another access than one would think: why it is a read, or why it is withheld.
     pub(super) fn reason(method: &Method) -> Option<&'static str> {
         why_withheld(method).or_else(|| why_read(method.name))

@@ -53,9 +53,7 @@ impl Call {
     /// `not_found` for a method that the API does not have, `unsupported` for one that is not offered, with the reason,
     /// `invalid_argument` for an argument that does not fit, with its path.
     pub fn new(method: &str, arguments: &Json) -> Result<Self> {
-        let name = method.trim();
-        let last = name.rsplit_once('.').map_or(name, |(_, last)| last);
-        let method = vsphere_model::registry().method(last).ok_or_else(|| unknown("call", name))?;
+        let method = super::method(method).ok_or_else(|| unknown("call", method.trim()))?;
         if Access::of(method) == Access::Withheld {
             let why = Access::reason(method).unwrap_or_default();
             return Err(Error::new("call", ErrorKind::Unsupported(format!("it is not offered: {why}"))).on(method.name));

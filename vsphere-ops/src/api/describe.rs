@@ -1,7 +1,6 @@
 //! What a method takes and answers, what an object has, what a type is made of.
 
 use serde::Serialize;
-use serde_json::Value as Json;
 use vsphere_soap::object::{FieldInfo, ManagedInfo, Type, TypeInfo};
 use vsphere_soap::request::Method;
 
@@ -106,8 +105,7 @@ impl Description {
 pub fn describe(name: &str) -> Result<Description> {
     let registry = vsphere_model::registry();
     let name = name.trim();
-    let last = name.rsplit_once('.').map_or(name, |(_, last)| last);
-    if let Some(method) = registry.method(last) {
+    if let Some(method) = super::method(name) {
         return Ok(of_method(method));
     }
     if let Some(object) = registry.managed(name) {
@@ -137,7 +135,7 @@ fn of_method(method: &'static Method) -> Description {
         privilege: method.privilege.map(str::to_owned),
         parameters: Some(method.params.iter().map(typed).collect()),
         result: method.result.as_ref().map(type_of),
-        example: Some(shown(&arguments::example(method))),
+        example: Some(arguments::example(method).to_string()),
         ..Description::new(method.name, Kind::Method)
     }
 }
@@ -180,8 +178,4 @@ pub(super) fn typed(field: &FieldInfo) -> String {
 /// The type of a field, as `type[]` where it repeats.
 pub(super) fn type_of(field: &FieldInfo) -> String {
     format!("{}{}", field.ty.name(), if field.array { "[]" } else { "" })
-}
-
-fn shown(example: &Json) -> String {
-    example.to_string()
 }

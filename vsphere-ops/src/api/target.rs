@@ -70,6 +70,29 @@ impl Object {
         Self::of_host(client, owner, what).await
     }
 
+    /// The object with this reference, the manager of this type, or the object of the inventory that is called so.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::api::Object;
+    ///
+    /// assert_eq!(Object::get(&client, "web-01").await?.reference().type_, "VirtualMachine");
+    /// assert_eq!(Object::get(&client, "OptionManager").await?.reference().type_, "OptionManager");
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` and `ambiguous`.
+    pub async fn get(client: &Client, what: &str) -> Result<Self> {
+        let what = what.trim();
+        let type_ = what.split_once(':').map_or(what, |(type_, _)| type_);
+        let is_type = vsphere_model::registry().managed(type_).is_some();
+        Self::find(client, if is_type { type_ } else { "ManagedEntity" }, Some(what)).await
+    }
+
     async fn entity(client: &Client, owner: &str, what: &str) -> Result<Self> {
         async fn get<M: ManagedObject>(client: &Client, what: &str) -> Result<Object> {
             let found = client.get::<M>(what).await?;
