@@ -69,11 +69,14 @@ impl Server {
             Ok(arguments) => arguments,
             Err(error) => return Ok(refused(record, error.in_tool(name), started)),
         };
-        let spec = &*entry.tool.spec_of(&arguments);
-        record.permission = Some(spec.permission);
-        if let Some(refusal) = self.catalog().refusal(name, spec, caller) {
-            return Ok(refused(record, ToolError::new(refusal.code, refusal.message), started));
+        let judged = entry.tool.judged(&arguments);
+        if let Some(judged) = &judged {
+            record.permission = Some(judged.permission);
+            if let Some(refusal) = self.catalog().refusal(name, judged, caller) {
+                return Ok(refused(record, ToolError::new(refusal.code, refusal.message), started));
+            }
         }
+        let spec = judged.as_ref().unwrap_or(spec);
         // By the schema it is a truth.
         let no_wait = spec.is_long && arguments.remove(jobs::ARGUMENT) == Some(Value::Bool(false));
         if spec.effect != Effect::Reads

@@ -21,7 +21,7 @@
 //!     .needs(&["Global.LogEvent"]);
 //! ```
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
 use rmcp::{
@@ -205,15 +205,10 @@ impl Tool {
         Self { shown: Some(shown), ..self }
     }
 
-    /// What the server needs to know of a call with these arguments.
-    pub(crate) fn spec_of(&self, arguments: &JsonObject) -> Cow<'_, Spec> {
-        match self.by_call {
-            Some(needs) => {
-                let (permission, effect) = needs(arguments);
-                Cow::Owned(Spec { permission, effect, by_call: false, ..self.spec.clone() })
-            }
-            None => Cow::Borrowed(&self.spec),
-        }
+    /// What the server needs to know of a call with these arguments, where that depends on them.
+    pub(crate) fn judged(&self, arguments: &JsonObject) -> Option<Spec> {
+        let (permission, effect) = self.by_call?(arguments);
+        Some(Spec { permission, effect, by_call: false, ..self.spec.clone() })
     }
 
     /// Calling it again with the same arguments changes nothing more.
