@@ -49,14 +49,32 @@ impl Audit {
         Ok(Self { journal: target.map(|target| Journal::open(target).map(Arc::new)).transpose()?, metrics: None })
     }
 
+    /// The audit, whose calls these metrics count.
+    #[must_use]
+    pub(crate) fn counted_by(self, metrics: &Arc<Metrics>) -> Self {
+        Self { metrics: Some(Arc::clone(metrics)), ..self }
+    }
+
     /// Writes that a bearer token was refused.
     pub(crate) fn refused(&self, remote: Option<IpAddr>, reason: &str) {
         let remote = remote.map(|address| address.to_string());
         tracing::warn!(target: TARGET, remote, reason, "a bearer token was refused");
-        if let Some(journal) = &self.journal {
-            let line = json!({ "time": now(), "event": "bearer_refused", "remote": remote, "reason": reason });
-            journal.write(format!("{line}\n").into_bytes());
+        self.event("bearer_refused", json!({ "remote": remote, "reason": reason }));
+    }
+
+    /// Writes a line about something else than a call, such as a login.
+    pub(crate) fn note(&self, event: &'static str, fields: Value) {
+        tracing::info!(target: TARGET, event, %fields, "login");
+        self.event(event, fields);
+    }
+
+    fn event(&self, event: &'static str, fields: Value) {
+        let Some(journal) = &self.journal else { return };
+        let mut line = json!({ "time": now(), "event": event });
+        if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
+            line.extend(fields);
         }
+        journal.write(format!("{line}\n").into_bytes());
     }
 }
 
@@ -82,28 +100,6 @@ impl fmt::Display for Place {
         match self {
             Self::File { path, .. } => path.display().fmt(f),
             Self::Syslog => f.write_str("syslog"),
-        }
-    }
-}
-
-impl Audit {
-    /// The audit, whose calls these metrics count.
-    #[must_use]
-    pub(crate) fn counted_by(self, metrics: &Arc<Metrics>) -> Self {
-        Self { metrics: Some(Arc::clone(metrics)), ..self }
-    }
-}
-
-impl Audit {
-    /// Writes a line about something else than a call, such as a login.
-    pub(crate) fn note(&self, event: &'static str, fields: Value) {
-        tracing::info!(target: TARGET, event, %fields, "login");
-        if let Some(journal) = &self.journal {
-            let mut line = json!({ "time": now(), "event": event });
-            if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
-                line.extend(fields);
-            }
-            journal.write(format!("{line}\n").into_bytes());
         }
     }
 }
@@ -179,7 +175,7 @@ impl Record {
         self
     }
 
-    /// What vSphere writes into its logs beside the requests of this call: the beginning of the trace, and who calls.
+    /// The operation ID that vSphere logs with the requests of this call: the start of the trace ID, and the caller's name.
     pub(crate) fn operation_id(&self) -> OperationId {
         let trace = self.trace_id.get(..8).unwrap_or_default();
         OperationId::new(&format!("mcv-{trace}-{}", self.caller.name()))
