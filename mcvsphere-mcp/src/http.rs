@@ -196,7 +196,7 @@ fn check_exposure(settings: &Settings, unauthenticated: bool) -> Result<(), Star
     )))
 }
 
-/// Who calls where nobody says who they are.
+/// The caller of all requests of a server without authentication.
 fn anyone(server: &Server, address: IpAddr) -> Caller {
     match server.local().level() {
         Some(level) if !address.is_loopback() => {

@@ -260,7 +260,7 @@ impl Syslog {
     fn send(&self, message: &[u8]) -> io::Result<()> {
         let socket = std::os::unix::net::UnixDatagram::unbound()?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        // Anew for each line: the log may have been started again.
+        // Connected for each line: the log daemon may have restarted.
         socket.connect(&self.path)?;
         socket.send(message).map(drop)
     }

@@ -15,7 +15,7 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
-    /// Print a new token, which is shown this once, and its entry for the settings file
+    /// Print a new token, which is not shown again, and its entry for the settings file
     New {
         /// Who or what calls with it, as the audit names them
         name: String,
@@ -55,7 +55,7 @@ pub(super) fn run(
     } else {
         print(&format!(
             "{token}\n\n\
-             The line above is the token. It is shown this once; whoever has it may do what {level} may, until {expires}.\n\n\
+             The line above is the token. It is not shown again. Anyone who has it has the permission level {level} until {expires}.\n\n\
              Its entry in the settings file (MCVSPHERE_CONFIG), which counts once mcvsphere is restarted:\n\n\
              tokens:\n  {name}:\n    level: {level}\n    sha256: {sha256}\n    expires: {expires}\n\n\
              In Claude Code:\n\n\

@@ -1,4 +1,4 @@
-//! Who calls over HTTP: the bearer token in the `Authorization` header, and nothing else, says so.
+//! Identifies the caller of an HTTP request by the bearer token in its `Authorization` header, and by nothing else.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ pub(crate) fn plain_challenge(refused: Option<&Refused>) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer error=\"invalid_token\""))
 }
 
-/// Where each request has to say who calls.
+/// Authenticates each request.
 pub(crate) struct Door {
     pub(crate) authenticators: Vec<Arc<dyn Authenticator>>,
     /// What the authenticators serve.
