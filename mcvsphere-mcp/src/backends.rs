@@ -1,7 +1,8 @@
-//! The way to vSphere, kept for each caller: a session there, the inventory in memory, and the defaults.
+//! The way to vSphere, kept for each login: a session there, the inventory in memory, and the defaults.
 //!
-//! Tools reach it through their [`Cx`](crate::cx::Cx) alone. Two callers share nothing here, not even when both are logged in
-//! by the same account: what one has cached says nothing to the other.
+//! Tools reach it through their [`Cx`](crate::cx::Cx) alone. All callers whom the service account serves share its session
+//! and what is known of the inventory: vSphere would show each of them the same, and two hundred sessions and copies would
+//! cost two hundred times as much.
 
 use std::{
     collections::HashMap,
@@ -15,7 +16,7 @@ use vsphere_ops::{Client, Config};
 
 use crate::{
     Defaults, Settings, ToolError,
-    caller::{Caller, Identity},
+    caller::Caller,
     error::Result,
     mirror::Mirrors,
 };
@@ -30,11 +31,24 @@ pub(crate) enum Target {
     Settings,
 }
 
+/// As whom a caller is logged in to vSphere.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Login {
+    /// As the account of the settings.
+    Service,
+}
+
+impl Login {
+    fn of(_caller: &Caller) -> Self {
+        Self::Service
+    }
+}
+
 /// All ways to vSphere, made when a caller first needs one.
 pub(crate) struct Backends {
     config: Result<Config>,
     defaults: Defaults,
-    made: Mutex<HashMap<(Identity, Target), Arc<Backend>>>,
+    made: Mutex<HashMap<(Login, Target), Arc<Backend>>>,
 }
 
 impl Backends {
@@ -45,7 +59,7 @@ impl Backends {
 
     /// The way to vSphere of this caller.
     pub(crate) fn of(&self, caller: &Caller) -> Arc<Backend> {
-        let key = (caller.identity().clone(), Target::Settings);
+        let key = (Login::of(caller), Target::Settings);
         let mut made = self.made();
         let new = || Arc::new(Backend::new(self.config.clone(), self.defaults.clone()));
         Arc::clone(made.entry(key).or_insert_with(new))
@@ -61,7 +75,7 @@ impl Backends {
         self.made().values().filter_map(|backend| backend.mirrors.machines().age()).max()
     }
 
-    fn made(&self) -> MutexGuard<'_, HashMap<(Identity, Target), Arc<Backend>>> {
+    fn made(&self) -> MutexGuard<'_, HashMap<(Login, Target), Arc<Backend>>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -72,7 +86,7 @@ impl Backends {
     }
 }
 
-/// A caller's way to one vCenter Server or host.
+/// A login's way to one vCenter Server or host.
 ///
 /// It connects at the first use, so that the server starts at once and its tools can be listed without a vCenter Server. A
 /// failed try is not remembered: the next call tries again.

@@ -13,8 +13,8 @@ use crate::client::Client;
 use crate::connection::Part;
 use crate::guard::clean_up;
 
-/// How many are kept; the oldest goes first.
-const MOST: usize = 8;
+/// How many are kept; the oldest goes first. Many callers may share the session.
+const MOST: usize = 64;
 
 /// How long one is kept.
 const KEPT_FOR: Duration = Duration::from_secs(10 * 60);
