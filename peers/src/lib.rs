@@ -5,12 +5,14 @@
 //! by the environment variables that `cargo xtask peers` sets. Whatever a test starts here ends with it.
 
 mod conformance;
+mod identity;
 mod mcp_client;
 mod proxy;
 mod vcsim;
 
-pub use conformance::conformance;
-pub use mcp_client::{Language, Lifecycle, McpClient, logins};
+pub use conformance::{conformance, conformance_of_logins};
+pub use identity::IdentityProvider;
+pub use mcp_client::{Language, Lifecycle, McpClient};
 pub use proxy::CountingProxy;
 pub use vcsim::Vcsim;
 
@@ -110,6 +112,21 @@ async fn python_answer(
     command.env("VCENTER_INSECURE", "true");
     let stdout = run(command).await.context(script.to_owned())?;
     serde_json::from_slice(&stdout).with_context(|| format!("{script}: not JSON"))
+}
+
+/// A port of this computer that nothing listens at.
+///
+/// # Errors
+/// There is none.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// A script of `peers/mcp-client`.
+fn node(script: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(program("PEERS_NODE")?);
+    command.arg(program("PEERS_MCP_CLIENT")?.join(script));
+    Ok(command)
 }
 
 /// A Python script in the folder that an environment variable names; the one with `_MODULES` names what it imports.

@@ -1,4 +1,4 @@
-//! The official MCP clients, driven by `peers/mcp-client/client.mjs` and `peers/mcp-client-py/client.py`.
+//! The official MCP clients, driven by the scripts in `peers/mcp-client` and `peers/mcp-client-py`.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{program, python, run};
+use crate::{node, python, run};
 
 /// Which of the two lifecycles of MCP the client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,35 +68,35 @@ impl McpClient {
     /// # Errors
     /// When the client or the server fails, or a call answers a protocol error; the client's words are in the error.
     pub async fn run(&self, server: &Path, steps: &Value) -> anyhow::Result<Value> {
-        let mut command = match self.language {
-            Language::JavaScript => {
-                let mut command = Command::new(program("PEERS_NODE")?);
-                command.arg(program("PEERS_MCP_CLIENT")?.join("client.mjs"));
-                command
-            }
-            Language::Python => python("PEERS_MCP_CLIENT_PY", "client.py")?,
-        };
-        let lifecycle = match self.lifecycle {
-            Lifecycle::Older => "older",
-            Lifecycle::Stateless => "2026-07-28",
-        };
-        command.arg(lifecycle).arg(server).arg(steps.to_string());
+        let mut command = self.script("client")?;
+        command.arg(server).arg(steps.to_string());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let stdout = run(command).await.context("official MCP client")?;
         serde_json::from_slice(&stdout).context("official MCP client: not JSON")
     }
-}
 
-/// Starts a provider of identities and `server`, and logs these users in with an official client: each a name with the groups that it
-/// is in. In the mode `proxy` they log in through the server, in `direct` at the provider. Answers for each user the tools that
-/// they see, or how the login was refused.
-///
-/// # Errors
-/// When the provider, the server or the client fails; their words are in the error.
-pub async fn logins(mode: &str, server: &Path, users: &Value) -> anyhow::Result<Value> {
-    let mut command = Command::new(program("PEERS_NODE")?);
-    command.arg(program("PEERS_MCP_CLIENT")?.join("login.mjs"));
-    command.arg(mode).arg(server).arg(users.to_string());
-    let stdout = run(command).await.context("logins")?;
-    serde_json::from_slice(&stdout).context("logins: not JSON")
+    /// Logs a user in at a server that listens at this URL, with the id of a client where it need not register. Answers what the
+    /// user may do there, or how the login was refused: `login.mjs` says in which form.
+    ///
+    /// # Errors
+    /// When the client or its browser fails; their words are in the error.
+    pub async fn log_in(&self, url: &str, user: &str, client: Option<&str>) -> anyhow::Result<Value> {
+        let mut command = self.script("login")?;
+        command.args([url, user]).args(client);
+        let stdout = run(command).await.context("login with the official MCP client")?;
+        serde_json::from_slice(&stdout).context("login with the official MCP client: not JSON")
+    }
+
+    /// One of the scripts that there are in both languages.
+    fn script(&self, name: &str) -> anyhow::Result<Command> {
+        let mut command = match self.language {
+            Language::JavaScript => node(&format!("{name}.mjs"))?,
+            Language::Python => python("PEERS_MCP_CLIENT_PY", &format!("{name}.py"))?,
+        };
+        command.arg(match self.lifecycle {
+            Lifecycle::Older => "older",
+            Lifecycle::Stateless => "2026-07-28",
+        });
+        Ok(command)
+    }
 }

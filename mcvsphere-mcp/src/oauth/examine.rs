@@ -72,6 +72,12 @@ impl OAuth {
                 format!("the provider does not announce {} (OAUTH_SCOPES)", lacking.join(" ")),
             ),
         });
+        let has_groups = |scopes: &[String]| scopes.iter().any(|scope| scope == "groups");
+        if has_groups(&discovery.scopes) && !has_groups(&settings.scopes) {
+            let text =
+                "the provider offers the scope groups: if it does not send the groups of users, add it to OAUTH_SCOPES";
+            found.push(("oauth: groups scope", Finding::Doubtful, text.to_owned()));
+        }
         let claim = &settings.groups.claim;
         if !discovery.claims.is_empty() && !claim.starts_with('/') && !discovery.claims.contains(claim) {
             let text = format!(

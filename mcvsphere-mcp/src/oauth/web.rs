@@ -101,7 +101,9 @@ impl Web {
                 secrets.add(value);
             }
         }
-        let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        // Some providers do not decode what the specification wants encoded: a usual secret goes as it is.
+        let encoded =
+            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace("%7E", "~");
         let pair = format!("{}:{}", encoded(client.id), encoded(client.secret));
         let basic = format!("Basic {}", BASE64_STANDARD.encode(pair));
         let own = [("client_id", client.id), ("client_secret", client.secret)];

@@ -1,13 +1,18 @@
-//! Users log in with the official MCP client at an independent provider of identities.
+//! Users log in with the official MCP clients, at providers of identities that others wrote.
 
 use std::path::Path;
 
-use peers::logins;
+use mcvsphere_mcp::{Server, SettingArgs, Settings, http::HttpServer};
+use peers::{IdentityProvider, Language, Lifecycle, McpClient, conformance_of_logins, free_port};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use vsphere_sim::{Model, Sim};
 
-use super::MCVSPHERE;
+/// The users, each with what their groups let them do: 0 is to read, 1 to operate, and 2 anything.
+const USERS: [(&str, Option<u8>); 4] =
+    [("viewer", Some(0)), ("operator", Some(1)), ("admin", Some(2)), ("stranger", None)];
 
-fn users() -> Value {
+pub(crate) fn users() -> Value {
     json!({
         "viewer": ["staff", "vsphere-viewers"],
         "operator": ["vsphere-operators"],
@@ -16,33 +21,133 @@ fn users() -> Value {
     })
 }
 
-fn has(user: &Value, tool: &str) -> bool {
-    user["tools"].as_array().unwrap_or_else(|| panic!("no tools: {user}")).iter().any(|name| name == tool)
+/// The URL of a server that does not listen yet.
+pub(crate) fn base() -> String {
+    format!("http://127.0.0.1:{}", free_port().unwrap())
 }
 
-fn check(told: &Value) {
-    for (user, level) in [("viewer", 0), ("operator", 1), ("admin", 2)] {
-        for (tool, needed) in [("list_vms", 0), ("power_on_vm", 1), ("run_command_in_guest", 2)] {
-            assert_eq!(has(&told[user], tool), level >= needed, "{user} {tool}");
+/// A server before a simulated vCenter, where users log in.
+pub(crate) struct Place {
+    pub(crate) base: String,
+    _serving: JoinSet<()>,
+    _sim: Sim,
+}
+
+impl Place {
+    pub(crate) async fn new(mode: &str, base: &str, provider: &IdentityProvider) -> Self {
+        let sim = Sim::start(Model::demo()).await.unwrap();
+        let (_, port) = base.rsplit_once(':').unwrap();
+        let settings = Settings::new(&SettingArgs::default(), |name| {
+            Some(match name {
+                "MCP_TRANSPORT" => "streamable-http",
+                "MCP_PORT" => port,
+                "OAUTH_ENABLED" => "true",
+                "OAUTH_MODE" => mode,
+                "OAUTH_ISSUER_URL" => provider.issuer(),
+                "OAUTH_BASE_URL" => base,
+                "OAUTH_CLIENT_ID" => IdentityProvider::CLIENT,
+                "OAUTH_CLIENT_SECRET" => provider.secret(),
+                "OAUTH_SCOPES" => provider.scopes(),
+                _ => return None,
+            })
+        });
+        let settings = settings.unwrap().simulated(&sim);
+        let server = HttpServer::bind(Server::new(&settings).unwrap(), &settings).await.unwrap();
+        let mut serving = JoinSet::new();
+        serving.spawn(server.serve(std::future::pending()));
+        Self { base: base.to_owned(), _serving: serving, _sim: sim }
+    }
+
+    fn endpoint(&self) -> String {
+        format!("{}/mcp", self.base)
+    }
+
+    /// Logs a user in, who then may do what their groups say.
+    async fn log_in(&self, client: &McpClient, user: &str, may: u8, id: Option<&str>) -> Value {
+        let told = client.log_in(&self.endpoint(), user, id).await.unwrap();
+        let tools = told["tools"].as_array().unwrap_or_else(|| panic!("{user} {client:?}: {told}"));
+        for (tool, needed) in [("list_vms", 0), ("power_off_vm", 1), ("run_command_in_guest", 2)] {
+            assert_eq!(tools.iter().any(|name| name == tool), may >= needed, "{user} {tool} {client:?}");
+        }
+        assert_eq!(told["reads"]["returned"], 1, "{user} {client:?}: {}", told["reads"]);
+        let code = if may >= 1 { "not_found" } else { "permission" };
+        assert_eq!(told["refused_call"]["code"], code, "{user} {client:?}: {}", told["refused_call"]);
+        told
+    }
+}
+
+/// The official clients, in each lifecycle.
+fn clients() -> Vec<McpClient> {
+    let lifecycles = [Lifecycle::Older, Lifecycle::Stateless];
+    let in_language = |language| lifecycles.map(|lifecycle| McpClient::new(lifecycle).written_in(language));
+    [in_language(Language::JavaScript), in_language(Language::Python)].concat()
+}
+
+/// All users log in through the login proxy, with all clients.
+async fn all_log_in(provider: &IdentityProvider, base: &str) {
+    let place = Place::new("proxy", base, provider).await;
+    for client in clients() {
+        for (user, may) in USERS {
+            match may {
+                Some(may) => {
+                    let told = place.log_in(&client, user, may, None).await;
+                    assert_eq!(told["refreshed"], true, "{user} {client:?}");
+                }
+                None => {
+                    let told = client.log_in(&place.endpoint(), user, None).await.unwrap();
+                    assert_eq!(told, json!({ "refused": "access_denied" }), "{user} {client:?}");
+                }
+            }
         }
     }
 }
 
 #[tokio::test]
 #[ignore = "needs oidc-provider: cargo xtask peers"]
-async fn peers_users_log_in_through_the_login_proxy() {
-    let told = logins("proxy", Path::new(MCVSPHERE), &users()).await.unwrap();
-    check(&told);
-    for user in ["viewer", "operator", "admin"] {
-        assert_eq!(told[user]["refreshed"], true, "{user}");
-    }
-    assert_eq!(told["stranger"]["refused"], "access_denied");
+async fn peers_users_of_oidc_provider_log_in_through_the_login_proxy() {
+    let base = base();
+    let provider = IdentityProvider::oidc_provider(&base, &users()).await.unwrap();
+    all_log_in(&provider, &base).await;
 }
 
 #[tokio::test]
 #[ignore = "needs oidc-provider: cargo xtask peers"]
-async fn peers_users_log_in_at_the_provider_itself() {
-    let told = logins("direct", Path::new(MCVSPHERE), &users()).await.unwrap();
-    check(&told);
-    assert_eq!(told["stranger"]["tools"], json!([]));
+async fn peers_users_log_in_at_oidc_provider_itself() {
+    let base = base();
+    let provider = IdentityProvider::oidc_provider(&base, &users()).await.unwrap();
+    let place = Place::new("direct", &base, &provider).await;
+    let client = McpClient::new(Lifecycle::Older);
+    for (user, may) in USERS {
+        match may {
+            Some(may) => drop(place.log_in(&client, user, may, Some("direct")).await),
+            None => {
+                let told = client.log_in(&place.endpoint(), user, Some("direct")).await.unwrap();
+                assert_eq!(told["tools"], json!([]));
+                assert_eq!(told["reads"]["code"], "permission");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs canaille: cargo xtask peers"]
+async fn peers_users_of_canaille_log_in_through_the_login_proxy() {
+    let base = base();
+    let provider = IdentityProvider::canaille(&base, &users()).await.unwrap();
+    all_log_in(&provider, &base).await;
+}
+
+/// The three things that the suite checks of an authorization server: two of its metadata, and a login.
+#[tokio::test]
+#[ignore = "needs the MCP conformance suite: cargo xtask peers"]
+async fn peers_conformance_of_the_login_proxy() {
+    let base = base();
+    let provider = IdentityProvider::oidc_provider(&base, &users()).await.unwrap();
+    let place = Place::new("proxy", &base, &provider).await;
+    let results = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance-authorization");
+    if results.exists() {
+        std::fs::remove_dir_all(&results).unwrap();
+    }
+    let checks = conformance_of_logins(&base, &place.endpoint(), "operator", &results).await.unwrap();
+    assert!(checks >= 3, "{checks} checks");
 }

@@ -30,6 +30,7 @@ pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
         from_pypi(root, "mcp-client-py", "the official MCP client for Python")?;
     let (automation_sdk, automation_sdk_modules) =
         from_pypi(root, "automation-sdk", "the vSphere Automation SDK for Python")?;
+    let (canaille, canaille_modules) = from_pypi(root, "canaille", "canaille, a provider of identities")?;
     let xmllint = need("xmllint", "libxml2-utils", "xmllint")?;
     Ok(vec![
         ("PEERS_VCSIM", vcsim),
@@ -42,6 +43,8 @@ pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
         ("PEERS_PYVMOMI_MODULES", pyvmomi_modules),
         ("PEERS_AUTOMATION_SDK", automation_sdk),
         ("PEERS_AUTOMATION_SDK_MODULES", automation_sdk_modules),
+        ("PEERS_CANAILLE", canaille),
+        ("PEERS_CANAILLE_MODULES", canaille_modules),
         ("PEERS_XMLLINT", xmllint),
     ])
 }
@@ -115,8 +118,9 @@ fn mcp_client(root: &Path, peers: &Path) -> anyhow::Result<PathBuf> {
     // The lock file is copied last, so that its equality says that the whole installation went well.
     let installed = fs::read(target.join("installed.json")).is_ok_and(|copy| copy == lock);
     fs::create_dir_all(&target)?;
-    for file in ["package.json", "package-lock.json", "client.mjs", "login.mjs"] {
-        fs::copy(source.join(file), target.join(file)).with_context(|| format!("copy {file}"))?;
+    for entry in fs::read_dir(&source)? {
+        let file = entry?.file_name();
+        fs::copy(source.join(&file), target.join(&file)).with_context(|| format!("copy {}", file.display()))?;
     }
     if !installed {
         let npm = need("npm", "npm", "npm")?;

@@ -16,7 +16,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use http::{HeaderMap, StatusCode};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use ring::{
@@ -84,7 +87,7 @@ fn key() -> EcdsaKeyPair {
 
 impl Idp {
     pub(super) const CLIENT: &str = "mcvsphere";
-    pub(super) const SECRET: &str = "a client secret of 32 characters";
+    pub(super) const SECRET: &str = "a client secret~of 32 characters";
 
     /// A provider that serves on a port of this computer.
     pub(super) async fn start(clock: Arc<AtomicU64>) -> Arc<Self> {
@@ -266,7 +269,7 @@ async fn discovery(State(idp): State<Arc<Idp>>) -> Response {
         "jwks_uri": at("/jwks"),
         "userinfo_endpoint": at("/userinfo"),
         "revocation_endpoint": at("/revoke"),
-        "scopes_supported": ["openid", "profile", "offline_access"],
+        "scopes_supported": ["openid", "profile", "groups", "offline_access"],
         "authorization_response_iss_parameter_supported": true,
     }))
     .into_response()
@@ -290,7 +293,9 @@ async fn jwks(State(idp): State<Arc<Idp>>) -> Response {
 async fn token(State(idp): State<Arc<Idp>>, headers: HeaderMap, body: Bytes) -> Response {
     let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
     let refused = || (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid_grant" }))).into_response();
-    assert!(headers["authorization"].to_str().unwrap().starts_with("Basic "));
+    // Encoded as a form is, but for what providers that do not decode it could be sent as it is.
+    let pair = BASE64_STANDARD.encode("mcvsphere:a+client+secret~of+32+characters");
+    assert_eq!(headers["authorization"], format!("Basic {pair}"));
     if form["grant_type"] == "refresh_token" {
         idp.refreshes.fetch_add(1, Ordering::Relaxed);
     }

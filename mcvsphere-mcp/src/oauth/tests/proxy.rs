@@ -513,6 +513,7 @@ async fn the_doctor_says_what_to_register_and_what_is_wrong_with_the_provider() 
     let (_, finding, text) = of("oauth: provider");
     assert!(*finding == Finding::Doubtful && text.contains("set it to the former"), "{text}");
     assert!(of("oauth: scopes").2.contains("email"), "{found:?}");
+    assert!(of("oauth: groups scope").2.contains("OAUTH_SCOPES"), "{found:?}");
 
     world.idp.set().trouble = Some(Trouble::Status(500));
     let found = world.restarted(|_| {}).oauth.examine().await;

@@ -1,0 +1,48 @@
+// A provider of identities (oidc-provider), until it is killed.
+//
+//   node provider.mjs PORT BASE '{"viewer": ["vsphere-viewers"], ...}'
+//
+// BASE is the URL of the server that users log in at, which is the client `mcvsphere`, whose secret is in PEERS_SECRET. The users
+// are in the groups named. Access tokens are for BASE/mcp where they are asked for by `resource`.
+
+import Provider from "oidc-provider";
+
+const [port, base, given] = process.argv.slice(2);
+const groups = JSON.parse(given);
+const issuer = `http://127.0.0.1:${port}`;
+
+const grants = ["authorization_code", "refresh_token"];
+const claims = (id) => ({ sub: id, preferred_username: id, groups: groups[id] ?? [] });
+
+new Provider(issuer, {
+  clients: [
+    {
+      client_id: "mcvsphere",
+      client_secret: process.env.PEERS_SECRET,
+      redirect_uris: [`${base}/auth/callback`],
+      grant_types: grants,
+    },
+    {
+      client_id: "direct",
+      token_endpoint_auth_method: "none",
+      application_type: "native",
+      redirect_uris: ["http://127.0.0.1:7777/callback"],
+      grant_types: grants,
+    },
+  ],
+  claims: { openid: ["sub"], profile: ["preferred_username", "groups"], email: ["email"] },
+  conformIdTokenClaims: false,
+  findAccount: async (_, id) => ({ accountId: id, claims: async () => claims(id) }),
+  extraTokenClaims: async (_, token) => ({ groups: groups[token.accountId] ?? [] }),
+  issueRefreshToken: async () => true,
+  rotateRefreshToken: true,
+  features: {
+    revocation: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: (_, __, oneOf) => oneOf,
+      useGrantedResource: () => true,
+      getResourceServerInfo: () => ({ scope: "openid profile email", audience: `${base}/mcp`, accessTokenFormat: "jwt" }),
+    },
+  },
+}).listen(Number(port), "127.0.0.1");
