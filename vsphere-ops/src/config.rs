@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::mem;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use vsphere_soap::http::{Endpoint, Proxies, TransportOptions, Trust};
 use vsphere_soap::{Error as WireError, ErrorKind as WireKind};
+use zeroize::Zeroizing;
 
 use crate::error::{Result, invalid};
 
@@ -36,8 +39,8 @@ use crate::error::{Result, invalid};
 #[derive(Clone)]
 pub struct Config {
     host: String,
-    user: String,
-    password: Secret,
+    credentials: Credentials,
+    logs_in_once: bool,
     trust: TrustSetting,
     connect_timeout: Duration,
     request_timeout: Duration,
@@ -59,9 +62,24 @@ enum TrustSetting {
     CaFile(PathBuf),
 }
 
-/// Text that `Debug` does not show.
-#[derive(Clone)]
-struct Secret(String);
+/// A user's name and password.
+#[derive(Clone, Default)]
+pub(crate) struct Credentials {
+    pub(crate) user: String,
+    pub(crate) password: Secret,
+}
+
+/// Text that `Debug` does not show, and that is overwritten in memory when it goes.
+#[derive(Clone, Default)]
+pub(crate) struct Secret(Zeroizing<String>);
+
+impl Deref for Secret {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,8 +91,8 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("host", &self.host)
-            .field("user", &self.user)
-            .field("password", &self.password)
+            .field("user", &self.credentials.user)
+            .field("password", &self.credentials.password)
             .field("trust", &self.trust)
             .field("max_answer", &self.max_answer)
             .field("proxies", &self.proxies)
@@ -87,8 +105,8 @@ impl Config {
     pub fn new(host: impl Into<String>) -> Self {
         Self {
             host: host.into(),
-            user: String::new(),
-            password: Secret(String::new()),
+            credentials: Credentials::default(),
+            logs_in_once: false,
             trust: TrustSetting::System,
             connect_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(5 * 60),
@@ -159,14 +177,35 @@ impl Config {
     /// The user to log in as.
     #[must_use]
     pub fn user(mut self, user: impl Into<String>) -> Self {
-        self.user = user.into();
+        self.credentials.user = user.into();
         self
     }
 
     /// The user's password.
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
-        self.password = Secret(password.into());
+        self.credentials.password = Secret(Zeroizing::new(password.into()));
+        self
+    }
+
+    /// Uses user name and password for one login, and keeps them no longer: for a program that logs others in.
+    ///
+    /// A session that has ended is not renewed then. What is asked in it fails with the code `auth`, and the client
+    /// [is logged out](crate::Client::is_logged_out). The session of the Automation API, which takes the password too, is opened
+    /// with the login; where that fails, the login counts all the same, and later requests there say why.
+    ///
+    /// ```no_run
+    /// # async fn run(user: &str, password: String) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::{Client, Config};
+    ///
+    /// let config = Config::new("vcenter.example.com").user(user).password(password).log_in_once();
+    /// let client = Client::connect(config).await?; // from here on nothing holds the password
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn log_in_once(mut self) -> Self {
+        self.logs_in_once = true;
         self
     }
 
@@ -311,8 +350,21 @@ impl Config {
             .user_agent(concat!("vsphere-ops/", env!("CARGO_PKG_VERSION"))))
     }
 
-    pub(crate) fn credentials(&self) -> (&str, &str) {
-        (&self.user, &self.password.0)
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Whether they are for one login.
+    pub(crate) fn logs_in_once(&self) -> bool {
+        self.logs_in_once
+    }
+
+    /// Those for the login, which do not stay here where they are for one.
+    pub(crate) fn credentials_for_login(&mut self) -> Credentials {
+        match self.logs_in_once {
+            true => mem::take(&mut self.credentials),
+            false => self.credentials.clone(),
+        }
     }
 
     pub(crate) fn request_limit(&self) -> Duration {

@@ -26,7 +26,7 @@ use vsphere_soap::request::{Caller, ManagedObject as _, Operation};
 use vsphere_soap::session::{NoSession, Session};
 use vsphere_soap::{Error, ErrorKind, Result, Sent};
 
-use crate::config::Config;
+use crate::config::{Config, Credentials};
 use crate::end::Entry;
 use crate::rest::RestSession;
 use crate::retry::Retry;
@@ -58,6 +58,8 @@ pub(crate) struct Connection {
     /// The last session in which the server has answered a request.
     proven: AtomicU64,
     logged_out: AtomicBool,
+    /// Whether the session has ended by itself, and is not renewed.
+    lost: AtomicBool,
     /// Whether the server has said that its licence forbids changes.
     restricted: AtomicBool,
     last_used: RwLock<Instant>,
@@ -96,8 +98,9 @@ impl Renewals {
 
 impl Connection {
     /// Reaches the server and logs in.
-    pub(crate) async fn open(config: Config) -> crate::error::Result<Arc<Self>> {
+    pub(crate) async fn open(mut config: Config) -> crate::error::Result<Arc<Self>> {
         config.check()?;
+        let credentials = config.credentials_for_login();
         let transport = Transport::new(config.endpoint()?, config.transport_options()?)?;
         let (session, content) = greet(&config, transport).await?;
         let connection = Arc::new(Self {
@@ -108,6 +111,7 @@ impl Connection {
             generation: AtomicU64::new(0),
             proven: AtomicU64::new(0),
             logged_out: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             restricted: AtomicBool::new(false),
             last_used: RwLock::new(Instant::now()),
             keeper: RwLock::new(None),
@@ -126,7 +130,14 @@ impl Connection {
         finish(async move {
             let _nobody_renews = opened.renewals.lock().await;
             opened.check_logged_in("connect")?;
-            opened.log_in().await
+            let done = opened.log_in(&credentials).await;
+            if opened.config.logs_in_once() {
+                if done.is_ok() {
+                    opened.rest.open_once(&opened, &credentials).await;
+                }
+                opened.session.transport().forget_secret(&credentials.password);
+            }
+            done
         })
         .await?;
         connection.keep_alive();
@@ -167,7 +178,9 @@ impl Connection {
     /// The error of everything after a logout.
     pub(crate) fn check_logged_in(&self, operation: &str) -> Result<()> {
         if self.logged_out.load(Ordering::Acquire) {
-            return Err(Error::new(operation.to_owned(), ErrorKind::NoSession(NoSession::LoggedOut)));
+            let lost = self.lost.load(Ordering::Acquire);
+            let why = if lost { NoSession::NotKept } else { NoSession::LoggedOut };
+            return Err(Error::new(operation.to_owned(), ErrorKind::NoSession(why)));
         }
         Ok(())
     }
@@ -211,9 +224,8 @@ impl Connection {
     }
 
     /// Opens a session.
-    async fn log_in(&self) -> Result<()> {
+    async fn log_in(&self, Credentials { user, password }: &Credentials) -> Result<()> {
         let Some(manager) = &self.content.session_manager else { return Ok(()) };
-        let (user, password) = self.config.credentials();
         let transport = self.session.transport();
         let mut locale = self.config.login_locale();
         let mut retry = Retry::new(self.config.most_attempts(), None);
@@ -269,7 +281,15 @@ impl Connection {
         if renewals.would_not_help(method, seen, self.proven.load(Ordering::Acquire) == seen) {
             return Err(refused(method, NoSession::LostAgain, refusal));
         }
-        let lives = matches!(self.is_alive().await, Ok(true));
+        let asked = self.is_alive().await;
+        if self.config.logs_in_once() {
+            return Err(match asked {
+                Ok(true) => refused(method, NoSession::NotAllowed, refusal),
+                Ok(false) => self.give_up(method).await,
+                Err(error) => error,
+            });
+        }
+        let lives = matches!(asked, Ok(true));
         if lives && renewals.denied.get(method).is_some_and(|at| at.elapsed() < DENIED_FOR) {
             return Err(refused(method, NoSession::NotAllowed, refusal));
         }
@@ -277,7 +297,7 @@ impl Connection {
         // good for reads and for nothing else, and those that refuse reads say of a living session that there is none.
         drop(self.end_soap().await);
         tracing::info!(server = %self.authority(), lives, "the session was lost, logging in again");
-        match self.log_in().await {
+        match self.log_in(self.config.credentials()).await {
             Ok(()) => {
                 renewals.failed = None;
                 Ok(())
@@ -288,6 +308,16 @@ impl Connection {
                 Err(unopened(&cause))
             }
         }
+    }
+
+    /// Ends for good what cannot be renewed. The error of the method that has found it lost.
+    async fn give_up(&self, method: &'static str) -> Error {
+        tracing::info!(server = %self.authority(), "the session has ended, and its password was not kept");
+        self.lost.store(true, Ordering::Release);
+        self.logged_out.store(true, Ordering::Release);
+        self.stop_keeper();
+        drop(tokio::join!(self.end_soap(), self.rest.end(self.session.transport())));
+        Error::new(method, ErrorKind::NoSession(NoSession::NotKept))
     }
 
     /// The error of a method that was refused as not authenticated in the session of `generation`, which was opened for
@@ -377,6 +407,10 @@ impl Connection {
             loop {
                 tokio::time::sleep_until(next).await;
                 let Some(connection) = weak.upgrade() else { return };
+                // Otherwise it is opened anew when it is needed.
+                if connection.config.logs_in_once() {
+                    connection.rest.keep_alive(connection.session.transport()).await;
+                }
                 let used = connection.last_used();
                 if used + period > Instant::now() {
                     next = used + period;

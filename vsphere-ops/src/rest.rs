@@ -15,7 +15,10 @@ use tokio::time::Instant;
 use vsphere_soap::http::{Answer, Exchange, Transport, Verb};
 use vsphere_soap::session::NoSession;
 use vsphere_soap::{Error as WireError, ErrorKind as WireKind};
+use zeroize::Zeroizing;
 
+use crate::capability;
+use crate::config::Credentials;
 use crate::connection::{Connection, NOT_TAKEN_FOR, finish};
 use crate::error::{Category, Error, ErrorKind, Result};
 use crate::retry::Retry;
@@ -29,6 +32,12 @@ const SESSION_ID: &str = "vmware-api-session-id";
 
 /// How long the end of a session may take.
 const END: Duration = Duration::from_secs(10);
+
+/// How long the server may take to say whether a session lives.
+const PROBE: Duration = Duration::from_secs(20);
+
+/// How long the session of a client that keeps no password may take to be opened.
+const OPEN_ONCE: Duration = Duration::from_secs(30);
 
 /// How long refused credentials are not tried again, since directories lock accounts.
 const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
@@ -195,7 +204,7 @@ impl Rest {
     ) -> Result<Answer> {
         let mut retry = Retry::new(self.connection.config.most_attempts(), ends);
         loop {
-            let mut exchange = Exchange::new(verb_phrase(verb), verb, path).secret(SESSION_ID, &session.id);
+            let mut exchange = Exchange::new(verb_phrase(verb), verb, path).secret(SESSION_ID, &session.id).traced();
             if let Some(body) = body {
                 exchange = exchange.json(body.to_vec());
             }
@@ -299,12 +308,15 @@ impl RestSession {
         {
             return Err(unopened(cause));
         }
+        if connection.config.logs_in_once() {
+            return self.kept(connection, failed.as_ref().map(|(_, cause)| unopened(cause))).await;
+        }
         // A session that lives, though it was refused, would be left over.
         let refused = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(refused) = refused {
             drop(end(connection.session.transport(), &refused).await);
         }
-        match log_in(connection).await {
+        match log_in(connection, connection.config.credentials()).await {
             Ok(open) => {
                 let open = Arc::new(open);
                 *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&open));
@@ -316,6 +328,48 @@ impl RestSession {
                 *failed = Some((Instant::now(), Arc::clone(&cause)));
                 Err(unopened(&cause))
             }
+        }
+    }
+
+    /// Opens the session of a client that keeps no password. Where that fails, later requests say why.
+    pub(crate) async fn open_once(&self, connection: &Connection, credentials: &Credentials) {
+        if !capability::of(connection).vcenter {
+            return;
+        }
+        let mut failed = self.renewals.lock().await;
+        let opened = tokio::time::timeout(OPEN_ONCE, log_in(connection, credentials)).await.unwrap_or_else(|_| {
+            let waiting_for = vsphere_soap::error::WaitingFor::Answer;
+            Err(WireError::new(LOG_IN, WireKind::Timeout { after: OPEN_ONCE, waiting_for }))
+        });
+        match opened {
+            Ok(open) => *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(open)),
+            Err(error) => {
+                tracing::warn!(%error, "there is no session of the Automation API");
+                *failed = Some((Instant::now(), Arc::new(error)));
+            }
+        }
+    }
+
+    /// The session of a client that keeps no password, where the server says that it lives; else why there is none.
+    async fn kept(&self, connection: &Connection, unopened: Option<WireError>) -> vsphere_soap::Result<Arc<Open>> {
+        let lost = || unopened.unwrap_or_else(|| WireError::new(LOG_IN, WireKind::NoSession(NoSession::NotKept)));
+        let Some(open) = self.current() else { return Err(lost()) };
+        match probe(connection.session.transport(), &open).await {
+            Ok(answer) if answer.status == 401 => {
+                *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
+                Err(lost())
+            }
+            Ok(_) => Ok(open),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the server something in the session, so that it does not end for being idle.
+    pub(crate) async fn keep_alive(&self, transport: &Transport) {
+        if let Some(open) = self.current()
+            && let Err(error) = probe(transport, &open).await
+        {
+            tracing::debug!(%error, "the session of the Automation API could not be kept alive");
         }
     }
 
@@ -334,11 +388,21 @@ async fn end(transport: &Transport, open: &Open) -> vsphere_soap::Result<()> {
     transport.exchange(exchange.secret(SESSION_ID, &open.id).deadline(END)).await.map(drop)
 }
 
+/// Asks whose a session is.
+async fn probe(transport: &Transport, open: &Open) -> vsphere_soap::Result<Answer> {
+    let (verb, path) = match open.path == SESSIONS[0] {
+        true => (Verb::Get, open.path.to_owned()),
+        false => (Verb::Post, format!("{}?~action=get", open.path)),
+    };
+    let exchange = Exchange::new("look at the session of the Automation API", verb, &path);
+    transport.exchange(exchange.secret(SESSION_ID, &open.id).deadline(PROBE)).await
+}
+
 const LOG_IN: &str = "log in to the Automation API";
 
-async fn log_in(connection: &Connection) -> vsphere_soap::Result<Open> {
-    let (user, password) = connection.config.credentials();
-    let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+async fn log_in(connection: &Connection, Credentials { user, password }: &Credentials) -> vsphere_soap::Result<Open> {
+    let pair = Zeroizing::new(format!("{user}:{}", &**password));
+    let basic = Zeroizing::new(format!("Basic {}", STANDARD.encode(&*pair)));
     let transport = connection.session.transport();
     let mut retry = Retry::new(connection.config.most_attempts(), None);
     let mut paths = SESSIONS.into_iter().peekable();

@@ -358,3 +358,44 @@ async fn before_9_each_tag_takes_one_request_once() {
     let lab = many("8.0.3.0").await;
     assert_eq!(requests_for_all(&lab).await, (1 + 3 + 200 + 1, 3));
 }
+
+#[tokio::test]
+async fn a_client_that_logs_in_once_keeps_its_sessions_and_never_opens_others() {
+    for version in VERSIONS {
+        let sim = Sim::start(Model::demo().version(version)).await.unwrap();
+        let config = Config::new(sim.url()).user(Model::USER).password(Model::PASSWORD).log_in_once();
+        let config = config.thumbprint(&sim.thumbprint().unwrap().to_string());
+        let client = Client::connect(config.clone()).await.unwrap();
+        assert_eq!((sim.sessions(), sim.automation_sessions()), (1, 1), "{version}");
+        let vms = client.vms(&["web-01".to_owned()]).await;
+        client.tags().await.unwrap().of_vms(&vms).await.unwrap();
+
+        sim.end_sessions();
+        let error = client.tags().await.unwrap().of_vms(&vms).await.unwrap_err();
+        assert_eq!(error.code(), "auth", "{version}: {error}");
+        let error = client.get::<VirtualMachine>("web-01").await.unwrap_err();
+        assert_eq!(error.code(), "auth", "{error}");
+        assert!(error.to_string().contains("its password was not kept"), "{error}");
+        assert!(client.is_logged_out());
+        let error = client.get::<VirtualMachine>("web-01").await.unwrap_err();
+        assert!(error.to_string().contains("its password was not kept"), "{error}");
+        assert_eq!((sim.calls("Login"), sim.calls("com.vmware.cis.session.create")), (1, 1), "{version}");
+        assert_eq!((sim.sessions(), sim.automation_sessions()), (0, 0), "{version}");
+
+        // One that was cloned before logs in again, as it is another login.
+        let client = Client::connect(config).await.unwrap();
+        client.logout().await.unwrap();
+        assert_eq!((sim.sessions(), sim.automation_sessions()), (0, 0), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_login_that_is_made_once_says_so_and_leaves_nothing() {
+    let sim = Sim::start(Model::demo()).await.unwrap();
+    let config = Config::new(sim.url()).user(Model::USER).password("hunter2").log_in_once();
+    let config = config.thumbprint(&sim.thumbprint().unwrap().to_string());
+    let error = Client::connect(config).await.unwrap_err();
+    assert_eq!(error.code(), "auth", "{error}");
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    assert_eq!((sim.sessions(), sim.automation_sessions(), sim.calls("Login")), (0, 0, 1));
+}

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use zeroize::Zeroize as _;
+
 /// What stands in the place of a secret.
 pub const STRUCK: &str = "***";
 
@@ -44,6 +46,14 @@ impl Secrets {
     /// Adds all that another list has.
     pub fn add_all(&mut self, others: &Self) {
         others.known.iter().for_each(|other| self.add(&other.iter().collect::<String>()));
+    }
+
+    /// Takes a secret out, for one that is no longer sent. What was kept of it is overwritten.
+    pub fn forget(&mut self, secret: &str) {
+        let mut one = Self::new();
+        one.add(secret);
+        self.known.extract_if(.., |known| one.known.contains(known)).for_each(|mut known| known.zeroize());
+        one.known.iter_mut().for_each(|known| known.zeroize());
     }
 
     /// Whether there are none.
@@ -259,6 +269,16 @@ mod tests {
         }
         assert_eq!(struck("", "text"), "text");
         assert_eq!(Secrets::new().strike("text"), "text");
+    }
+
+    #[test]
+    fn a_secret_that_was_forgotten_is_none() {
+        let mut secrets = Secrets::new();
+        secrets.add("hunter2");
+        secrets.add("cookie");
+        secrets.forget("hunter2");
+        secrets.forget("unknown");
+        assert_eq!(secrets.strike("hunter2 cookie"), "hunter2 ***");
     }
 
     #[test]

@@ -224,6 +224,8 @@ impl Caller for Session {
 pub enum NoSession {
     /// The client was logged out.
     LoggedOut,
+    /// The session has ended, and the password of its login was not kept.
+    NotKept,
     /// The session was lost, and no new one could be opened.
     Renewal(Arc<Error>),
     /// The server refuses the request with this fault, `NotAuthenticated`, in a session that it has just opened.
@@ -237,7 +239,7 @@ impl NoSession {
     /// The fault that the server answered with, where that is the cause.
     pub fn fault(&self) -> Option<&SoapFault> {
         match self {
-            Self::LoggedOut => None,
+            Self::LoggedOut | Self::NotKept => None,
             Self::Renewal(cause) => cause.fault(),
             Self::NotAllowed(fault) | Self::LostAgain(fault) => Some(fault),
         }
@@ -248,9 +250,10 @@ impl fmt::Display for NoSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LoggedOut => f.write_str("the client was logged out; connect anew"),
+            Self::NotKept => f.write_str("the session has ended, and its password was not kept; log in anew"),
             Self::Renewal(cause) => write!(f, "the session was lost, and logging in again failed: {}", cause.kind()),
             Self::NotAllowed(fault) => {
-                write!(f, "{fault}, though the session is new: the user may lack the right to do this")
+                write!(f, "{fault}, though the session lives: the user may lack the right to do this")
             }
             Self::LostAgain(fault) => {
                 write!(f, "{fault}: the session was lost, and the server does not take the new one either")

@@ -10,7 +10,10 @@ use flate2::write::GzEncoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use vsphere_soap::error::WaitingFor;
-use vsphere_soap::http::{Call, Endpoint, SessionCookie, Thumbprint, Transport, TransportOptions, Trust};
+use vsphere_soap::http::{
+    Call, Endpoint, Exchange, SessionCookie, Thumbprint, Transport, TransportOptions, Trust, Verb,
+};
+use vsphere_soap::operation_id::OperationId;
 use vsphere_soap::{Cause, Error, ErrorKind, Sent};
 use wiremock::matchers::{body_string, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -532,4 +535,21 @@ async fn a_proxy_that_does_not_open_the_way_is_told_from_the_server() {
         assert_eq!(error.cause(), Some(Cause::Proxy), "{error:?}");
         assert!(error.to_string().contains(said), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_traced_exchange_carries_the_operation_id() {
+    let server = MockServer::start().await;
+    Mock::given(method("GET")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+    let transport = transport(&server.uri(), TransportOptions::new());
+    let send = async |traced: bool| {
+        let exchange = Exchange::new("look", Verb::Get, "/api/x");
+        transport.exchange(if traced { exchange.traced() } else { exchange }).await.unwrap();
+    };
+    OperationId::new("mcv-1f00-jane").scope(async { tokio::join!(send(true), send(false)) }).await;
+    send(true).await;
+    let requests = server.received_requests().await.unwrap();
+    let mut ids: Vec<_> = requests.iter().filter_map(|request| request.headers.get("x-request-id")).collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(ids.pop().unwrap(), "mcv-1f00-jane");
 }

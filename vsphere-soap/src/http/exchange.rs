@@ -10,6 +10,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use super::reply::Task;
 use super::transport::{Answer, Cookies, Transport};
 use crate::error::{ErrorKind, Result};
+use crate::operation_id::OperationId;
 use crate::secrets::Secrets;
 
 /// What a request does with a resource.
@@ -37,12 +38,13 @@ pub struct Exchange<'a> {
     body: Option<(&'static str, Bytes)>,
     own: Secrets,
     deadline: Option<Duration>,
+    traced: bool,
 }
 
 impl<'a> Exchange<'a> {
     /// A request for a path on the server, which may carry a query.
     pub fn new(operation: &'a str, verb: Verb, path: &'a str) -> Self {
-        Self { operation, verb, path, secret: None, body: None, own: Secrets::new(), deadline: None }
+        Self { operation, verb, path, secret: None, body: None, own: Secrets::new(), deadline: None, traced: false }
     }
 
     /// The header that lets the request in, such as `authorization`. It is never logged.
@@ -79,6 +81,14 @@ impl<'a> Exchange<'a> {
         self.deadline = Some(limit);
         self
     }
+
+    /// Carries the [operation ID](crate::operation_id) of the work that is done now, as `X-Request-ID`: vCenter writes it into
+    /// its logs.
+    #[must_use]
+    pub fn traced(mut self) -> Self {
+        self.traced = true;
+        self
+    }
 }
 
 impl Transport {
@@ -110,6 +120,9 @@ impl Transport {
             };
             value.set_sensitive(true);
             request = request.header(name, value);
+        }
+        if let Some(id) = OperationId::current().filter(|_| exchange.traced) {
+            request = request.header("x-request-id", id.as_str());
         }
         if let Some((kind, body)) = exchange.body {
             request = request.header(CONTENT_TYPE, kind).body(body);

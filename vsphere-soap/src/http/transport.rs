@@ -163,6 +163,11 @@ impl Transport {
         self.inner.secrets.write().unwrap_or_else(PoisonError::into_inner).add(secret);
     }
 
+    /// Forgets a secret that was kept and is no longer sent.
+    pub fn forget_secret(&self, secret: &str) {
+        self.inner.secrets.write().unwrap_or_else(PoisonError::into_inner).forget(secret);
+    }
+
     /// What no error may show: the secrets that were kept, and the session.
     pub fn secrets(&self) -> Secrets {
         let mut secrets = self.inner.secrets.read().unwrap_or_else(PoisonError::into_inner).clone();
