@@ -232,6 +232,7 @@ async fn carry_out(command: Option<Command>, settings: Settings, signals: Signal
             }
             if settings.transport() == TransportKind::Stdio {
                 settings.check_without_login()?;
+                settings.check_user_login()?;
             }
             let server = Server::new(&settings)?;
             return match settings.transport() {

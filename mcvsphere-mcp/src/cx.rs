@@ -23,7 +23,7 @@ use crate::{
     Defaults, Permission, Server, ToolError,
     answer::Listed,
     audit,
-    backends::Backend,
+    backends::{Backend, InUse},
     caller::Visit,
     confirm::Claimed,
     credentials::GuestCredentials,
@@ -56,6 +56,9 @@ pub(crate) struct Call {
     pub(crate) visit: Visit,
     /// The caller's way to vSphere.
     pub(crate) backend: Arc<Backend>,
+    /// As long as this is kept, their session is not idle.
+    #[expect(dead_code, reason = "it is kept for its drop")]
+    pub(crate) in_use: InUse,
     /// The arguments by their present names, without the confirmation.
     pub(crate) arguments: JsonObject,
     /// The confirmation token that came with the call.

@@ -21,8 +21,9 @@ use vsphere_ops::{
 use crate::{
     Defaults, Server, Settings, ToolError, Toolset,
     audit::Audit,
+    backends::{Backends, LoginMode},
     catalog::Catalog,
-    oauth::{Finding, OAuth},
+    oauth::{Finding, OAuth, Vcenter},
     render,
     settings::{InForce, Origin},
     text::one_line,
@@ -67,6 +68,9 @@ pub(crate) async fn run(
     say: impl Fn(&str) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let mut checks = oauth(settings, oauth_alone).await;
+    if let Err(error) = settings.check_user_login() {
+        checks.push(Check::new("vCenter login", Verdict::Failed, error.to_string()));
+    }
     if !oauth_alone {
         let server = Server::new(settings)?;
         checks.splice(0..0, examine(settings, &server).await);
@@ -90,7 +94,9 @@ async fn oauth(settings: &Settings, is_asked: bool) -> Vec<Check> {
         Ok(None) => return Vec::new(),
         Err(error) => return failed(error.to_string()),
     };
-    let oauth = match OAuth::new(&oauth, Audit::default()) {
+    let is_of_users = settings.login() == LoginMode::User;
+    let vcenter = is_of_users.then(|| Vcenter::new(Backends::new(settings), settings.host().unwrap_or_default()));
+    let oauth = match OAuth::new(&oauth, Audit::default(), vcenter) {
         Ok(oauth) => oauth,
         Err(error) => return failed(error.to_string()),
     };
@@ -122,6 +128,20 @@ async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {
     #[cfg(feature = "certificate")]
     checks.extend(certificate::check(settings).await);
     let started = Instant::now();
+    // There is no account to go on with.
+    if let Ok(config) = settings.vsphere()
+        && settings.login() == LoginMode::User
+    {
+        checks.push(match config.reach().await {
+            Ok(()) => {
+                let found =
+                    format!("reached within {} ms; each user logs in themselves", started.elapsed().as_millis());
+                Check::new("connection", Verdict::Ok, found)
+            }
+            Err(error) => failed("connection", error.into()),
+        });
+        return checks;
+    }
     let backend = server.backends().of(server.local());
     let client = match backend.client().await {
         Ok(client) => client,

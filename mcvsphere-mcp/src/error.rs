@@ -23,16 +23,35 @@ pub struct ToolError {
     code: Cow<'static, str>,
     message: String,
     candidates: Box<Value>,
-    /// What a fault of vSphere tells: `fault`, `details`, and of a missing right `privilege` and `object`; and the `blockers` of
-    /// a host that could not enter maintenance mode.
+    /// What a fault of vSphere tells: `fault`, `details`, and of a missing right `privilege` and `object`; the `blockers` of
+    /// a host that could not enter maintenance mode; and the `login_url` of who is not logged in.
     fault: Box<Map<String, Value>>,
 }
 
 impl ToolError {
     /// An error with a code of the list that `vsphere_ops::Error` draws from, or one of the front end's own:
-    /// `unknown_tool`, `not_offered`, `permission`, `declined`, `conflict`, `cancelled`, `deadline`, `lost`, `internal`.
+    /// `unknown_tool`, `not_offered`, `permission`, `declined`, `conflict`, `cancelled`, `deadline`, `lost`, `login_required`,
+    /// `internal`.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), candidates: Box::default(), fault: Box::default() }
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The error with the link by which its caller can log in.
+    #[must_use]
+    pub(crate) fn with_login_url(mut self, url: String) -> Self {
+        self.fault.insert("login_url".to_owned(), json!(url));
+        self
+    }
+
+    /// The error with more to say.
+    #[must_use]
+    pub(crate) fn and(mut self, text: &str) -> Self {
+        self.message.push_str(text);
+        self
     }
 
     /// An argument that the tool cannot take.

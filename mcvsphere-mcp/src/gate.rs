@@ -28,7 +28,7 @@ use crate::{
     caller::Visit,
     confirm::{self, Replay},
     cx::{Call, Cx},
-    error::{Result, advice},
+    error::Result,
     jobs,
     progress::Reporter,
     tasks::{self, Work},
@@ -87,10 +87,12 @@ impl Server {
 
         let reporter = Reporter::new(&context);
         let told = reporter.clone();
+        let backend = self.backends().of(caller);
         let call = Arc::new(Call {
             tool: name,
             visit: visit.clone(),
-            backend: self.backends().of(caller),
+            in_use: backend.in_use(),
+            backend,
             plan,
             arguments,
             answers: request.input_responses,
@@ -145,7 +147,7 @@ impl Server {
         let response = match self.tokens().recall(call) {
             Some(before) => self.replay(before, &context).await,
             None => {
-                let answer = advice::for_call(self, call, self.run(context, call)).await;
+                let answer = self.run_logged_in(context, call).await;
                 if effect == Effect::Vsphere {
                     call.backend.mirrors().machines().changed();
                 }
@@ -189,7 +191,7 @@ impl Server {
 
     /// Runs the tool until it is done, cancelled, or out of time. A panic ends this call, and only this call: without the
     /// guard the client would wait for an answer that never comes.
-    async fn run(&self, context: RequestContext<RoleServer>, call: &Arc<Call>) -> Result<CallToolResponse> {
+    pub(crate) async fn run(&self, context: RequestContext<RoleServer>, call: &Arc<Call>) -> Result<CallToolResponse> {
         let name = call.tool;
         let cancelled = context.ct.clone();
         let cx = Cx { server: self.clone(), call: Arc::clone(call), request: context };

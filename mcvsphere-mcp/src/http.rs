@@ -36,7 +36,7 @@ pub(crate) use remote::Remote;
 use crate::{
     Caller, Server, Settings,
     catalog::StartError,
-    oauth::OAuth,
+    oauth::{OAuth, Vcenter},
     settings::{Consent, name},
 };
 use authenticate::{Authenticator, Door};
@@ -174,8 +174,12 @@ fn authenticators(server: &Server, settings: &Settings) -> Result<Vec<Arc<dyn Au
     if !settings.bearer_tokens().is_empty() {
         all.push(Arc::new(Tokens::new(settings.bearer_tokens().to_vec())));
     }
+    settings.check_user_login()?;
     if let Some(oauth) = settings.oauth()? {
-        let oauth = OAuth::new(&oauth, server.audit().clone());
+        let of_users = server.backends().are_of_users();
+        let vcenter =
+            of_users.then(|| Vcenter::new(server.backends().clone(), settings.host().unwrap_or("vCenter Server")));
+        let oauth = OAuth::new(&oauth, server.audit().clone(), vcenter);
         all.push(Arc::new(oauth.map_err(|error| StartError::Listen(error.to_string()))?));
     }
     Ok(all)

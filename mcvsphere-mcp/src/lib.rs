@@ -21,6 +21,7 @@ mod gate;
 pub mod http;
 mod jobs;
 mod log;
+mod login;
 mod metrics;
 mod mirror;
 mod oauth;

@@ -24,17 +24,24 @@ mod seal;
 #[cfg(test)]
 mod tests;
 mod token;
+pub(crate) mod vcenter;
 mod web;
 
 use std::{
     collections::BTreeSet,
     fmt,
+    net::IpAddr,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
-use axum::Router;
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{Next, from_fn},
+    response::Response,
+};
 use http::{HeaderValue, request::Parts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -43,7 +50,10 @@ use vsphere_soap::http::{Proxies, is_public};
 use crate::{
     Caller,
     audit::Audit,
-    http::authenticate::{Authenticator, Refused},
+    http::{
+        Remote,
+        authenticate::{Authenticator, Refused},
+    },
 };
 use bounded::Bounded;
 use client::Documents;
@@ -53,6 +63,7 @@ use jwt::{Fault, Jwt, audiences, text};
 use provider::{NoClaims, Provider};
 use refresh::Families;
 use seal::{Kind, Sealer, Unsealed};
+pub(crate) use vcenter::Vcenter;
 use web::{Web, is_safe};
 
 /// The path of the endpoint that tokens are for.
@@ -87,6 +98,20 @@ pub(crate) struct OAuthSettings {
     /// Audiences that count beside the URL of this server.
     pub(crate) audiences: BTreeSet<String>,
     pub(crate) proxies: Proxies,
+}
+
+impl OAuthSettings {
+    fn mode(&self) -> Mode {
+        self.mode.unwrap_or(match self.client_secret {
+            Some(_) => Mode::Proxy,
+            None => Mode::Direct,
+        })
+    }
+
+    /// Whether clients get their tokens here.
+    pub(crate) fn is_proxy(&self) -> bool {
+        self.mode() == Mode::Proxy
+    }
 }
 
 /// What is wrong with the settings: the name of one, and the rest of a sentence that begins with it.
@@ -135,6 +160,8 @@ struct Login {
     families: Families,
     /// The logins that were revoked.
     revoked: Bounded<()>,
+    /// Where users log in to vCenter themselves.
+    vcenter: Option<Vcenter>,
 }
 
 /// What an access token says. It ends by itself, and is of the login `family`.
@@ -158,12 +185,18 @@ struct Access {
 impl OAuth {
     /// # Errors
     /// A setting is missing, or cannot be used.
-    pub(crate) fn new(settings: &OAuthSettings, audit: Audit) -> Result<Self, OAuthError> {
+    pub(crate) fn new(settings: &OAuthSettings, audit: Audit, vcenter: Option<Vcenter>) -> Result<Self, OAuthError> {
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
-        Self::with(settings, audit, Arc::new(now), Documents::new(is_public))
+        Self::with(settings, audit, vcenter, Arc::new(now), Documents::new(is_public))
     }
 
-    fn with(settings: &OAuthSettings, audit: Audit, clock: Clock, documents: Documents) -> Result<Self, OAuthError> {
+    fn with(
+        settings: &OAuthSettings,
+        audit: Audit,
+        vcenter: Option<Vcenter>,
+        clock: Clock,
+        documents: Documents,
+    ) -> Result<Self, OAuthError> {
         let error = |setting, problem: &str| Err(OAuthError { setting, problem: problem.to_owned() });
         if !is_safe(&settings.issuer) {
             return error("OAUTH_ISSUER_URL", "must be an https URL, as the provider's metadata names it");
@@ -180,11 +213,7 @@ impl OAuth {
         {
             return error("OAUTH_SCOPES", "names a scope with a character that no scope has");
         }
-        let mode = settings.mode.unwrap_or(match settings.client_secret {
-            Some(_) => Mode::Proxy,
-            None => Mode::Direct,
-        });
-        let login = match (mode, &settings.client_id, &settings.client_secret) {
+        let login = match (settings.mode(), &settings.client_id, &settings.client_secret) {
             (Mode::Direct, ..) => None,
             (Mode::Proxy, None, _) => return error("OAUTH_CLIENT_ID", "is not set, and the login proxy needs it"),
             (Mode::Proxy, _, None) => return error("OAUTH_CLIENT_SECRET", "is not set, and the login proxy needs it"),
@@ -209,12 +238,16 @@ impl OAuth {
                     codes: Bounded::new(10_000, login::CODE_LIFE),
                     families: Families::new(),
                     revoked: Bounded::new(20_000, refresh::LIFE),
+                    vcenter,
                 })
             }
         };
         let provider = Provider::new(&settings.issuer, Web::new(settings.proxies.clone()));
         let resource = format!("{}{RESOURCE}", settings.base_url);
-        Ok(Self { inner: Arc::new(Inner { settings: settings.clone(), resource, provider, login, audit, clock }) })
+        let inner = Inner { settings: settings.clone(), resource, provider, login, audit, clock };
+        let oauth = Self { inner: Arc::new(inner) };
+        vcenter::make_links(&oauth);
+        Ok(oauth)
     }
 
     fn now(&self) -> u64 {
@@ -242,7 +275,7 @@ impl OAuth {
 
     /// Writes an audit line about a login.
     fn note(&self, event: &'static str, user: Option<&Access>, outcome: &str) {
-        let fields = match user {
+        let mut fields = match user {
             Some(user) => json!({
                 "who": user.name,
                 "issuer": user.issuer,
@@ -255,6 +288,7 @@ impl OAuth {
             }),
             None => json!({ "outcome": outcome }),
         };
+        fields["remote"] = remote();
         self.inner.audit.note(event, fields);
     }
 
@@ -342,10 +376,28 @@ impl Authenticator for OAuth {
     fn routes(&self) -> Option<Router> {
         let metadata = metadata::routes(self);
         Some(match self.inner.login {
-            Some(_) => metadata.merge(login::routes(self)).merge(token::routes(self)),
+            Some(_) => metadata.merge(login::routes(self)).merge(token::routes(self)).merge(vcenter::routes(self)),
             None => metadata,
         })
+        .map(|routes| routes.layer(from_fn(with_remote)))
     }
+}
+
+tokio::task_local! {
+    /// Where the request comes from that is answered. Audit lines are written in many places, which are not all given the request.
+    static REMOTE: IpAddr;
+}
+
+async fn with_remote(request: Request, next: Next) -> Response {
+    match request.extensions().get::<Remote>().map(|remote| remote.address) {
+        Some(address) => REMOTE.scope(address, next.run(request)).await,
+        None => next.run(request).await,
+    }
+}
+
+/// Where the request comes from that is answered, for an audit line.
+fn remote() -> Value {
+    REMOTE.try_with(|address| json!(address.to_string())).unwrap_or_default()
 }
 
 /// What a program is told where the provider does not answer: the cause is for the log.

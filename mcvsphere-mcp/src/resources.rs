@@ -1,5 +1,7 @@
 //! Resources: the inventory as documents that a client can read and subscribe to, from the live mirror.
 
+use std::sync::Arc;
+
 use futures::future::join_all;
 use percent_encoding::percent_decode_str;
 use rmcp::{
@@ -16,6 +18,7 @@ use tokio::task::AbortHandle;
 use crate::{
     Server, ToolError, Toolset,
     answer::visible,
+    backends::Backend,
     caller::Visit,
     error::Result,
     mirror::{Kind, View},
@@ -145,6 +148,7 @@ impl Server {
         let kind = self.kind_of(visit, uri)?;
         let after = part_of(uri).1;
         let failed = |error: ToolError| {
+            let error = self.with_login(&visit.caller, error);
             let content = error.into_result().structured_content.unwrap_or_default();
             if after.is_some() && content["code"] == "invalid_argument" {
                 return no_such(format!("{} is not the `next` of a resource: begin with {}", quoted(uri), kind.uri()));
@@ -184,6 +188,19 @@ impl Server {
         ]))
     }
 
+    /// The way to vSphere of who wants to be told of changes.
+    ///
+    /// # Errors
+    /// They have to log in first.
+    fn followed(&self, visit: &Visit) -> std::result::Result<Arc<Backend>, ErrorData> {
+        let backend = self.backends().of(&visit.caller);
+        backend.check_login().map(|()| backend).map_err(|error| {
+            let content = self.with_login(&visit.caller, error).into_result().structured_content.unwrap_or_default();
+            let message = content["message"].as_str().unwrap_or_default().to_owned();
+            ErrorData::internal_error(message, Some(content))
+        })
+    }
+
     /// Tells a client of the older lifecycle of the changes of a resource, until that is ended.
     ///
     /// # Errors
@@ -195,7 +212,7 @@ impl Server {
         peer: Peer<RoleServer>,
     ) -> std::result::Result<AbortHandle, ErrorData> {
         let kind = self.kind_of(visit, uri)?;
-        let backend = self.backends().of(&visit.caller);
+        let backend = self.followed(visit)?;
         let uri = uri.to_owned();
         let following = tokio::spawn(async move {
             let changed = || async {
@@ -214,7 +231,7 @@ impl Server {
         let uris = context.accepted().resource_subscriptions.clone().unwrap_or_default();
         let kinds = uris.into_iter().map(|uri| Ok((self.kind_of(visit, &uri)?, uri)));
         let kinds: Vec<(Kind, String)> = kinds.collect::<std::result::Result<_, ErrorData>>()?;
-        let backend = self.backends().of(&visit.caller);
+        let backend = self.followed(visit)?;
         let (sink, backend) = (context.sink(), &backend);
         let following = kinds.into_iter().map(|(kind, uri)| async move {
             let changed = || async { sink.notify_resource_updated(uri.clone()).await.is_ok() };

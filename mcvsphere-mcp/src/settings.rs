@@ -33,6 +33,7 @@ use vsphere_sim::{Model, Sim};
 use crate::{
     Permission, Toolset,
     audit::{Place, Target},
+    backends::LoginMode,
     confirm::Mode,
     credentials::GuestCredentials,
     files::LocalFiles,
@@ -58,6 +59,10 @@ settings! {
     VCENTER_USER <USER> user: String;
     /// The user's password: only from the environment or the file, since every user of a computer sees its command lines
     VCENTER_PASSWORD <PASSWORD> password: Secret;
+    /// As whom callers are logged in to vCenter: service, the account above; or user, where each logs in on a page of this server, so that their own permissions hold
+    VCENTER_LOGIN <WHO> login: LoginMode = "service";
+    /// Seconds without a call after which a user's session with vCenter ends
+    VCENTER_LOGIN_IDLE <SECONDS> login_idle: Duration = "1800";
     /// Accept any certificate: true or false
     VCENTER_INSECURE <BOOL> insecure: bool = "false";
     /// Accept only the certificate with this SHA-256 or SHA-1 fingerprint
@@ -243,6 +248,10 @@ impl Settings {
                            start mcvsphere with --sim to use a simulated one";
             return Err(SettingsError::new(name::VCENTER_HOST, problem));
         };
+        // What is set of an account is not used then.
+        if self.login() == LoginMode::User {
+            return Ok(self.way_to(host));
+        }
         let not_set = |name| SettingsError::new(name, "is not set");
         let config = self
             .way_to(host)
@@ -311,6 +320,13 @@ impl Settings {
                 self.permission().name()
             );
             warnings.push((name::MCP_CONFIRM, unasked));
+        }
+        let unused = [name::VCENTER_USER, name::VCENTER_PASSWORD];
+        if self.login() == LoginMode::User
+            && let Some(account) = self.in_force.iter().find(|it| unused.contains(&it.name))
+        {
+            warnings
+                .push((account.name, "is not used: with VCENTER_LOGIN=user each user logs in themselves".to_owned()));
         }
         if self.transport() == TransportKind::StreamableHttp && !self.listen_address().is_loopback() {
             let is_encrypted = self.known_as().is_some_and(|url| url.starts_with("https://"));

@@ -16,7 +16,13 @@ impl OAuth {
         let settings = &self.inner.settings;
         let mut found = vec![("oauth: endpoint", Finding::Good, format!("tokens are for {}", self.inner.resource))];
         match &self.inner.login {
-            Some(login) => found.extend(self.examine_login(login)),
+            Some(login) => {
+                found.extend(self.examine_login(login));
+                if login.vcenter.is_some() {
+                    let text = format!("each user logs in at {}/vcenter/login (VCENTER_LOGIN=user)", self.base());
+                    found.push(("oauth: vCenter", Finding::Good, text));
+                }
+            }
             None => found.push((
                 "oauth: mode",
                 Finding::Good,

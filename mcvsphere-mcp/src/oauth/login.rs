@@ -26,9 +26,10 @@ use super::{
     identity::{Expected, NoUser, User},
     pages::{self, Page},
     params::Params,
-    provider::NoGrant,
+    provider::{Grant, NoGrant},
     redirect::{Place, place},
     seal::{Kind, NoRandomness, Unsealed},
+    vcenter,
 };
 
 /// How long a user may take for a login, in seconds.
@@ -107,7 +108,7 @@ pub(super) fn known_as(text: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()))
 }
 
-fn broken(_: NoRandomness) -> Response {
+pub(super) fn broken(_: NoRandomness) -> Response {
     Page::problem(
         StatusCode::INTERNAL_SERVER_ERROR,
         "This server cannot log anyone in",
@@ -192,13 +193,24 @@ fn ask(
     let place = asked.redirect.clone();
     let pending = Pending { number: login.seal.random()?, browser: known_as(&browser), asked };
     let request = login.seal.seal(Kind::Request, oauth.now() + PATIENCE, &pending)?;
-    let mut response = pages::consent(client, &place, oauth.base(), &request).into_response();
+    let response = pages::consent(client, &place, oauth.base(), &request).into_response();
+    Ok(with_cookie(oauth, response, &browser))
+}
+
+/// The answer with the cookie by which the browser is known again.
+pub(super) fn with_cookie(oauth: &OAuth, mut response: Response, browser: &str) -> Response {
     let secure = if oauth.base().starts_with("https://") { "; Secure" } else { "" };
     let cookie = format!("{}={browser}; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax{secure}", cookie_name(oauth));
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
-    Ok(response)
+    response
+}
+
+/// Whether a form comes from a page of this server, as far as the browser says from where it comes.
+pub(super) fn is_from_own_page(oauth: &OAuth, headers: &HeaderMap) -> bool {
+    let is_own = |origin: &HeaderValue| origin.as_bytes() == oauth.base().as_bytes();
+    headers.get_all(ORIGIN).iter().all(is_own) && headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin")
 }
 
 /// What the user has decided.
@@ -208,12 +220,7 @@ async fn consent(State(oauth): State<OAuth>, headers: HeaderMap, body: Bytes) ->
         let text = "Your decision did not come from the page of this server in this browser. Start the login again in the client.";
         Page::problem(StatusCode::FORBIDDEN, "This decision does not count", text).into_response()
     };
-    // A browser says from where a form comes.
-    let is_own = |origin: &HeaderValue| origin.as_bytes() == oauth.base().as_bytes();
-    if headers.get_all(ORIGIN).iter().any(|origin| !is_own(origin)) {
-        return forbidden();
-    }
-    if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin") {
+    if !is_from_own_page(&oauth, &headers) {
         return forbidden();
     }
     let Ok(params) = Params::read(&body) else { return forbidden() };
@@ -224,7 +231,7 @@ async fn consent(State(oauth): State<OAuth>, headers: HeaderMap, body: Bytes) ->
         Err(Unsealed::Expired) => return too_late(),
         Err(Unsealed::Foreign) => return forbidden(),
     };
-    if !is_browser_of(&oauth, &headers, &pending) {
+    if !is_browser_of(&oauth, &headers, &pending.browser) {
         return forbidden();
     }
     let asked = &pending.asked;
@@ -232,20 +239,21 @@ async fn consent(State(oauth): State<OAuth>, headers: HeaderMap, body: Bytes) ->
         oauth.note("login_refused", None, "the user did not agree");
         return oauth.answer(&asked.redirect, asked.state.as_deref(), Err(("access_denied", "the user did not agree")));
     }
-    let discovery = match oauth.inner.provider.discovery().await {
-        Ok(discovery) => discovery,
-        Err(_) => return provider_down(),
-    };
-    let number = &pending.number;
-    let challenge = known_as(&login.seal.derive("verifier", number));
     let Ok(state) = login.seal.seal(Kind::State, oauth.now() + PATIENCE, &pending) else { return broken(NoRandomness) };
+    to_provider(&oauth, login, &pending.number, &state).await
+}
+
+/// Sends the browser to the provider, for the login of this number.
+pub(super) async fn to_provider(oauth: &OAuth, login: &Login, number: &str, state: &str) -> Response {
+    let Ok(discovery) = oauth.inner.provider.discovery().await else { return provider_down() };
+    let challenge = known_as(&login.seal.derive("verifier", number));
     let Ok(mut url) = Url::parse(&discovery.authorization) else { return provider_down() };
     url.query_pairs_mut()
         .append_pair("response_type", "code")
         .append_pair("client_id", &login.client_id)
         .append_pair("redirect_uri", &oauth.callback())
         .append_pair("scope", &oauth.scopes_upstream(&discovery.scopes))
-        .append_pair("state", &state)
+        .append_pair("state", state)
         .append_pair("nonce", &login.seal.derive("nonce", number))
         .append_pair("code_challenge", &challenge)
         .append_pair("code_challenge_method", "S256");
@@ -258,7 +266,12 @@ async fn callback(State(oauth): State<OAuth>, headers: HeaderMap, uri: Uri) -> R
     let Ok(params) = Params::read(uri.query().unwrap_or_default().as_bytes()) else {
         return bad_request("The provider's answer cannot be read");
     };
-    let pending: Pending = match login.seal.open(Kind::State, oauth.now(), params.get("state").unwrap_or_default()) {
+    let state = params.get("state").unwrap_or_default();
+    // It is one redirect URI for all that the provider is asked for.
+    if state.starts_with(Kind::Visit.prefix()) {
+        return vcenter::callback(&oauth, login, &headers, &params).await;
+    }
+    let pending: Pending = match login.seal.open(Kind::State, oauth.now(), state) {
         Ok(pending) => pending,
         Err(Unsealed::Expired) => return too_late(),
         Err(Unsealed::Foreign) => {
@@ -266,68 +279,26 @@ async fn callback(State(oauth): State<OAuth>, headers: HeaderMap, uri: Uri) -> R
             return Page::problem(StatusCode::BAD_REQUEST, "This login is not known", text).into_response();
         }
     };
-    if !is_browser_of(&oauth, &headers, &pending) {
-        let text = "It was begun in another browser, or cookies are off. If you did not begin it, somebody may have sent you a link \
-                    to log in for them: do not go on. Otherwise start again in the client, in one browser.";
-        return Page::problem(StatusCode::FORBIDDEN, "This login belongs to another browser", text).into_response();
-    }
-    if !login.answered.insert_new(oauth.now(), &pending.number, ()) {
-        let text = "Its answer was used once already. If the client is not logged in, start again there.";
-        return Page::problem(StatusCode::BAD_REQUEST, "This login is over", text).into_response();
+    if !is_browser_of(&oauth, &headers, &pending.browser) {
+        return other_browser();
     }
     let asked = &pending.asked;
-    let discovery = match oauth.inner.provider.discovery().await {
-        Ok(discovery) => discovery,
-        Err(_) => return provider_down(),
-    };
-    // An answer of another provider is none to this login.
-    if params.get("iss").map_or(discovery.names_itself, |issuer| issuer != discovery.issuer) {
-        oauth.note("login_refused", None, "the answer is of another provider");
-        let text =
-            "The answer to it is of another provider of identities than the one that you were sent to. Do not go on.";
-        return Page::problem(StatusCode::BAD_REQUEST, "This login was answered by somebody else", text)
-            .into_response();
-    }
-    let refuse = |error, text| oauth.answer(&asked.redirect, asked.state.as_deref(), Err((error, text)));
-    let Some(code) = params.get("code") else {
-        let denied = matches!(
-            params.get("error"),
-            Some("access_denied" | "login_required" | "consent_required" | "interaction_required")
-        );
-        tracing::warn!(
-            error = crate::text::one_line(params.get("error").unwrap_or("none")),
-            "the provider refused a login"
-        );
-        oauth.note("login_refused", None, "the provider refused it");
-        return match denied {
-            true => refuse("access_denied", "the provider of identities did not log the user in"),
-            false => refuse("server_error", "the provider of identities answered with an error"),
-        };
-    };
-    let verifier = login.seal.derive("verifier", &pending.number);
-    let callback = oauth.callback();
-    let form = [
-        ("grant_type", "authorization_code"),
-        ("code", code),
-        ("redirect_uri", callback.as_str()),
-        ("code_verifier", verifier.as_str()),
-    ];
-    let grant = match oauth.inner.provider.grant(&form, &login.client_id, &login.client_secret).await {
-        Ok(grant) => grant,
-        Err(NoGrant::Refused) => {
-            oauth.note("login_refused", None, "the provider did not take its own code");
-            return refuse("access_denied", "the provider of identities did not confirm the login");
+    let (user, grant) = match oauth.answered(login, &params, &pending.number, "login_refused").await {
+        Ok(answered) => answered,
+        Err(NotIn::Page(page)) => return *page,
+        Err(NotIn::Refused(error, text)) => {
+            return oauth.answer(&asked.redirect, asked.state.as_deref(), Err((error, text)));
         }
-        Err(NoGrant::Down(down)) => {
-            tracing::error!(%down, "a login failed at the provider");
-            oauth.note("login_refused", None, "the provider gave no tokens");
-            return provider_down();
+        Err(NotIn::NoUser(why)) => {
+            let access = |user| access(user, &pending);
+            let (page, is_told) = no_user(&oauth, "login_refused", access, why);
+            let back = oauth.address(
+                &asked.redirect,
+                asked.state.as_deref(),
+                Err(("access_denied", "no group of the user gives a permission")),
+            );
+            return if is_told { page.with_way_back(back) } else { page }.into_response();
         }
-    };
-    let nonce = login.seal.derive("nonce", &pending.number);
-    let user = match oauth.user(&login.client_id, &grant, Expected::Nonce(&nonce)).await {
-        Ok(user) => user,
-        Err(why) => return no_user(&oauth, asked, &pending.number, why),
     };
     let access = access(user, &pending);
     oauth.note("login", Some(&access), "ok");
@@ -348,6 +319,82 @@ async fn callback(State(oauth): State<OAuth>, headers: HeaderMap, uri: Uri) -> R
     oauth.answer(&asked.redirect, asked.state.as_deref(), Ok(&code))
 }
 
+/// Why the provider's answer logs nobody in.
+pub(super) enum NotIn {
+    /// For a reason that is the user's to see.
+    Page(Box<Response>),
+    /// An error as clients are told it, and its text.
+    Refused(&'static str, &'static str),
+    NoUser(NoUser),
+}
+
+impl OAuth {
+    /// Who has logged in at the provider, by its answer to the login of this number.
+    ///
+    /// # Errors
+    /// Nobody has; an audit line says so.
+    pub(super) async fn answered(
+        &self,
+        login: &Login,
+        params: &Params,
+        number: &str,
+        event: &'static str,
+    ) -> Result<(User, Grant), NotIn> {
+        let page = |page: Page| NotIn::Page(Box::new(page.into_response()));
+        let down = || NotIn::Page(Box::new(provider_down()));
+        if !login.answered.insert_new(self.now(), number, ()) {
+            let text = "Its answer was used once already. If the client is not logged in, start again there.";
+            return Err(page(Page::problem(StatusCode::BAD_REQUEST, "This login is over", text)));
+        }
+        let discovery = self.inner.provider.discovery().await.map_err(|_| down())?;
+        // An answer of another provider is none to this login.
+        if params.get("iss").map_or(discovery.names_itself, |issuer| issuer != discovery.issuer) {
+            self.note(event, None, "the answer is of another provider");
+            let text = "The answer to it is of another provider of identities than the one that you were sent to. Do not go on.";
+            let title = "This login was answered by somebody else";
+            return Err(page(Page::problem(StatusCode::BAD_REQUEST, title, text)));
+        }
+        let Some(code) = params.get("code") else {
+            let denied = matches!(
+                params.get("error"),
+                Some("access_denied" | "login_required" | "consent_required" | "interaction_required")
+            );
+            tracing::warn!(
+                error = crate::text::one_line(params.get("error").unwrap_or("none")),
+                "the provider refused a login"
+            );
+            self.note(event, None, "the provider refused it");
+            return Err(match denied {
+                true => NotIn::Refused("access_denied", "the provider of identities did not log the user in"),
+                false => NotIn::Refused("server_error", "the provider of identities answered with an error"),
+            });
+        };
+        let verifier = login.seal.derive("verifier", number);
+        let callback = self.callback();
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", callback.as_str()),
+            ("code_verifier", verifier.as_str()),
+        ];
+        let grant = match self.inner.provider.grant(&form, &login.client_id, &login.client_secret).await {
+            Ok(grant) => grant,
+            Err(NoGrant::Refused) => {
+                self.note(event, None, "the provider did not take its own code");
+                return Err(NotIn::Refused("access_denied", "the provider of identities did not confirm the login"));
+            }
+            Err(NoGrant::Down(cause)) => {
+                tracing::error!(down = %cause, "a login failed at the provider");
+                self.note(event, None, "the provider gave no tokens");
+                return Err(down());
+            }
+        };
+        let nonce = login.seal.derive("nonce", number);
+        let user = self.user(&login.client_id, &grant, Expected::Nonce(&nonce)).await.map_err(NotIn::NoUser)?;
+        Ok((user, grant))
+    }
+}
+
 fn access(user: User, pending: &Pending) -> Access {
     Access {
         issuer: user.issuer,
@@ -359,21 +406,13 @@ fn access(user: User, pending: &Pending) -> Access {
     }
 }
 
-/// What a user sees who may do nothing.
-fn no_user(oauth: &OAuth, asked: &Asked, number: &str, why: NoUser) -> Response {
-    let audited = |user: User| Access {
-        issuer: user.issuer,
-        subject: user.subject,
-        name: user.name,
-        groups: user.groups,
-        client: asked.name.clone(),
-        family: number.to_owned(),
-    };
-    let back = oauth.address(
-        &asked.redirect,
-        asked.state.as_deref(),
-        Err(("access_denied", "no group of the user gives a permission")),
-    );
+/// What a user sees who may do nothing, and whether that is for the client to know, too.
+pub(super) fn no_user(
+    oauth: &OAuth,
+    event: &'static str,
+    audited: impl FnOnce(User) -> Access,
+    why: NoUser,
+) -> (Page, bool) {
     match why {
         NoUser::NoLevel(user) => {
             let text = format!(
@@ -381,29 +420,27 @@ fn no_user(oauth: &OAuth, asked: &Asked, number: &str, why: NoUser) -> Response 
                 user.name,
                 oauth.groups().wanted()
             );
-            oauth.note("login_refused", Some(&audited(user)), "no group gives a level");
-            Page::problem(StatusCode::FORBIDDEN, "You have no permission here", &text)
-                .with_way_back(back)
-                .into_response()
+            oauth.note(event, Some(&audited(user)), "no group gives a level");
+            (Page::problem(StatusCode::FORBIDDEN, "You have no permission here", &text), true)
         }
         NoUser::TooManyGroups(user) => {
             let text = "You are in so many groups that the provider does not list them. An administrator has to send app roles \
                         instead (OAUTH_GROUPS_CLAIM=roles), or only the groups assigned to the application.";
-            oauth.note("login_refused", Some(&audited(user)), "the groups are too many to be listed");
-            Page::problem(StatusCode::FORBIDDEN, "Your groups are not known", text).with_way_back(back).into_response()
+            oauth.note(event, Some(&audited(user)), "the groups are too many to be listed");
+            (Page::problem(StatusCode::FORBIDDEN, "Your groups are not known", text), true)
         }
         NoUser::Wrong(fault) => {
             tracing::error!(%fault, "what the provider gave for a login does not hold");
-            oauth.note("login_refused", None, "what the provider gave does not hold");
+            oauth.note(event, None, "what the provider gave does not hold");
             let text = format!(
                 "What the provider of identities gave for your login does not hold: {fault}. An administrator finds more in the log of this server."
             );
-            Page::problem(StatusCode::BAD_GATEWAY, "The login failed", &text).into_response()
+            (Page::problem(StatusCode::BAD_GATEWAY, "The login failed", &text), false)
         }
         NoUser::Down(down) => {
             tracing::error!(%down, "a login failed at the provider");
-            oauth.note("login_refused", None, "the provider does not answer");
-            provider_down()
+            oauth.note(event, None, "the provider does not answer");
+            (down_page(), false)
         }
     }
 }
@@ -451,7 +488,7 @@ impl OAuth {
     }
 }
 
-fn see_other(address: &str) -> Response {
+pub(super) fn see_other(address: &str) -> Response {
     let Ok(location) = HeaderValue::from_str(address) else {
         return bad_request("The address of the answer is not valid");
     };
@@ -463,10 +500,20 @@ fn too_late() -> Response {
     Page::problem(StatusCode::BAD_REQUEST, "This login has expired", text).into_response()
 }
 
-fn provider_down() -> Response {
+pub(super) fn other_browser() -> Response {
+    let text = "It was begun in another browser, or cookies are off. If you did not begin it, somebody may have sent you a link \
+                to log in for them: do not go on. Otherwise start again in the client, in one browser.";
+    Page::problem(StatusCode::FORBIDDEN, "This login belongs to another browser", text).into_response()
+}
+
+fn down_page() -> Page {
     let text = "The provider of identities does not answer as it should. Try again in a moment; an administrator finds the cause in \
                 the log of this server, and by `mcvsphere doctor --oauth`.";
-    Page::problem(StatusCode::SERVICE_UNAVAILABLE, "Nobody can log in at present", text).into_response()
+    Page::problem(StatusCode::SERVICE_UNAVAILABLE, "Nobody can log in at present", text)
+}
+
+fn provider_down() -> Response {
+    down_page().into_response()
 }
 
 /// With this name a browser takes the cookie from this very host by https alone.
@@ -475,15 +522,16 @@ fn cookie_name(oauth: &OAuth) -> &'static str {
 }
 
 /// The browser, by its cookie.
-fn cookie(oauth: &OAuth, headers: &HeaderMap) -> Option<String> {
+pub(super) fn cookie(oauth: &OAuth, headers: &HeaderMap) -> Option<String> {
     let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
     let mut own = all.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == cookie_name(oauth));
     let value = own.next().map(|(_, value)| value)?;
     (own.next().is_none() && is_digest(value)).then(|| value.to_owned())
 }
 
-fn is_browser_of(oauth: &OAuth, headers: &HeaderMap, pending: &Pending) -> bool {
-    cookie(oauth, headers).is_some_and(|browser| known_as(&browser) == pending.browser)
+/// Whether it is the browser of this digest.
+pub(super) fn is_browser_of(oauth: &OAuth, headers: &HeaderMap, browser: &str) -> bool {
+    cookie(oauth, headers).is_some_and(|own| known_as(&own) == browser)
 }
 
 /// Whether a text is one of 256 bits, in the form that all of them have here.

@@ -1,6 +1,6 @@
 //! The pages that people see: plain HTML with a style of its own, without scripts. Whatever comes from elsewhere is escaped.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use axum::response::{Html, IntoResponse, Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -21,7 +21,8 @@ main{width:100%;max-width:30rem;background:var(--card);border:1px solid var(--li
 dl{margin:0 0 1.25rem;border-top:1px solid var(--line)}dl div{display:flex;gap:1rem;padding:.6rem 0;border-bottom:1px solid var(--line)}dt{flex:0 0 7.5rem;color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;font-weight:600}\
 .warn{background:var(--warnpaper);color:var(--warn);border-radius:10px;padding:.75rem 1rem}\
 .actions{display:flex;gap:.75rem;margin-top:1.5rem}button,.button{flex:1;padding:.7rem 1rem;border-radius:10px;border:1px solid var(--line);background:transparent;color:var(--ink);font:inherit;font-weight:600;cursor:pointer;text-align:center;text-decoration:none}\
-.main{background:var(--accent);border-color:var(--accent);color:var(--on)}button:focus-visible,.button:focus-visible{outline:3px solid var(--accent);outline-offset:2px}small{color:var(--soft)}";
+.main{background:var(--accent);border-color:var(--accent);color:var(--on)}button:focus-visible,.button:focus-visible,input:focus-visible{outline:3px solid var(--accent);outline-offset:2px}small{color:var(--soft)}\
+label{display:block;margin:0 0 1rem;font-weight:600}input:not([type=hidden]){display:block;width:100%;margin-top:.35rem;padding:.7rem .85rem;border-radius:10px;border:1px solid var(--line);background:var(--paper);color:var(--ink);font:inherit}";
 
 /// What a page may load and do: its own style, and nothing else. There is no `form-action`: browsers apply it to where a form's answer
 /// leads, too, which may be an application.
@@ -116,6 +117,52 @@ pub(super) fn consent(client: &Client, redirect: &str, server: &str, request: &s
     Page { status: StatusCode::OK, title: "Allow access".to_owned(), head: String::new(), body }
 }
 
+/// The form by which a user logs in to vCenter, with what was wrong before.
+pub(super) fn vcenter_login(
+    status: StatusCode,
+    host: &str,
+    name: &str,
+    path: &str,
+    form: &str,
+    wrong: Option<&str>,
+) -> Page {
+    let (host, name) = (escaped(host), escaped(name));
+    let wrong =
+        wrong.map(|wrong| format!("<p class=\"warn\" role=\"alert\">{}</p>", escaped(wrong))).unwrap_or_default();
+    let body = format!(
+        "<h1>Log in to vCenter</h1>\
+         <p>Then your AI clients act there as this account, with its permissions, and vCenter's events name it.</p>\
+         <dl><div><dt>vCenter</dt><dd>{host}</dd></div><div><dt>You are</dt><dd>{name}</dd></div></dl>{wrong}\
+         <form method=\"post\" action=\"{path}\"><input type=\"hidden\" name=\"form\" value=\"{form}\">\
+         <label>User name in vCenter<input name=\"user\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" \
+         maxlength=\"256\" placeholder=\"jane@example.com\" required autofocus></label>\
+         <label>Password<input name=\"password\" type=\"password\" autocomplete=\"current-password\" maxlength=\"1024\" required></label>\
+         <p><small>The password is used for this login and not kept.</small></p>\
+         <div class=\"actions\"><button class=\"main\">Log in</button></div></form>",
+        form = escaped(form),
+    );
+    Page { status, title: "Log in to vCenter".to_owned(), head: String::new(), body }
+}
+
+/// The page after a login at vCenter, by which it can be ended.
+pub(super) fn vcenter_done(host: &str, user: &str, idle: Duration, path: &str, form: &str) -> Page {
+    let idle = match idle.as_secs() {
+        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    };
+    let body = format!(
+        "<h1>You are logged in to vCenter</h1><p>You can close this page and go on in the client.</p>\
+         <dl><div><dt>vCenter</dt><dd>{host}</dd></div><div><dt>Account</dt><dd>{user}</dd></div>\
+         <div><dt>Ends</dt><dd>after {idle} without a call</dd></div></dl>\
+         <form method=\"post\" action=\"{path}\"><input type=\"hidden\" name=\"form\" value=\"{form}\">\
+         <div class=\"actions\"><button>End the session now</button></div></form>",
+        host = escaped(host),
+        user = escaped(user),
+        form = escaped(form),
+    );
+    Page { status: StatusCode::OK, title: "Logged in to vCenter".to_owned(), head: String::new(), body }
+}
+
 /// The page that leads to an application by a scheme of its own, where browsers follow no redirect from a form.
 pub(super) fn to_application(address: &str, succeeded: bool) -> Page {
     let address = escaped(address);
@@ -161,6 +208,8 @@ mod tests {
             consent(&client, evil, evil, evil),
             Page::problem(StatusCode::OK, evil, evil).with_way_back(evil.to_owned()),
             to_application(evil, true),
+            vcenter_login(StatusCode::OK, evil, evil, "/", evil, Some(evil)),
+            vcenter_done(evil, evil, Duration::from_secs(1800), "/", evil),
         ] {
             let html = format!("{}{}{}", page.head, page.body, escaped(&page.title));
             assert!(!html.contains("<script") && html.contains("&lt;script&gt;"), "{html}");

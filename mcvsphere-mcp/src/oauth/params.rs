@@ -1,6 +1,7 @@
 //! The parameters of a request, from its query or from a form.
 
 use url::form_urlencoded;
+use zeroize::Zeroizing;
 
 /// The most bytes of all parameters.
 const LONGEST: usize = 16 << 10;
@@ -34,6 +35,12 @@ impl Params {
     /// What a parameter holds. One that is empty is as one that is not there.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(other, value)| other == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    /// Takes out what is secret; what was held of it is overwritten when it goes.
+    pub(super) fn take_secret(&mut self, name: &str) -> Option<Zeroizing<String>> {
+        let (_, value) = self.0.iter_mut().find(|(other, value)| other == name && !value.is_empty())?;
+        Some(Zeroizing::new(std::mem::take(value)))
     }
 
     pub(super) fn all<'p>(&'p self, name: &'p str) -> impl Iterator<Item = &'p str> {

@@ -26,10 +26,17 @@ pub(super) enum Kind {
     Access,
     /// A refresh token.
     Refresh,
+    /// A link by which a user logs in to vCenter.
+    Link,
+    /// A user who has followed such a link, while they are at the provider.
+    Visit,
+    /// The form of the login at vCenter.
+    Form,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 5] = [Self::Client, Self::Request, Self::State, Self::Access, Self::Refresh];
+    pub(super) const ALL: [Self; 8] =
+        [Self::Client, Self::Request, Self::State, Self::Access, Self::Refresh, Self::Link, Self::Visit, Self::Form];
 
     /// How its text begins.
     pub(super) fn prefix(self) -> &'static str {
@@ -39,6 +46,9 @@ impl Kind {
             Self::State => "mcv_state_",
             Self::Access => "mcv_access_",
             Self::Refresh => "mcv_refresh_",
+            Self::Link => "mcv_link_",
+            Self::Visit => "mcv_visit_",
+            Self::Form => "mcv_form_",
         }
     }
 }
@@ -175,11 +185,20 @@ impl Keys {
             let key = UnboundKey::new(&AES_256_GCM, &derive(kind.prefix())?).map_err(|_| NoRandomness)?;
             Ok(LessSafeKey::new(key))
         };
-        let [client, request, state, access, refresh] = Kind::ALL;
+        let [client, request, state, access, refresh, link, visit, form] = Kind::ALL;
         let [a, b, c, d, ..] = derive("id")?;
         Ok(Self {
             id: [a, b, c, d],
-            by_kind: [key(client)?, key(request)?, key(state)?, key(access)?, key(refresh)?],
+            by_kind: [
+                key(client)?,
+                key(request)?,
+                key(state)?,
+                key(access)?,
+                key(refresh)?,
+                key(link)?,
+                key(visit)?,
+                key(form)?,
+            ],
             digests: hmac::Key::new(hmac::HMAC_SHA256, &derive("digests")?),
         })
     }

@@ -8,6 +8,7 @@ mod documents;
 mod idp;
 mod over_http;
 mod proxy;
+mod vcenter;
 
 use std::{
     collections::HashMap,
@@ -60,6 +61,15 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{} {}", self.status, self.text))
     }
 
+    /// The message of MCP in it, which may come as an event.
+    fn message(&self) -> Value {
+        let mut data = self.text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
+        match data.rfind(|data| !data.is_empty()) {
+            Some(data) => serde_json::from_str(data).unwrap(),
+            None => self.json(),
+        }
+    }
+
     fn header(&self, name: header::HeaderName) -> &str {
         self.headers.get(&name).unwrap_or_else(|| panic!("no {name}: {} {}", self.status, self.text)).to_str().unwrap()
     }
@@ -94,7 +104,7 @@ impl World {
     fn oauth(settings: &OAuthSettings, now: &Arc<AtomicU64>) -> OAuth {
         let time = Arc::clone(now);
         let clock: Clock = Arc::new(move || time.load(Ordering::Relaxed));
-        OAuth::with(settings, Audit::default(), clock, Documents::new(is_public)).unwrap()
+        OAuth::with(settings, Audit::default(), None, clock, Documents::new(is_public)).unwrap()
     }
 
     /// The same server after it was started again with other settings.

@@ -8,9 +8,11 @@ use super::{
     Settings, SettingsError,
     kinds::{Kind, names, seen_as, seen_by_value},
     name,
+    web::TransportKind,
 };
 use crate::{
     Permission,
+    backends::LoginMode,
     oauth::{Mode, OAuthSettings, groups::Groups},
 };
 
@@ -59,6 +61,18 @@ impl Kind for GroupMap {
             }
         }
         Ok(Self(levels))
+    }
+}
+
+impl Kind for LoginMode {
+    seen_by_value!();
+
+    fn read(text: &str) -> Result<Self, String> {
+        match text.trim().to_lowercase().as_str() {
+            "service" => Ok(Self::Service),
+            "user" => Ok(Self::User),
+            _ => Err(format!("must be service or user, not {text:?}")),
+        }
     }
 }
 
@@ -126,6 +140,34 @@ impl Settings {
             audiences: self.oauth_audience().cloned().unwrap_or_default(),
             proxies: Proxies::from_variables(|variable| self.proxy_variable(variable)),
         }))
+    }
+
+    /// Users log in to vCenter on a page behind the login at the provider, by https.
+    ///
+    /// # Errors
+    /// `VCENTER_LOGIN=user` where there is no such page.
+    pub(crate) fn check_user_login(&self) -> Result<(), SettingsError> {
+        if self.login() != LoginMode::User {
+            return Ok(());
+        }
+        let error = |problem: &str| Err(SettingsError::new(name::VCENTER_LOGIN, problem));
+        if self.transport() != TransportKind::StreamableHttp {
+            return error("user needs MCP_TRANSPORT=streamable-http: on standard input and output there is one user");
+        }
+        let Some(oauth) = self.oauth()? else {
+            return error(
+                "user needs OAUTH_ENABLED: users log in at the provider first, so that it is known who they are",
+            );
+        };
+        if !oauth.is_proxy() {
+            return error(
+                "user needs the login proxy: set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET, and no OAUTH_MODE=direct",
+            );
+        }
+        match oauth.base_url.starts_with("https://") {
+            true => Ok(()),
+            false => error("user needs an https OAUTH_BASE_URL, since users send their passwords there"),
+        }
     }
 
     /// Logins are for clients that come over HTTP: whoever starts this program for themselves needs none.

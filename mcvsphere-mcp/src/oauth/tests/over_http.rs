@@ -32,18 +32,29 @@ async fn world(more: &[(&str, &str)]) -> World {
     world
 }
 
-async fn call(world: &World, path: &str, bearer: Option<&str>, method: &str, params: Value) -> Answer {
-    let mut params = params;
+pub(super) async fn call(world: &World, path: &str, bearer: Option<&str>, method: &str, params: Value) -> Answer {
+    call_with(world, path, bearer, method, params, json!({})).await
+}
+
+/// The call of a client that can do this.
+pub(super) async fn call_with(
+    world: &World,
+    path: &str,
+    bearer: Option<&str>,
+    method: &str,
+    mut params: Value,
+    can: Value,
+) -> Answer {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
-        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientCapabilities": can,
     });
     let mut request =
         Request::post(path).header(header::CONTENT_TYPE, "application/json").header(header::HOST, "mcp.example");
     request = request.header(header::ACCEPT, "application/json, text/event-stream");
     request = request.header("mcp-protocol-version", "2026-07-28").header("mcp-method", method);
-    if let Some(name) = params["name"].as_str() {
+    if let Some(name) = params["name"].as_str().or_else(|| params["uri"].as_str()) {
         request = request.header("mcp-name", name);
     }
     if let Some(bearer) = bearer {

@@ -537,7 +537,7 @@ async fn settings_that_cannot_be_used_are_named_at_start() {
     ] {
         let mut settings = world.oauth.inner.settings.clone();
         change(&mut settings);
-        let error = OAuth::new(&settings, Audit::default()).err().unwrap();
+        let error = OAuth::new(&settings, Audit::default(), None).err().unwrap();
         assert_eq!(error.setting, setting, "{error}");
         assert!(!error.to_string().contains("short"));
     }
