@@ -12,6 +12,7 @@
 //! A token is good once, for the caller, the session, the tool, the arguments and the vCenter that it was given for, and
 //! only while all that was shown is still so: else it is void, and the question is asked again with the reason.
 
+mod claims;
 mod preview;
 mod token;
 
@@ -29,9 +30,10 @@ use crate::{
     cx::{Call, Cx},
     error::Result,
 };
+pub(crate) use claims::Claims;
 pub(crate) use preview::{Preview, preview_text};
 use token::{Claim, Terms};
-pub(crate) use token::{Claimed, NoRandomness, Replay, Tokens, Void};
+pub(crate) use token::{Claimed, NoRandomness, Recalled, Replay, Tokens, Void};
 
 /// The argument by which a plan is carried out.
 pub(crate) const ARGUMENT: &str = "confirm";
@@ -144,13 +146,20 @@ impl Cx {
         let state = preview.state();
         let mut void = None;
         if let Some(token) = self.call.token() {
-            match self.server.tokens().claim(token, terms, &state) {
+            match self.server.tokens().claim(token, terms, &state).await {
                 Claim::Granted(claimed) => {
                     self.call.claim(claimed);
                     return Ok(plan);
                 }
                 Claim::Replay(before) => return Err(self.call.answer_instead(before.outcome().await)),
                 Claim::Void(why) => void = Some(why),
+                Claim::Elsewhere => return Err(used_elsewhere()),
+                Claim::Unrecorded(error) => {
+                    tracing::error!(%error, "a claim can't be recorded (MCP_CLAIMS)");
+                    let text = "the claim of this confirmation token can't be recorded (MCP_CLAIMS), so that another process could \
+                                use the token too: nothing was done. Try again later with the same token";
+                    return Err(ToolError::new("connection", text));
+                }
                 Claim::Full => {
                     let text =
                         "too many changes were confirmed within 15 minutes, so none more is made: try again later";
@@ -229,6 +238,13 @@ fn agreed(answer: ElicitResult) -> Result<()> {
 
 fn declined(why: &str) -> ToolError {
     ToolError::new("declined", format!("{why}: nothing was done. Do not call again unless the user asks for it"))
+}
+
+/// The answer to a call whose token was used in another process: it alone knows the outcome.
+pub(crate) fn used_elsewhere() -> ToolError {
+    let text = "this confirmation token has been used already, in another process of this server, which alone knows the outcome: \
+                look at the present state first, and only if it is not done call again without the token";
+    ToolError::new("conflict", text)
 }
 
 /// The same value whatever the order of its keys.

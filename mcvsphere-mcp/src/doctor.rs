@@ -125,6 +125,10 @@ async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {
     if let Some(proxy) = settings.proxy_in_use() {
         checks.push(Check::new("route", Verdict::Ok, format!("by the proxy {proxy}")));
     }
+    checks.extend(server.tokens().check_claims().await.map(|claims| match claims {
+        Ok(()) => Check::new("claims", Verdict::Ok, "the store of MCP_CLAIMS answers"),
+        Err(error) => Check::new("claims", Verdict::Failed, format!("MCP_CLAIMS: {error}")),
+    }));
     #[cfg(feature = "certificate")]
     checks.extend(certificate::check(settings).await);
     let started = Instant::now();

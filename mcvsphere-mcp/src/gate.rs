@@ -26,7 +26,7 @@ use vsphere_ops::Scope;
 use crate::{
     Effect, Server, ToolError, audit,
     caller::Visit,
-    confirm::{self, Replay},
+    confirm::{self, Recalled, Replay},
     cx::{Call, Cx},
     error::Result,
     jobs,
@@ -144,9 +144,10 @@ impl Server {
         call: &Arc<Call>,
         effect: Effect,
     ) -> CallToolResponse {
-        let response = match self.tokens().recall(call) {
-            Some(before) => self.replay(before, &context).await,
-            None => {
+        let response = match self.tokens().recall(call).await {
+            Recalled::Here(before) => self.replay(before, &context).await,
+            Recalled::Elsewhere => confirm::used_elsewhere().into_result().into(),
+            Recalled::Nothing => {
                 let answer = self.run_logged_in(context, call).await;
                 if effect == Effect::Vsphere {
                     call.backend.mirrors().machines().changed();

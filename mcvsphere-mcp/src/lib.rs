@@ -20,6 +20,7 @@ mod files;
 mod gate;
 pub mod http;
 mod jobs;
+mod keys;
 mod log;
 mod login;
 mod metrics;

@@ -54,6 +54,7 @@ use crate::{
         Remote,
         authenticate::{Authenticator, Refused},
     },
+    keys,
 };
 use bounded::Bounded;
 use client::Documents;
@@ -68,9 +69,6 @@ use web::{Web, is_safe};
 
 /// The path of the endpoint that tokens are for.
 const RESOURCE: &str = "/mcp";
-
-/// The fewest characters of a secret from which keys are derived: every user holds text to guess it by.
-const SHORTEST_KEY: usize = 24;
 
 /// How a login is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,7 +221,7 @@ impl OAuth {
                     None => ("OAUTH_CLIENT_SECRET", secret),
                 };
                 let short = "has fewer than 24 characters, and tokens are sealed with it: set MCP_SIGNING_KEY to a longer random text";
-                if key.chars().count() < SHORTEST_KEY {
+                if key.chars().count() < keys::SHORTEST {
                     return error(setting, short);
                 }
                 let context = format!("{}\n{}\n{id}", settings.base_url, settings.issuer);

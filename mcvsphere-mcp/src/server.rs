@@ -17,12 +17,13 @@ use crate::{
     backends::Backends,
     caller::Identified,
     catalog::{Catalog, StartError},
-    confirm::Tokens,
+    confirm::{Claims, Tokens},
     credentials::GuestCredentials,
     files::LocalFiles,
     jobs::Jobs,
     metrics::Metrics,
     session::Subscriptions,
+    settings::{SettingsError, name},
     tasks::Tasks,
 };
 
@@ -75,7 +76,7 @@ impl Server {
             catalog: Catalog::new(tools, settings.offer(), settings.output_schemas())?,
             backends: Backends::new(settings),
             local: Caller::local(settings.permission()),
-            tokens: Tokens::new()?,
+            tokens: tokens(settings)?,
             tasks: Tasks::new(),
             jobs: Jobs::new(),
             subscriptions: Subscriptions::default(),
@@ -215,4 +216,12 @@ impl Server {
     pub(crate) fn call_timeout(&self) -> Duration {
         self.shared.call_timeout
     }
+}
+
+/// The confirmation tokens of these settings.
+fn tokens(settings: &Settings) -> Result<Tokens, StartError> {
+    let key = settings.shared_key()?;
+    let claims = settings.claims_place()?.map(Claims::open).transpose();
+    let claims = claims.map_err(|error| SettingsError::new(name::MCP_CLAIMS, format!("can't be used: {error}")))?;
+    Ok(Tokens::new(key.as_ref(), claims)?)
 }

@@ -8,6 +8,7 @@ mod keyring;
 mod kinds;
 mod oauth;
 mod placeholder;
+mod replicas;
 mod sources;
 mod table;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use command_line::SettingArgs;
 pub(crate) use kinds::Kind;
 use kinds::{AuditPlace, Fingerprint, Megabytes, PresentDirectory, PresentFile, Secret, unknown, value};
 use oauth::{GroupMap, Scopes};
+pub(crate) use replicas::ClaimsPlace;
 use sources::Sources;
 pub(crate) use sources::{InForce, Origin};
 use table::{Setting, settings};
@@ -155,10 +157,16 @@ settings! {
     OAUTH_AUDIENCE <NAMES> oauth_audience: BTreeSet<String>;
     /// proxy: clients get their tokens here; direct: from the provider. By default proxy where there is a secret
     OAUTH_MODE <MODE> oauth_mode: OAuthMode;
-    /// Random text of 24 characters or more with which tokens are sealed; by default they are with OAUTH_CLIENT_SECRET
+    /// Random text of 24 characters or more, the same for all processes of one server: logins, confirmation tokens and cursors are sealed with it. By default logins are with OAUTH_CLIENT_SECRET, the others with a key of the process
     MCP_SIGNING_KEY <KEY> signing_key: Secret;
     /// The signing key before: what it has sealed stays valid
     MCP_SIGNING_KEY_PREVIOUS <KEY> previous_signing_key: Secret;
+    /// Where several processes note which confirmation tokens are used, so that each takes those of the others: a directory on a volume that they share, or `redis://HOST:PORT/DB` (`rediss://` by TLS)
+    MCP_CLAIMS <WHERE> claims: ClaimsPlace;
+    /// The password of the Redis of MCP_CLAIMS
+    MCP_CLAIMS_PASSWORD <PASSWORD> claims_password: Secret;
+    /// File that holds the password of the Redis of MCP_CLAIMS
+    MCP_CLAIMS_PASSWORD_FILE <FILE> claims_password_file: PresentFile;
     /// Seconds for which calls that run may go on after a signal to stop, over HTTP
     MCP_STOP_TIMEOUT <SECONDS> stop_timeout: Duration = "8";
     /// Where the audit goes besides standard error: a file, syslog, or stderr for nowhere else
@@ -429,7 +437,7 @@ pub struct SettingsError {
 }
 
 impl SettingsError {
-    fn new(setting: &'static str, problem: impl Into<String>) -> Self {
+    pub(crate) fn new(setting: &'static str, problem: impl Into<String>) -> Self {
         Self { setting, problem: problem.into() }
     }
 

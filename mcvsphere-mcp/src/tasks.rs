@@ -105,7 +105,11 @@ impl Tasks {
         match owners.get(task) {
             Some(whose) if whose == owner => Ok(()),
             _ => Err(ErrorData::invalid_params(
-                format!("there is no task {task}: it may have ended more than {} minutes ago", KEPT.as_secs() / 60),
+                format!(
+                    "there is no task {task} here: it may have ended more than {} minutes ago, or be one of another process, where \
+                     several serve",
+                    KEPT.as_secs() / 60
+                ),
                 None,
             )),
         }

@@ -175,7 +175,7 @@ mod tests {
             assert!(sessions.begin(&number.to_string().into(), identity("jane")).is_empty());
         }
         assert!(sessions.admits(&headers("0"), &identity("jane")), "used last");
-        assert_eq!(sessions.begin(&"next".into(), identity("jane")), ["1".into()]);
+        assert_eq!(sessions.begin(&"next".into(), identity("jane")), [SessionId::from("1")]);
         assert!(sessions.begin(&"other".into(), identity("john")).is_empty());
         assert_eq!(sessions.known().len(), MOST_OF_ONE + 1);
     }

@@ -8,10 +8,12 @@ use std::fmt;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    hkdf, hmac,
+    hmac,
     rand::{SecureRandom, SystemRandom},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::keys::Root;
 
 /// What is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,15 +174,8 @@ impl Sealer {
 
 impl Keys {
     fn new(secret: &str) -> Result<Self, NoRandomness> {
-        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"mcvsphere oauth 1");
-        let root = salt.extract(secret.as_bytes());
-        let derive = |purpose: &str| -> Result<[u8; 32], NoRandomness> {
-            let mut key = [0; 32];
-            let info = [purpose.as_bytes()];
-            let okm = root.expand(&info, hkdf::HKDF_SHA256).map_err(|_| NoRandomness)?;
-            okm.fill(&mut key).map_err(|_| NoRandomness)?;
-            Ok(key)
-        };
+        let root = Root::new("mcvsphere oauth 1", secret);
+        let derive = |purpose: &str| root.key(purpose).map_err(|_| NoRandomness);
         let key = |kind: Kind| -> Result<LessSafeKey, NoRandomness> {
             let key = UnboundKey::new(&AES_256_GCM, &derive(kind.prefix())?).map_err(|_| NoRandomness)?;
             Ok(LessSafeKey::new(key))

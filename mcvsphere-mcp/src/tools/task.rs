@@ -171,8 +171,8 @@ impl Cx {
             Err(NoJob::Lost) => Err(ToolError::new(
                 "lost",
                 format!(
-                    "{} is not known here any more: mcvsphere was started again since, or it ended more than an hour ago. \
-                     Look at the object itself for what became of it",
+                    "{} is not known here: mcvsphere was started again since, it ended more than an hour ago, or it is one of \
+                     another process, where several serve. Look at the object itself for what became of it",
                     quoted(id)
                 ),
             )),

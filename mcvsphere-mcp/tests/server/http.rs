@@ -4,6 +4,7 @@ mod auditing;
 mod ending;
 mod guarding;
 mod identity;
+mod replicas;
 mod wire;
 
 use std::path::PathBuf;

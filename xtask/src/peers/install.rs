@@ -31,6 +31,7 @@ pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     let (automation_sdk, automation_sdk_modules) =
         from_pypi(root, "automation-sdk", "the vSphere Automation SDK for Python")?;
     let (canaille, canaille_modules) = from_pypi(root, "canaille", "canaille, a provider of identities")?;
+    let redis = need("redis-server", "redis-server", "Redis")?;
     let xmllint = need("xmllint", "libxml2-utils", "xmllint")?;
     Ok(vec![
         ("PEERS_VCSIM", vcsim),
@@ -45,6 +46,7 @@ pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
         ("PEERS_AUTOMATION_SDK_MODULES", automation_sdk_modules),
         ("PEERS_CANAILLE", canaille),
         ("PEERS_CANAILLE_MODULES", canaille_modules),
+        ("PEERS_REDIS", redis),
         ("PEERS_XMLLINT", xmllint),
     ])
 }
@@ -88,6 +90,23 @@ pub(super) fn go_inventory(root: &Path) -> anyhow::Result<PathBuf> {
 /// The folder with the scripts on pyVmomi, and the one that its modules are installed in.
 pub(super) fn pyvmomi(root: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
     from_pypi(root, "pyvmomi", "pyVmomi")
+}
+
+/// The Python of an environment with FastMCP, and the script of a server on it.
+pub(super) fn fastmcp(root: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let source = root.join("peers/fastmcp");
+    let environment = root.join(".peers/fastmcp");
+    let requirements = source.join("requirements.txt");
+    // Copied last, as with the MCP clients.
+    let installed = environment.join("installed.txt");
+    if !fs::read(&installed).is_ok_and(|copy| fs::read(&requirements).is_ok_and(|text| text == copy)) {
+        let python = need("python3", "python3-venv", "Python")?;
+        say("installing FastMCP");
+        run(Command::new(python).args(["-m", "venv"]).arg(&environment))?;
+        run(Command::new(environment.join("bin/pip")).args(["install", "--quiet", "-r"]).arg(&requirements))?;
+        fs::copy(&requirements, &installed)?;
+    }
+    Ok((environment.join("bin/python"), source.join("server.py")))
 }
 
 /// A folder of Python scripts, and the one that the modules which it requires are installed in.

@@ -53,6 +53,11 @@ pub(crate) fn vcsim() -> anyhow::Result<PathBuf> {
     }
 }
 
+/// The Python of an environment with FastMCP below `.peers`, and the script of a server on it.
+pub(crate) fn fastmcp() -> anyhow::Result<(PathBuf, PathBuf)> {
+    install::fastmcp(&crate::workspace(""))
+}
+
 /// The program on govmomi that reads an inventory, built below `.peers`.
 pub(crate) fn go_inventory() -> anyhow::Result<PathBuf> {
     install::go_inventory(&crate::workspace(""))
