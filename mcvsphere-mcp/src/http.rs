@@ -109,7 +109,8 @@ impl HttpServer {
         let listener = Listener { socket: listener, tls };
         let url = url(settings, address);
         let sessions = Arc::new(Sessions::default());
-        let config = StreamableHttpServerConfig::default().disable_allowed_hosts();
+        // An answer without progress before it needs no stream.
+        let config = StreamableHttpServerConfig::default().disable_allowed_hosts().with_json_response(true);
         let streams = config.cancellation_token.clone();
         let guard = Arc::new(Guard::new(settings, address));
         let proxies = Arc::new(Proxies::new(settings.trusted_proxies().cloned().unwrap_or_default()));
