@@ -2,6 +2,7 @@
 
 mod build;
 mod decode;
+mod http;
 mod inventory;
 mod lease;
 mod mcp;
@@ -29,6 +30,11 @@ enum What {
         #[arg(long)]
         release: bool,
     },
+    /// The MCP server over HTTP: calls a second and their times beside FastMCP, idle sessions, and the restart of a replica.
+    Http(http::Args),
+    /// Send the calls of many users and print what came of them: the part of `http` that needs a process of its own.
+    #[command(hide = true)]
+    HttpLoad(http::LoadArgs),
     /// Time, CPU and peak memory of reading five properties of all virtual machines, beside govmomi and pyVmomi.
     Inventory(inventory::Args),
     /// Run a command and print what it took: the part of `inventory` that needs a process of its own.
@@ -62,6 +68,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         What::Decode(args) => decode::run(&args),
         What::Build => build::run(),
         What::BuildOnce { release } => build::once(release),
+        What::Http(args) => http::run(&args),
+        What::HttpLoad(args) => http::generate(&args),
         What::Inventory(args) => inventory::run(&args),
         What::InventoryOnce { command } => inventory::once(&command),
         What::Lease(args) => lease::run(&args),
