@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
+mod deploy;
 mod direct;
 mod documents;
 mod idp;
