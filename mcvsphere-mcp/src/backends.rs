@@ -119,7 +119,7 @@ impl Backends {
             });
         }
         let key = (Login::Service, Target::Settings);
-        let new = || Arc::new(Backend::new(Account::Service(shared.config.clone()), shared.defaults.clone()));
+        let new = || Arc::new(Backend::new(Account::Service(Box::new(shared.config.clone())), shared.defaults.clone()));
         Arc::clone(self.made().entry(key).or_insert_with(new))
     }
 
@@ -162,7 +162,7 @@ pub(crate) struct Backend {
 /// As whom a backend is logged in.
 enum Account {
     /// As the account of the settings.
-    Service(Result<Config>),
+    Service(Box<Result<Config>>),
     /// As a user, under this name at vCenter.
     User(String),
     /// As nobody: this user has not logged in yet, or no longer is. It is never kept.
@@ -198,7 +198,7 @@ impl Backend {
     pub(crate) async fn client(&self) -> Result<&Client> {
         let connect = || async {
             match &self.account {
-                Account::Service(config) => Client::connect(config.clone()?).await.map_err(ToolError::from),
+                Account::Service(config) => Client::connect((**config).clone()?).await.map_err(ToolError::from),
                 Account::User(_) => Err(users::login_required()),
                 Account::Missing(backends, identity) => backends.session_of(identity).ok_or_else(users::login_required),
             }

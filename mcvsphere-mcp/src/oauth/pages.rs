@@ -22,7 +22,7 @@ dl{margin:0 0 1.25rem;border-top:1px solid var(--line)}dl div{display:flex;gap:1
 .warn{background:var(--warnpaper);color:var(--warn);border-radius:10px;padding:.75rem 1rem}\
 .actions{display:flex;gap:.75rem;margin-top:1.5rem}button,.button{flex:1;padding:.7rem 1rem;border-radius:10px;border:1px solid var(--line);background:transparent;color:var(--ink);font:inherit;font-weight:600;cursor:pointer;text-align:center;text-decoration:none}\
 .main{background:var(--accent);border-color:var(--accent);color:var(--on)}button:focus-visible,.button:focus-visible,input:focus-visible{outline:3px solid var(--accent);outline-offset:2px}small{color:var(--soft)}\
-label{display:block;margin:0 0 1rem;font-weight:600}input:not([type=hidden]){display:block;width:100%;margin-top:.35rem;padding:.7rem .85rem;border-radius:10px;border:1px solid var(--line);background:var(--paper);color:var(--ink);font:inherit}";
+label{display:block;margin:0 0 1rem;font-weight:600}input:not([type=hidden]){display:block;width:100%;margin-top:.35rem;padding:.7rem .85rem;border-radius:10px;border:1px solid var(--line);background:var(--paper);color:var(--ink);font:inherit;font-weight:400}";
 
 /// What a page may load and do: its own style, and nothing else. There is no `form-action`: browsers apply it to where a form's answer
 /// leads, too, which may be an application.

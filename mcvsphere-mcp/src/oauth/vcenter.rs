@@ -90,6 +90,9 @@ struct Visit {
     browser: String,
     #[serde(rename = "w")]
     invited: Invited,
+    /// When it is over, however often the form is shown again.
+    #[serde(rename = "x")]
+    ends: u64,
 }
 
 /// What a form is for.
@@ -213,8 +216,9 @@ async fn follow(State(oauth): State<OAuth>, headers: HeaderMap, uri: Uri) -> Res
             Some(browser) => browser,
             None => login.seal.random()?,
         };
-        let visit = Visit { number: login.seal.random()?, browser: known_as(&browser), invited };
-        let state = login.seal.seal(Kind::Visit, oauth.now() + PATIENCE, &visit)?;
+        let ends = oauth.now() + PATIENCE;
+        let visit = Visit { number: login.seal.random()?, browser: known_as(&browser), invited, ends };
+        let state = login.seal.seal(Kind::Visit, ends, &visit)?;
         Ok((browser, visit.number, state))
     };
     let (browser, number, state) = match begun() {
@@ -228,7 +232,7 @@ async fn follow(State(oauth): State<OAuth>, headers: HeaderMap, uri: Uri) -> Res
 /// The provider has said who they are: the form, where they are who the link is for.
 pub(super) async fn callback(oauth: &OAuth, login: &Login, headers: &HeaderMap, params: &Params) -> Response {
     let Some(vcenter) = &login.vcenter else { return StatusCode::NOT_FOUND.into_response() };
-    let visit: Visit = match login.seal.open(Kind::Visit, oauth.now(), params.get("state").unwrap_or_default()) {
+    let mut visit: Visit = match login.seal.open(Kind::Visit, oauth.now(), params.get("state").unwrap_or_default()) {
         Ok(visit) => visit,
         Err(Unsealed::Expired) => return late_link(),
         Err(Unsealed::Foreign) => return no_link(),
@@ -258,7 +262,8 @@ pub(super) async fn callback(oauth: &OAuth, login: &Login, headers: &HeaderMap, 
     if !vcenter.followed.insert_new(oauth.now(), &invited.number, ()) {
         return used_link();
     }
-    show_form(oauth, login, vcenter, visit, None, StatusCode::OK)
+    visit.ends = oauth.now() + PATIENCE;
+    show_form(login, vcenter, visit, None, StatusCode::OK)
 }
 
 fn access(user: User, visit: &Visit) -> Access {
@@ -273,16 +278,9 @@ fn access(user: User, visit: &Visit) -> Access {
 }
 
 /// The form, with what was wrong before.
-fn show_form(
-    oauth: &OAuth,
-    login: &Login,
-    vcenter: &Vcenter,
-    visit: Visit,
-    wrong: Option<&str>,
-    status: StatusCode,
-) -> Response {
+fn show_form(login: &Login, vcenter: &Vcenter, visit: Visit, wrong: Option<&str>, status: StatusCode) -> Response {
     let name = visit.invited.name.clone();
-    match login.seal.seal(Kind::Form, oauth.now() + PATIENCE, Form::LogIn(visit)) {
+    match login.seal.seal(Kind::Form, visit.ends, Form::LogIn(visit)) {
         Ok(form) => pages::vcenter_login(status, &vcenter.host, &name, PATH, &form, wrong).into_response(),
         Err(error) => broken(error),
     }
@@ -328,7 +326,7 @@ async fn log_in(State(oauth): State<OAuth>, headers: HeaderMap, body: Bytes) -> 
     if vcenter.followed.get(oauth.now(), &visit.number).is_some() {
         return used_link();
     }
-    let again = |wrong: &str, status| show_form(&oauth, login, vcenter, visit.clone(), Some(wrong), status);
+    let again = |wrong: &str, status| show_form(login, vcenter, visit.clone(), Some(wrong), status);
     let password = params.take_secret("password").unwrap_or_default();
     let user = params.get("user").unwrap_or_default().trim();
     if user.is_empty() || password.is_empty() {

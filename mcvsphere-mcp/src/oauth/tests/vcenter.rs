@@ -344,7 +344,13 @@ async fn threat_9_a_link_is_good_once_and_for_ten_minutes() {
     let mut browser = Browser::default();
     let provider = browser.get(world, &link).await.header(header::LOCATION).to_owned();
     let next = browser.follow(world, &lab.link(&JANE)).await;
-    world.wait(600);
+    world.wait(599);
+    // A form that is shown again is good for no longer.
+    let again = browser.submit(world, &form(&next), JANE.user, "", &OWN).await;
+    assert_eq!(again.status, StatusCode::BAD_REQUEST);
+    world.wait(1);
+    let late = browser.submit(world, &form(&again), JANE.user, JANE.password, &OWN).await;
+    assert!(late.status == StatusCode::BAD_REQUEST && late.text.contains("expired"), "{}", late.text);
     let late = Browser::default().get(world, &link).await;
     assert!(late.status == StatusCode::BAD_REQUEST && late.text.contains("expired"), "{}", late.text);
     let late = browser.get(world, &world.idp.log_in(&provider)).await;
