@@ -91,6 +91,8 @@ pub(crate) struct OAuthSettings {
     pub(crate) client_secret: Option<String>,
     pub(crate) signing_key: Option<String>,
     pub(crate) previous_key: Option<String>,
+    /// How long an access token is good for, in seconds: groups are read again after that.
+    pub(crate) access_life: u64,
     pub(crate) scopes: Vec<String>,
     pub(crate) groups: Groups,
     /// Audiences that count beside the URL of this server.
@@ -155,6 +157,8 @@ struct Login {
     /// Logins whose answer has come: each comes once.
     answered: Bounded<()>,
     codes: Bounded<login::Code>,
+    /// What clients asked for in logins that are at the provider, where it is long.
+    asked: Bounded<login::Asked>,
     families: Families,
     /// The logins that were revoked.
     revoked: Bounded<()>,
@@ -234,6 +238,7 @@ impl OAuth {
                     documents,
                     answered: Bounded::new(20_000, login::PATIENCE),
                     codes: Bounded::new(10_000, login::CODE_LIFE),
+                    asked: Bounded::new(5_000, login::PATIENCE),
                     families: Families::new(),
                     revoked: Bounded::new(20_000, refresh::LIFE),
                     vcenter,

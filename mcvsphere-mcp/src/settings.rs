@@ -45,7 +45,7 @@ use crate::{
 pub use command_line::SettingArgs;
 pub(crate) use kinds::Kind;
 use kinds::{AuditPlace, Fingerprint, Megabytes, PresentDirectory, PresentFile, Secret, unknown, value};
-use oauth::{GroupMap, Scopes};
+use oauth::{GroupMap, Minutes, Scopes};
 pub(crate) use replicas::ClaimsPlace;
 use sources::Sources;
 pub(crate) use sources::{InForce, Origin};
@@ -161,6 +161,10 @@ settings! {
     MCP_SIGNING_KEY <KEY> signing_key: Secret;
     /// The signing key before: what it has sealed stays valid
     MCP_SIGNING_KEY_PREVIOUS <KEY> previous_signing_key: Secret;
+    /// Another name of MCP_SIGNING_KEY
+    OAUTH_SIGNING_KEY <KEY> oauth_signing_key: Secret;
+    /// Minutes for which an access token is good, 5 to 60: the groups of a user are read again after that
+    OAUTH_TOKEN_MINUTES <MINUTES> oauth_token_minutes: Minutes = "30";
     /// Where several processes note which confirmation tokens are used, so that each takes those of the others: a directory on a volume that they share, or `redis://HOST:PORT/DB` (`rediss://` by TLS)
     MCP_CLAIMS <WHERE> claims: ClaimsPlace;
     /// The password of the Redis of MCP_CLAIMS
@@ -395,6 +399,14 @@ impl Settings {
     /// The bearer tokens of callers over HTTP.
     pub(crate) fn bearer_tokens(&self) -> &[Token] {
         &self.bearer_tokens
+    }
+
+    /// The bearer tokens that this settings file has now.
+    ///
+    /// # Errors
+    /// The file cannot be read, or an entry is wrong.
+    pub(crate) fn tokens_in(path: &Path) -> Result<Vec<Token>, SettingsError> {
+        tokens::read(&file::read(path)?.tokens)
     }
 
     /// The stored credentials of guests.

@@ -1,6 +1,6 @@
 //! The programs that ask for a login: registered here, or described by a document at the URL that is their name.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, ops::RangeInclusive, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -27,8 +27,10 @@ const LIFE: u64 = 365 * 86_400;
 /// The most bytes of a document that describes a client.
 const LARGEST_DOCUMENT: u64 = 5 << 10;
 
-/// For how long a document is taken as it was read, in seconds.
+/// For how long a document is taken as it was read, in seconds, where its server does not say it; and the least and the most where
+/// it does, so that no login hammers a server, and none trusts for ever what was read once.
 const DOCUMENT_LIFE: u64 = 300;
+const DOCUMENT_LIVES: RangeInclusive<u64> = 60..=86_400;
 
 /// A client, as it says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +77,8 @@ impl NoClient {
 
 /// The clients that are described by documents.
 pub(super) struct Documents {
-    read: Bounded<Result<Client, NoClient>>,
+    /// What they say, and until when that counts.
+    read: Bounded<(u64, Result<Client, NoClient>)>,
     flights: Arc<Semaphore>,
     /// The addresses that documents may be read from.
     pub(super) reach: fn(IpAddr) -> bool,
@@ -83,28 +86,36 @@ pub(super) struct Documents {
 
 impl Documents {
     pub(super) fn new(reach: fn(IpAddr) -> bool) -> Self {
-        Self { read: Bounded::new(256, DOCUMENT_LIFE), flights: Arc::new(Semaphore::new(8)), reach }
+        Self { read: Bounded::new(256, *DOCUMENT_LIVES.end()), flights: Arc::new(Semaphore::new(8)), reach }
     }
 
     /// Takes a document for read.
     #[cfg(test)]
     pub(super) fn know(&self, now: u64, url: &str, document: &Map<String, Value>) {
-        self.read.insert(now, url, from_document(url, document));
+        self.keep(now, url, None, from_document(url, document));
+    }
+
+    /// Remembers what a document says, for as long as its server says within bounds.
+    fn keep(&self, now: u64, url: &str, fresh_for: Option<u64>, found: Result<Client, NoClient>) {
+        let life = fresh_for.unwrap_or(DOCUMENT_LIFE).clamp(*DOCUMENT_LIVES.start(), *DOCUMENT_LIVES.end());
+        self.read.insert(now, url, (now + life, found));
     }
 
     async fn get(&self, now: u64, url: &str) -> Result<Client, NoClient> {
-        if let Some(known) = self.read.get(now, url) {
+        if let Some((until, known)) = self.read.get(now, url)
+            && until > now
+        {
             return known;
         }
         check_url(url)?;
         // What cannot be read may be read the next moment: only what a document says is remembered.
-        let document = self.fetch(url).await?;
+        let (document, fresh_for) = self.fetch(url).await?;
         let found = from_document(url, &document);
-        self.read.insert(now, url, found.clone());
+        self.keep(now, url, fresh_for, found.clone());
         found
     }
 
-    async fn fetch(&self, url: &str) -> Result<Map<String, Value>, NoClient> {
+    async fn fetch(&self, url: &str) -> Result<(Map<String, Value>, Option<u64>), NoClient> {
         let cannot = |problem: &str| NoClient::new("invalid_client", format!("the metadata of the client {problem}"));
         let _flight = self.flights.try_acquire().map_err(|_| cannot("cannot be read now: try again in a moment"))?;
         let said = get_from_stranger(url, LARGEST_DOCUMENT, self.reach).await.map_err(|error| {
@@ -112,7 +123,7 @@ impl Documents {
             cannot("cannot be read")
         })?;
         match (said.status, said.object) {
-            (200, Some(object)) => Ok(object),
+            (200, Some(object)) => Ok((object, said.fresh_for)),
             _ => Err(cannot("is no JSON object")),
         }
     }
@@ -273,6 +284,19 @@ mod tests {
         let other = Sealer::new("another", None, String::new()).unwrap();
         assert_eq!(find(&other, &documents, 1, id).await.unwrap_err().code, "invalid_client");
         assert_eq!(find(&seal, &documents, LIFE, id).await.unwrap_err().code, "invalid_client");
+    }
+
+    #[tokio::test]
+    async fn a_document_counts_for_as_long_as_its_server_says_within_bounds() {
+        let documents = Documents::new(|_| false);
+        let url = "https://app.example/client.json";
+        let client = || Client { name: "App".to_owned(), redirects: Vec::new(), host: None };
+        for (said, life) in [(None, 300), (Some(0), 60), (Some(3600), 3600), (Some(u64::MAX), 86_400)] {
+            documents.keep(1000, url, said, Ok(client()));
+            assert_eq!(documents.get(1000 + life - 1, url).await, Ok(client()), "{said:?}");
+            // It would be read again, which no address allows here.
+            assert_eq!(documents.get(1000 + life, url).await.unwrap_err().code, "invalid_client", "{said:?}");
+        }
     }
 
     #[test]

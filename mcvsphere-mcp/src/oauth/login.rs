@@ -41,12 +41,15 @@ pub(super) const CODE_LIFE: u64 = 60;
 /// The most bytes of what a client wants back with the answer.
 const LONGEST_STATE: usize = 1024;
 
+/// The most bytes of what the provider sends back.
+const LONGEST_SEALED: usize = 1900;
+
 /// The most bytes of a client's id.
 const LONGEST_ID: usize = 6 << 10;
 
 /// What a client asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Asked {
+pub(super) struct Asked {
     /// A digest of the client's id, and its name.
     #[serde(rename = "c")]
     client: String,
@@ -70,6 +73,17 @@ struct Pending {
     browser: String,
     #[serde(rename = "a")]
     asked: Asked,
+}
+
+/// A login that is at the provider. What its client asked for is kept here where it is long: providers cut long addresses.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Away {
+    #[serde(rename = "i")]
+    number: String,
+    #[serde(rename = "b")]
+    browser: String,
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Asked>,
 }
 
 /// What a code stands for.
@@ -239,8 +253,23 @@ async fn consent(State(oauth): State<OAuth>, headers: HeaderMap, body: Bytes) ->
         oauth.note("login_refused", None, "the user did not agree");
         return oauth.answer(&asked.redirect, asked.state.as_deref(), Err(("access_denied", "the user did not agree")));
     }
-    let Ok(state) = login.seal.seal(Kind::State, oauth.now() + PATIENCE, &pending) else { return broken(NoRandomness) };
-    to_provider(&oauth, login, &pending.number, &state).await
+    match away(login, oauth.now(), &pending) {
+        Ok(state) => to_provider(&oauth, login, &pending.number, &state).await,
+        Err(error) => broken(error),
+    }
+}
+
+/// What the provider sends back with its answer to a login.
+fn away(login: &Login, now: u64, pending: &Pending) -> Result<String, NoRandomness> {
+    let mut away =
+        Away { number: pending.number.clone(), browser: pending.browser.clone(), asked: Some(pending.asked.clone()) };
+    let state = login.seal.seal(Kind::State, now + PATIENCE, &away)?;
+    if state.len() <= LONGEST_SEALED {
+        return Ok(state);
+    }
+    login.asked.insert(now, &pending.number, pending.asked.clone());
+    away.asked = None;
+    login.seal.seal(Kind::State, now + PATIENCE, &away)
 }
 
 /// Sends the browser to the provider, for the login of this number.
@@ -271,17 +300,21 @@ async fn callback(State(oauth): State<OAuth>, headers: HeaderMap, uri: Uri) -> R
     if state.starts_with(Kind::Visit.prefix()) {
         return vcenter::callback(&oauth, login, &headers, &params).await;
     }
-    let pending: Pending = match login.seal.open(Kind::State, oauth.now(), state) {
-        Ok(pending) => pending,
-        Err(Unsealed::Expired) => return too_late(),
-        Err(Unsealed::Foreign) => {
-            let text = "This server has not begun this login, or its signing key was replaced meanwhile. Start again in the client.";
-            return Page::problem(StatusCode::BAD_REQUEST, "This login is not known", text).into_response();
-        }
+    let unknown = || {
+        let text = "This server has not begun this login, or was started again or given another signing key meanwhile. Start again in \
+                    the client.";
+        Page::problem(StatusCode::BAD_REQUEST, "This login is not known", text).into_response()
     };
-    if !is_browser_of(&oauth, &headers, &pending.browser) {
+    let Away { number, browser, asked } = match login.seal.open(Kind::State, oauth.now(), state) {
+        Ok(away) => away,
+        Err(Unsealed::Expired) => return too_late(),
+        Err(Unsealed::Foreign) => return unknown(),
+    };
+    if !is_browser_of(&oauth, &headers, &browser) {
         return other_browser();
     }
+    let Some(asked) = asked.or_else(|| login.asked.get(oauth.now(), &number)) else { return unknown() };
+    let pending = Pending { number, browser, asked };
     let asked = &pending.asked;
     let (user, grant) = match oauth.answered(login, &params, &pending.number, "login_refused").await {
         Ok(answered) => answered,

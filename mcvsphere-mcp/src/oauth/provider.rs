@@ -328,7 +328,7 @@ impl Provider {
         let Some(url) = &discovery.userinfo else { return Ok(None) };
         let said = self.web.get("ask the provider who the user is", url, Some(access_token)).await?;
         match said {
-            Said { status: 200, object } => Ok(object),
+            Said { status: 200, object, .. } => Ok(object),
             // It says nothing of users by this token.
             Said { status: 400..=404, .. } => Ok(None),
             Said { status, .. } => Err(Down(format!("{url} answered {status}"))),
@@ -354,8 +354,8 @@ impl Provider {
 
 fn object(said: Said, url: &str) -> Result<Map<String, Value>, Down> {
     match said {
-        Said { status: 200, object: Some(object) } => Ok(object),
-        Said { status: 200, object: None } => Err(Down(format!("{url} answered no JSON object"))),
+        Said { status: 200, object: Some(object), .. } => Ok(object),
+        Said { status: 200, object: None, .. } => Err(Down(format!("{url} answered no JSON object"))),
         Said { status, .. } => Err(Down(format!("{url} answered {status}"))),
     }
 }

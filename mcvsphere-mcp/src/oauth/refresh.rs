@@ -21,10 +21,7 @@ pub(super) const LIFE: u64 = 30 * 86_400;
 /// run twice use one token twice.
 const GRACE: u64 = 60;
 
-/// How long an access token is good for, in seconds: groups are read again after that.
-const ACCESS_LIFE: u64 = 30 * 60;
-
-/// The same where there is no refresh token.
+/// How long an access token is good for where there is no refresh token, in seconds.
 const ACCESS_LIFE_ALONE: u64 = 60 * 60;
 
 /// What a refresh token says.
@@ -100,7 +97,7 @@ impl OAuth {
         let now = self.now();
         let life = match refresh {
             // It ends before the refresh token, which a client uses no sooner.
-            Some(refresh) => ACCESS_LIFE.min(refresh.ends.saturating_sub(now) * 2 / 3),
+            Some(refresh) => self.inner.settings.access_life.min(refresh.ends.saturating_sub(now) * 2 / 3),
             None => ACCESS_LIFE_ALONE,
         };
         let mut answer = serde_json::json!({

@@ -93,6 +93,7 @@ impl World {
             client_secret: Some(Idp::SECRET.to_owned()),
             signing_key: None,
             previous_key: None,
+            access_life: 1800,
             scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
             groups: Groups::default(),
             audiences: Default::default(),

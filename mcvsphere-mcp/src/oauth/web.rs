@@ -31,6 +31,8 @@ const MOST_SERVERS: usize = 8;
 pub(super) struct Said {
     pub(super) status: u16,
     pub(super) object: Option<Map<String, Value>>,
+    /// For how many seconds it may be kept, where the server says so.
+    pub(super) fresh_for: Option<u64>,
 }
 
 /// A server did not answer, or not in a way that can be used. For the log.
@@ -169,7 +171,17 @@ fn said(answer: vsphere_soap::Result<Answer>) -> Result<Said, WebError> {
     // A signed or encrypted answer is none that is asked for here.
     let is_json = answer.content_type.as_deref().is_some_and(is_json);
     let object = if is_json { serde_json::from_slice(&answer.body).ok() } else { None };
-    Ok(Said { status: answer.status, object })
+    let fresh_for = answer.cache_control.as_deref().and_then(fresh_for);
+    Ok(Said { status: answer.status, object, fresh_for })
+}
+
+/// For how many seconds a `Cache-Control` header lets an answer be kept, where it says so.
+fn fresh_for(header: &str) -> Option<u64> {
+    let directives = || header.split(',').map(|directive| directive.trim().to_ascii_lowercase());
+    if directives().any(|it| it == "no-store" || it == "no-cache" || it.starts_with("no-cache=")) {
+        return Some(0);
+    }
+    directives().find_map(|it| it.strip_prefix("max-age=")?.trim_matches('"').parse().ok())
 }
 
 fn is_json(kind: &str) -> bool {
@@ -186,4 +198,25 @@ pub(super) fn is_safe(url: &str) -> bool {
         && url.username().is_empty()
         && url.password().is_none()
         && (url.scheme() == "https" || (url.scheme() == "http" && plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_says_for_how_long_an_answer_may_be_kept() {
+        for (header, wanted) in [
+            ("max-age=3600", Some(3600)),
+            ("public, Max-Age=60, s-maxage=5", Some(60)),
+            ("no-store, max-age=60", Some(0)),
+            ("no-cache=\"set-cookie\"", Some(0)),
+            ("max-age=soon", None),
+            ("max-age=-1", None),
+            ("private", None),
+            ("", None),
+        ] {
+            assert_eq!(fresh_for(header), wanted, "{header}");
+        }
+    }
 }

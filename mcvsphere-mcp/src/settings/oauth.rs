@@ -64,6 +64,20 @@ impl Kind for GroupMap {
     }
 }
 
+/// For how long an access token is good. Shorter ones would have clients refresh all the time, and longer ones would leave users their
+/// rights who have lost them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Minutes(u64);
+
+impl Kind for Minutes {
+    seen_by_value!();
+
+    fn read(text: &str) -> Result<Self, String> {
+        let minutes = text.trim().parse().ok().filter(|minutes| (5..=60).contains(minutes));
+        minutes.map(Self).ok_or_else(|| format!("must be a number of minutes from 5 to 60, not {text:?}"))
+    }
+}
+
 impl Kind for LoginMode {
     seen_by_value!();
 
@@ -121,6 +135,15 @@ impl Settings {
                 Some(text.trim().to_owned()).filter(|text| !text.is_empty())
             }
         };
+        let signing_key = match (self.signing_key(), self.oauth_signing_key()) {
+            (Some(key), Some(other)) if key != other => {
+                return Err(SettingsError::new(
+                    name::OAUTH_SIGNING_KEY,
+                    "contradicts MCP_SIGNING_KEY: set one of the two",
+                ));
+            }
+            (key, other) => owned(key.or(other)),
+        };
         let mut groups = Groups::default();
         self.oauth_groups_claim().trim().clone_into(&mut groups.claim);
         if let Some(GroupMap(levels)) = self.oauth_group_map() {
@@ -133,10 +156,11 @@ impl Settings {
             mode: self.oauth_mode(),
             client_id: owned(self.oauth_client_id()),
             client_secret,
-            signing_key: owned(self.signing_key()),
+            signing_key,
             previous_key: owned(self.previous_signing_key()),
             scopes: self.oauth_scopes().split_whitespace().map(str::to_owned).collect(),
             groups,
+            access_life: self.oauth_token_minutes().0 * 60,
             audiences: self.oauth_audience().cloned().unwrap_or_default(),
             proxies: Proxies::from_variables(|variable| self.proxy_variable(variable)),
         }))
@@ -236,6 +260,21 @@ mod tests {
         assert!(settings(&[&BASE[..], &two].concat()).unwrap().oauth().is_err());
         let error = settings(&BASE).unwrap().check_without_login().unwrap_err().to_string();
         assert!(error.contains("MCP_TRANSPORT=streamable-http"), "{error}");
+    }
+
+    #[test]
+    fn a_signing_key_has_two_names_and_a_token_a_life() {
+        let key = "a signing key of 32 characters..";
+        let of = |more: &[(&str, &str)]| settings(&[&BASE[..], more].concat()).unwrap().oauth();
+        let oauth = of(&[("OAUTH_SIGNING_KEY", key), ("OAUTH_TOKEN_MINUTES", "5")]).unwrap().unwrap();
+        assert_eq!((oauth.signing_key.as_deref(), oauth.access_life), (Some(key), 300));
+        assert_eq!(of(&[]).unwrap().unwrap().access_life, 1800);
+        of(&[("OAUTH_SIGNING_KEY", key), ("MCP_SIGNING_KEY", key)]).unwrap();
+        let error = of(&[("OAUTH_SIGNING_KEY", key), ("MCP_SIGNING_KEY", "another")]).err().unwrap().to_string();
+        assert_eq!(error, "OAUTH_SIGNING_KEY contradicts MCP_SIGNING_KEY: set one of the two");
+        for minutes in ["4", "61", "x"] {
+            assert!(settings(&[("OAUTH_TOKEN_MINUTES", minutes)]).is_err(), "{minutes}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{retry_after, sent_before, snippet};
@@ -112,7 +112,8 @@ impl Reply<'_> {
     }
 
     pub(super) fn answer(&self, body: Bytes) -> Answer {
-        Answer { status: self.status(), content_type: self.content_type(), body }
+        let cache_control = self.header(CACHE_CONTROL).map(str::to_owned);
+        Answer { status: self.status(), content_type: self.content_type(), cache_control, body }
     }
 
     pub(super) fn envelope(&self, body: Bytes) -> Result<Answer> {

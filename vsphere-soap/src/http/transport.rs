@@ -79,6 +79,8 @@ pub struct Answer {
     pub status: u16,
     /// The content type, if the server said it.
     pub content_type: Option<String>,
+    /// The `Cache-Control` header, if the server sent it.
+    pub cache_control: Option<String>,
     /// The whole body.
     pub body: Bytes,
 }

@@ -12,6 +12,12 @@ use crate::{
 
 async fn world(more: &[(&str, &str)]) -> World {
     let mut world = World::new(|_| {}).await;
+    serve(&mut world, more).await;
+    world
+}
+
+/// Begins the server of this world, anew where there is one.
+async fn serve(world: &mut World, more: &[(&str, &str)]) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     world.now.store(now, Ordering::Relaxed);
     let issuer = world.idp.issuer.clone();
@@ -29,7 +35,6 @@ async fn world(more: &[(&str, &str)]) -> World {
     let settings = Settings::new(&SettingArgs::default(), value).unwrap();
     let server = HttpServer::bind(Server::new(&settings).unwrap(), &settings).await.unwrap();
     world.whole = Some(server.router());
-    world
 }
 
 pub(super) async fn call(world: &World, path: &str, bearer: Option<&str>, method: &str, params: Value) -> Answer {
@@ -148,4 +153,47 @@ async fn threat_18_a_flood_of_one_address_is_refused_and_others_are_served() {
     }
     assert!(refused > 0);
     assert_eq!(ask("/register", "192.0.2.2").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn threat_7_who_has_no_level_reads_completes_follows_and_lists_nothing() {
+    let mut world = world(&[]).await;
+    let client = Client::register(&world, Client::REDIRECT).await;
+    let tokens = client.log_in(&world).await;
+    let bearer = tokens["access_token"].as_str().unwrap();
+    let list = call(&world, "/mcp", Some(bearer), "tools/list", json!({})).await;
+    assert!(list.text.contains("\"power_on_vm\""), "{}", list.text);
+    // The token counts, and the group gives nothing any more.
+    serve(&mut world, &[("OAUTH_GROUP_MAP", "others=full_admin")]).await;
+    for (method, field) in [
+        ("tools/list", "tools"),
+        ("resources/list", "resources"),
+        ("resources/templates/list", "resourceTemplates"),
+        ("prompts/list", "prompts"),
+    ] {
+        let answer = call(&world, "/mcp", Some(bearer), method, json!({})).await.message();
+        assert_eq!(answer["result"][field], json!([]), "{method}: {answer}");
+    }
+    let argument = json!({ "name": "vm", "value": "" });
+    for (method, params) in [
+        ("tools/call", json!({ "name": "list_vms", "arguments": {} })),
+        ("resources/read", json!({ "uri": "esxi://vms" })),
+        ("resources/read", json!({ "uri": "datastore://nvme" })),
+        ("subscriptions/listen", json!({ "notifications": { "resourceSubscriptions": ["esxi://vms"] } })),
+        ("prompts/get", json!({ "name": "health-check" })),
+        (
+            "completion/complete",
+            json!({ "ref": { "type": "ref/prompt", "name": "health-check" }, "argument": argument }),
+        ),
+        (
+            "completion/complete",
+            json!({ "ref": { "type": "ref/resource", "uri": "datastore://{datastore}" }, "argument": argument }),
+        ),
+    ] {
+        let answer = call(&world, "/mcp", Some(bearer), method, params).await;
+        let message = answer.message();
+        let refused = !message["error"].is_null() || message["result"]["isError"] == true;
+        // vSphere, which is not set up here, is not even looked for.
+        assert!(refused && !answer.text.contains("VCENTER_HOST"), "{method}: {} {}", answer.status, answer.text);
+    }
 }

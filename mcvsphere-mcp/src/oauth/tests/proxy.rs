@@ -542,3 +542,29 @@ async fn settings_that_cannot_be_used_are_named_at_start() {
         assert!(!error.to_string().contains("short"));
     }
 }
+
+#[tokio::test]
+async fn what_the_provider_sends_back_is_short_whatever_the_client_asks_for() {
+    let world = world().await;
+    let redirect = format!("http://127.0.0.1:7777/{}", "r".repeat(900));
+    let client = Client::register(&world, &redirect).await;
+    let long = "s".repeat(1024);
+    let authorize = client.authorize(&[("state", &long)]);
+    let mut browser = Browser::default();
+    let provider = browser.agree(&world, &authorize).await;
+    let state = query(&provider)["state"].clone();
+    assert!(state.len() < 2048, "{}", state.len());
+    let back = world.idp.log_in(&provider);
+    // Nobody else can answer in its place.
+    assert_eq!(Browser::default().get(&world, &back).await.status, StatusCode::FORBIDDEN);
+    let answer = browser.get(&world, &back).await;
+    let query_back = query(answer.header(header::LOCATION));
+    assert_eq!(query_back["state"], long);
+    let answer = client.redeem(&world, &query_back["code"], &[]).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    // After a restart a long one is not known, and says so.
+    let provider = browser.agree(&world, &authorize).await;
+    let back = world.idp.log_in(&provider);
+    let page = browser.get(&world.restarted(|_| {}), &back).await;
+    assert!(page.status == StatusCode::BAD_REQUEST && page.text.contains("is not known"), "{}", page.text);
+}
