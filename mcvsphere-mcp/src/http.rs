@@ -173,7 +173,7 @@ impl HttpServer {
 fn authenticators(server: &Server, settings: &Settings) -> Result<Vec<Arc<dyn Authenticator>>, StartError> {
     let mut all: Vec<Arc<dyn Authenticator>> = Vec::new();
     if !settings.bearer_tokens().is_empty() {
-        all.push(Arc::new(Tokens::new(settings.bearer_tokens().to_vec())));
+        all.push(Arc::new(Tokens::new(settings.bearer_tokens().to_vec(), settings.config())));
     }
     settings.check_user_login()?;
     if let Some(oauth) = settings.oauth()? {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::{
     Json, Router,
+    body::Body,
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use futures::{StreamExt, future::BoxFuture};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
 use serde_json::json;
@@ -34,6 +36,12 @@ pub(crate) trait Authenticator: Send + Sync + 'static {
 
     /// The `WWW-Authenticate` header for a request without a token, or with one that was refused.
     fn challenge(&self, refused: Option<&Refused>) -> HeaderValue;
+
+    /// Waits until the token does not count any more, where it is one of this authenticator's: streams that were opened with it end
+    /// then.
+    fn end(&self, _bearer: &str) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
 
     /// What it serves by itself, such as its metadata: to everyone, for the hosts that the guard knows.
     fn routes(&self) -> Option<Router> {
@@ -99,10 +107,23 @@ pub(super) async fn authenticate(State(door): State<Arc<Door>>, request: Request
         // The words of a session that never was.
         return (StatusCode::NOT_FOUND, "Not Found: Session not found").into_response();
     }
+    let end = bearer(&parts.headers).ok().flatten().and_then(|bearer| door.end(bearer));
     // It has done its work: nothing behind can pass it on or log it.
     parts.headers.remove(AUTHORIZATION);
     parts.extensions.insert(caller);
-    next.run(Request::from_parts(parts, body)).await
+    let response = next.run(Request::from_parts(parts, body)).await;
+    match end {
+        Some(end) if is_stream(&response) => {
+            response.map(|body| Body::from_stream(body.into_data_stream().take_until(end)))
+        }
+        _ => response,
+    }
+}
+
+/// Whether the answer may go on for as long as its client likes.
+fn is_stream(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
 }
 
 impl Door {
@@ -132,6 +153,11 @@ impl Door {
         }
         self.server.audit().refused(remote, refusal.reason());
         Err(self.unauthorized(Some(&refusal)))
+    }
+
+    /// When the streams end that are opened with this token.
+    fn end(&self, bearer: &str) -> Option<BoxFuture<'static, ()>> {
+        self.authenticators.iter().find_map(|authenticator| authenticator.end(bearer))
     }
 
     fn unauthorized(&self, refused: Option<&Refused>) -> Response {

@@ -2,20 +2,27 @@
 //!
 //! A token is 256 random bits, so that its plain SHA-256 tells nobody what it is.
 
-use std::fmt;
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
 
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use http::{HeaderValue, request::Parts};
 use ring::{
     digest::{SHA256, digest},
     rand::{self, SystemRandom},
 };
 use subtle::ConstantTimeEq;
+use tokio::time::sleep;
 
 use super::authenticate::{Authenticator, Refused, plain_challenge};
-use crate::{Caller, Permission};
+use crate::{Caller, Permission, Settings};
 
 /// By whom the tokens of the settings file are known.
 pub(crate) const ISSUER: &str = "mcvsphere:tokens";
@@ -101,18 +108,64 @@ pub(crate) fn new_token() -> Result<String, &'static str> {
     Ok(format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(number.expose())))
 }
 
-/// The tokens of the settings file.
-pub(super) struct Tokens(Vec<Token>);
+/// How long the file is not looked at again, and how often it is asked whether a token still counts whose stream is open.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The tokens of the settings file, read again when it changes.
+#[derive(Clone)]
+pub(super) struct Tokens {
+    path: Option<PathBuf>,
+    now: Arc<Mutex<Loaded>>,
+}
+
+struct Loaded {
+    tokens: Arc<[Token]>,
+    /// The file as it was when it was last read, well or not.
+    seen: Option<(SystemTime, u64)>,
+    looked: Instant,
+}
 
 impl Tokens {
-    pub(super) fn new(tokens: Vec<Token>) -> Self {
-        Self(tokens)
+    /// These tokens, which were read from this file.
+    pub(super) fn new(tokens: Vec<Token>, path: Option<&Path>) -> Self {
+        let path = path.map(Path::to_owned);
+        let seen = path.as_deref().and_then(stamp);
+        let now = Loaded { tokens: tokens.into(), seen, looked: Instant::now() };
+        Self { path, now: Arc::new(Mutex::new(now)) }
+    }
+
+    /// The tokens as they are now, or as they last were good.
+    fn current(&self) -> Arc<[Token]> {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = &self.path
+            && now.looked.elapsed() >= PAUSE
+        {
+            now.looked = Instant::now();
+            let seen = stamp(path);
+            if seen != now.seen {
+                now.seen = seen;
+                match Settings::tokens_in(path) {
+                    // Some programs empty a file before they write it.
+                    _ if seen.is_some_and(|(_, size)| size == 0) => {}
+                    Ok(tokens) => {
+                        now.tokens = tokens.into();
+                        tracing::info!(file = %path.display(), tokens = now.tokens.len(), "the tokens were read again");
+                    }
+                    // An editor may not have written all of it yet.
+                    Err(error) => {
+                        tracing::error!(%error, "the settings file has changed, and the tokens before stay in use")
+                    }
+                }
+            }
+        }
+        Arc::clone(&now.tokens)
     }
 
     fn caller_at(&self, bearer: &str, now: DateTime<Utc>) -> Result<Caller, Refused> {
         let given = Digest::of(bearer);
+        let tokens = self.current();
         // All are compared, each in the same time, whichever it is.
-        let found = self.0.iter().fold(None, |found, token| match token.digest.0.ct_eq(&given.0).into() {
+        let found = tokens.iter().fold(None, |found, token| match token.digest.0.ct_eq(&given.0).into() {
             true => Some(token),
             false => found,
         });
@@ -136,6 +189,22 @@ impl Authenticator for Tokens {
     fn challenge(&self, refused: Option<&Refused>) -> HeaderValue {
         plain_challenge(refused)
     }
+
+    fn end(&self, bearer: &str) -> Option<BoxFuture<'static, ()>> {
+        self.caller_at(bearer, Utc::now()).ok()?;
+        let (tokens, bearer) = (self.clone(), bearer.to_owned());
+        Some(Box::pin(async move {
+            while tokens.caller_at(&bearer, Utc::now()).is_ok() {
+                sleep(PAUSE).await;
+            }
+        }))
+    }
+}
+
+/// When a file was last written, and how large it is.
+fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 #[cfg(test)]
@@ -158,8 +227,10 @@ mod tests {
             digest: Digest::of(token),
             expires,
         };
-        let tokens =
-            Tokens::new(vec![entry("ci", &first, Some(now + TimeDelta::seconds(1))), entry("lab", &second, None)]);
+        let tokens = Tokens::new(
+            vec![entry("ci", &first, Some(now + TimeDelta::seconds(1))), entry("lab", &second, None)],
+            None,
+        );
         let caller = tokens.caller_at(&first, now).unwrap();
         assert_eq!((caller.name(), caller.level()), ("ci", Some(Permission::PowerOps)));
         assert_eq!(tokens.caller_at(&second, now).unwrap().name(), "lab");
@@ -170,6 +241,32 @@ mod tests {
         for other in ["", "mcv_", &first[1..], &format!("{first}x"), &Digest::of(&first).to_string()] {
             assert_eq!(tokens.caller_at(other, now), Err(Refused::Unknown), "{other:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_file_is_read_again_when_it_changes_and_stays_in_use_while_it_is_wrong() {
+        let path = std::env::temp_dir().join(format!("mcvsphere-tokens-{:016x}.yaml", fastrand::u64(..)));
+        let entry = |name: &str| {
+            format!("  {name}:\n    level: read_only\n    sha256: {}\n    expires: never\n", Digest::of(name))
+        };
+        fs::write(&path, format!("tokens:\n{}", entry("ci"))).unwrap();
+        let tokens = Tokens::new(Settings::tokens_in(&path).unwrap(), Some(&path));
+        let later = || tokens.now.lock().unwrap().looked -= PAUSE;
+        let is_good = |name: &str| tokens.caller_at(name, Utc::now()).is_ok();
+        assert!(is_good("ci") && !is_good("laboratory"));
+        let ended = tokens.end("ci").unwrap();
+        assert!(tokens.end("laboratory").is_none());
+        fs::write(&path, format!("tokens:\n{}{}", entry("ci"), entry("laboratory"))).unwrap();
+        later();
+        assert!(is_good("ci") && is_good("laboratory"));
+        for wrong in ["tokens:\n  ci:\n    level: king\n", "tokens: [", "", "mcp_port: 8000\n"] {
+            fs::write(&path, wrong).unwrap();
+            later();
+            // A file without tokens has none; one that cannot be read, or is empty, says nothing.
+            assert_eq!(is_good("laboratory"), !wrong.starts_with("mcp_port"), "{wrong:?}");
+        }
+        tokio::time::timeout(Duration::from_secs(10), ended).await.unwrap();
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::{net::TcpStream, time::timeout};
 use vsphere_sim::Trouble;
 
-use super::{Site, call};
+use super::{Site, TOKENS, call, file};
 use crate::lab::Lab;
 
 /// How long a busy machine may take for what is not measured.
@@ -68,4 +68,26 @@ async fn streams_without_an_end_do_not_hold_up_the_end() {
     site.tell_to_stop();
     timeout(PATIENCE, site.ended()).await.unwrap();
     let _ = timeout(PATIENCE, stream).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_token_that_opened_it() {
+    let lab = Lab::new().await;
+    let tokens = file("tokens-of-streams.yaml", TOKENS);
+    let site = Site::open(&lab, &[("MCVSPHERE_CONFIG", tokens.to_str().unwrap())]).await;
+    let id = site.session("mcv_john").await;
+    let stream = site.ask("mcv_john").header("mcp-session-id", &id).header("accept", "text/event-stream");
+    let stream = tokio::spawn(stream.send("GET", ""));
+    let others = site.session("mcv_full_admin").await;
+    let other = site.ask("mcv_full_admin").header("mcp-session-id", &others).header("accept", "text/event-stream");
+    let other = tokio::spawn(other.send("GET", ""));
+    let without: String =
+        TOKENS.lines().filter(|line| !line.contains("john")).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&tokens, without).unwrap();
+    let reply = timeout(PATIENCE, stream).await.unwrap().unwrap();
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(site.ask("mcv_john").json(&super::wire::initialize()).await.status, 401);
+    assert!(!other.is_finished());
+    assert_eq!(site.ask("mcv_full_admin").json(&super::wire::initialize()).await.status, 200);
+    other.abort();
 }
