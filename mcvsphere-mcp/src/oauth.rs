@@ -94,6 +94,8 @@ pub(crate) struct OAuthSettings {
     /// How long an access token is good for, in seconds: groups are read again after that.
     pub(crate) access_life: u64,
     pub(crate) scopes: Vec<String>,
+    /// Whether the scope `offline_access` is asked for where the provider offers it.
+    pub(crate) offline_access: bool,
     pub(crate) groups: Groups,
     /// Audiences that count beside the URL of this server.
     pub(crate) audiences: BTreeSet<String>,

@@ -145,7 +145,7 @@ settings! {
     OAUTH_CLIENT_SECRET_FILE <FILE> oauth_client_secret_file: PresentFile;
     /// The https URL by which clients know this server, without a path; MCP_PUBLIC_URL where that is set
     OAUTH_BASE_URL <URL> oauth_base_url: PublicUrl;
-    /// Scopes that the provider is asked for; offline_access is added where it offers that
+    /// Scopes that the provider is asked for; offline_access is added where it offers that, unless `-offline_access` stands here
     OAUTH_SCOPES <SCOPES> oauth_scopes: Scopes = "openid profile email";
     /// The claim that names a user's groups: its name, or a JSON pointer such as `/realm_access/roles`
     OAUTH_GROUPS_CLAIM <CLAIM> oauth_groups_claim: String = "groups";

@@ -6,8 +6,11 @@
 // a code. stdout is one JSON object: {refused} where the login failed, else
 //   {tools}      what the user sees
 //   {reads}      what a call of list_vms says, and {refused_call} what one of power_off_vm says
-//   {refreshed}  whether the same is seen after a refresh of the tokens
+//   {refreshed}  whether there are other tokens after a refresh, and {tools_after} what the user sees then
+//
+// The command in PEERS_MEANWHILE is run before the refresh.
 
+import { execFileSync } from "node:child_process";
 import { browse } from "./browser.mjs";
 
 const [lifecycle, url, user, id] = process.argv.slice(2);
@@ -44,6 +47,9 @@ const store = {
   },
   saveTokens(tokens) {
     this.kept = tokens;
+  },
+  invalidateCredentials(what) {
+    if (what !== "client") delete this.kept;
   },
   redirectToAuthorization(address) {
     this.address = address;
@@ -90,10 +96,12 @@ async function logIn() {
   told.refused_call = await call("power_off_vm", { vm: "no such VM" });
   await client.close();
   const before = store.kept;
-  if (before.refresh_token) {
-    if ((await auth(store, { serverUrl: url })) !== "AUTHORIZED") throw new Error("the tokens were not refreshed");
+  if (process.env.PEERS_MEANWHILE) execFileSync("sh", ["-c", process.env.PEERS_MEANWHILE], { stdio: ["ignore", 2, 2] });
+  // Where the refresh is refused, the client wants to send the user to a login again.
+  told.refreshed = (await auth(store, { serverUrl: url })) === "AUTHORIZED" && store.kept.access_token !== before.access_token;
+  if (told.refreshed) {
     const again = await connected();
-    told.refreshed = store.kept.access_token !== before.access_token && (await names(again)).join() === told.tools.join();
+    told.tools_after = await names(again);
     await again.close();
   }
   return told;

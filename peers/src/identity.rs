@@ -3,7 +3,7 @@
 use std::{fmt, process::Stdio, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -12,10 +12,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{free_port, program, python};
+use crate::{free_port, program, python, run};
 
 /// How long a provider may take to start: one runs on Java.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The most bytes that are kept of what a provider says.
 const LONGEST: usize = 64 << 10;
@@ -70,6 +70,44 @@ impl IdentityProvider {
         command.envs(script.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
         Self::start(command, format!("http://127.0.0.1:{port}"), Self::PLAIN_SECRET, "openid profile email groups")
             .await
+    }
+
+    /// Starts Keycloak, which is written in Java, for servers at these URLs, likewise.
+    ///
+    /// # Errors
+    /// As [`Self::oidc_provider`].
+    pub async fn keycloak(bases: &[&str], users: &Value) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let mut command = ended_with_its_input(&program("PEERS_KEYCLOAK")?.display().to_string());
+        command.args(["start", "--optimized", "--cache=local", "--http-enabled=true", "--hostname-strict=false"]);
+        command.args(["--http-host=127.0.0.1", &format!("--http-port={port}")]);
+        command.env("KC_BOOTSTRAP_ADMIN_USERNAME", "admin").env("KC_BOOTSTRAP_ADMIN_PASSWORD", Self::SECRET);
+        let url = format!("http://127.0.0.1:{port}");
+        let master = format!("{url}/realms/master");
+        let mut provider = Self::start(command, master, Self::SECRET, "openid profile email").await?;
+        provider.administer(&["make", &json!(bases).to_string(), &users.to_string()]).await?;
+        provider.issuer = format!("{url}/realms/peers");
+        Ok(provider)
+    }
+
+    /// Has `keycloak.mjs` do something in Keycloak.
+    async fn administer(&self, what: &[&str]) -> anyhow::Result<()> {
+        let mut command = Command::new("sh");
+        command.args(["-c", &self.administration(what)?]);
+        command.env("PEERS_SECRET", self.secret);
+        run(command).await.map(drop).context("administer Keycloak")
+    }
+
+    /// The command for a shell that does so; it needs PEERS_SECRET.
+    ///
+    /// # Errors
+    /// Keycloak is not installed.
+    pub fn administration(&self, what: &[&str]) -> anyhow::Result<String> {
+        let (url, _) = self.issuer.split_once("/realms/").context("it is no Keycloak")?;
+        let script = program("PEERS_MCP_CLIENT")?.join("keycloak.mjs");
+        let (node, script) = (program("PEERS_NODE")?.display().to_string(), script.display().to_string());
+        let words = [node.as_str(), &script, url].into_iter().chain(what.iter().copied());
+        Ok(words.map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "))
     }
 
     async fn start(

@@ -12,11 +12,15 @@ mod vcsim;
 
 pub use conformance::{conformance, conformance_of_logins};
 pub use identity::IdentityProvider;
-pub use mcp_client::{Language, Lifecycle, McpClient};
+pub use mcp_client::{Language, Lifecycle, McpClient, look_at_logins};
 pub use proxy::CountingProxy;
 pub use vcsim::Vcsim;
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -112,6 +116,28 @@ async fn python_answer(
     command.env("VCENTER_INSECURE", "true");
     let stdout = run(command).await.context(script.to_owned())?;
     serde_json::from_slice(&stdout).with_context(|| format!("{script}: not JSON"))
+}
+
+/// Runs the program that an environment variable of `cargo xtask peers` names, and returns what it says.
+///
+/// # Errors
+/// When it cannot be started, takes more than a minute or fails; its words are in the error.
+pub async fn tool(variable: &str, args: &[&str]) -> anyhow::Result<String> {
+    let mut command = Command::new(program(variable)?);
+    command.args(args);
+    let stdout = run(command).await.with_context(|| format!("{variable} {}", args.join(" ")))?;
+    Ok(String::from_utf8(stdout)?)
+}
+
+/// Checks the manifests of Kubernetes in a folder: `check.py` says how, and what the answer is.
+///
+/// # Errors
+/// When one is wrong; what is wrong is in the error.
+pub async fn manifests(folder: &Path) -> anyhow::Result<Value> {
+    let mut command = python("PEERS_MANIFESTS", "check.py")?;
+    command.arg(folder);
+    let stdout = run(command).await.context("manifests of Kubernetes")?;
+    serde_json::from_slice(&stdout).context("manifests of Kubernetes: not JSON")
 }
 
 /// A port of this computer that nothing listens at.

@@ -1,12 +1,12 @@
 //! The official MCP clients, driven by the scripts in `peers/mcp-client` and `peers/mcp-client-py`.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::Context;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{node, python, run};
+use crate::{node, program, python, run, run_within};
 
 /// Which of the two lifecycles of MCP the client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl McpClient {
         self
     }
 
-    /// A setting of the server.
+    /// A setting of the server, or of the script that drives the client.
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -83,6 +83,7 @@ impl McpClient {
     pub async fn log_in(&self, url: &str, user: &str, client: Option<&str>) -> anyhow::Result<Value> {
         let mut command = self.script("login")?;
         command.args([url, user]).args(client);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let stdout = run(command).await.context("login with the official MCP client")?;
         serde_json::from_slice(&stdout).context("login with the official MCP client: not JSON")
     }
@@ -99,4 +100,16 @@ impl McpClient {
         });
         Ok(command)
     }
+}
+
+/// Looks at the pages of a login at a server with this URL, in Chromium, and pictures them in a folder where one is given. Answers
+/// what was looked at.
+///
+/// # Errors
+/// A page is not as it must be: `pages.mjs` says how.
+pub async fn look_at_logins(base: &str, pictures: Option<&Path>) -> anyhow::Result<Vec<String>> {
+    let mut command = node("pages.mjs")?;
+    command.arg(base).args(pictures).env("PEERS_CHROMIUM", program("PEERS_CHROMIUM")?);
+    let stdout = run_within(Duration::from_secs(300), command).await.context("pages of logins in Chromium")?;
+    serde_json::from_slice(&stdout).context("pages of logins in Chromium: not JSON")
 }

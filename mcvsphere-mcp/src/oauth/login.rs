@@ -487,7 +487,8 @@ impl OAuth {
     /// What the provider is asked for: the scopes of the settings, and a refresh token where it offers one by scope.
     fn scopes_upstream(&self, offered: &[String]) -> String {
         let mut scopes: Vec<&str> = self.inner.settings.scopes.iter().map(String::as_str).collect();
-        if offered.iter().any(|scope| scope == "offline_access") && !scopes.contains(&"offline_access") {
+        let is_offered = self.inner.settings.offline_access && offered.iter().any(|scope| scope == "offline_access");
+        if is_offered && !scopes.contains(&"offline_access") {
             scopes.push("offline_access");
         }
         scopes.join(" ")

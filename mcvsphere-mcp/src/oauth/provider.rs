@@ -312,6 +312,10 @@ impl Provider {
             (401, _) | (_, Some("invalid_client" | "unauthorized_client")) => Err(NoGrant::Down(Down(
                 "the provider does not accept OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET".to_owned(),
             ))),
+            (_, Some(error @ ("not_allowed" | "invalid_scope"))) => Err(NoGrant::Down(Down(format!(
+                "the provider does not grant the scopes of OAUTH_SCOPES ({error}): if it is offline_access that the user may not \
+                 have, add -offline_access there"
+            )))),
             (status, error) => {
                 let error = error.unwrap_or("no error that is known").to_owned();
                 Err(NoGrant::Down(WebError::new(format!("the provider answered {status}: {error}")).into()))

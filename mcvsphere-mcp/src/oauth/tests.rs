@@ -95,6 +95,7 @@ impl World {
             previous_key: None,
             access_life: 1800,
             scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
+            offline_access: true,
             groups: Groups::default(),
             audiences: Default::default(),
             proxies: Proxies::default(),

@@ -149,6 +149,9 @@ impl Settings {
         if let Some(GroupMap(levels)) = self.oauth_group_map() {
             levels.clone_into(&mut groups.levels);
         }
+        let is_declined = |scope: &str| scope == "-offline_access";
+        let (declined, scopes): (Vec<&str>, Vec<&str>) =
+            self.oauth_scopes().split_whitespace().partition(|scope| is_declined(scope));
         groups.required = self.oauth_required_groups().cloned().unwrap_or_default();
         Ok(Some(OAuthSettings {
             issuer: owned(self.oauth_issuer_url()).ok_or_else(|| missing(name::OAUTH_ISSUER_URL))?.trim().to_owned(),
@@ -158,7 +161,8 @@ impl Settings {
             client_secret,
             signing_key,
             previous_key: owned(self.previous_signing_key()),
-            scopes: self.oauth_scopes().split_whitespace().map(str::to_owned).collect(),
+            scopes: scopes.into_iter().map(str::to_owned).collect(),
+            offline_access: declined.is_empty(),
             groups,
             access_life: self.oauth_token_minutes().0 * 60,
             audiences: self.oauth_audience().cloned().unwrap_or_default(),
@@ -233,11 +237,11 @@ mod tests {
             ("OAUTH_GROUP_MAP", "cn=admins=full_admin, 9f0c=read_only"),
             ("OAUTH_REQUIRED_GROUPS", "staff"),
             ("OAUTH_GROUPS_CLAIM", "/realm_access/roles"),
-            ("OAUTH_SCOPES", "openid, groups"),
+            ("OAUTH_SCOPES", "openid, groups -offline_access"),
         ];
         let oauth = settings(&[&BASE[..], &more].concat()).unwrap().oauth().unwrap().unwrap();
         assert_eq!(oauth.base_url, "https://mcp.example");
-        assert_eq!(oauth.scopes, ["openid", "groups"]);
+        assert_eq!((oauth.scopes, oauth.offline_access), (vec!["openid".to_owned(), "groups".to_owned()], false));
         assert_eq!(oauth.groups.levels["cn=admins"], Permission::FullAdmin);
         // A map takes the place of the usual names, which anybody might give to a group of theirs.
         assert_eq!(oauth.groups.levels.len(), 2);

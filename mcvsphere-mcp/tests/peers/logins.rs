@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings, http::HttpServer};
-use peers::{IdentityProvider, Language, Lifecycle, McpClient, conformance_of_logins, free_port};
+use peers::{IdentityProvider, Language, Lifecycle, McpClient, conformance_of_logins, free_port, look_at_logins};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use vsphere_sim::{Model, Sim};
@@ -84,14 +84,14 @@ fn clients() -> Vec<McpClient> {
 }
 
 /// All users log in through the login proxy, with all clients.
-async fn all_log_in(provider: &IdentityProvider, base: &str) {
-    let place = Place::new("proxy", base, provider).await;
+async fn all_log_in(place: &Place) {
     for client in clients() {
         for (user, may) in USERS {
             match may {
                 Some(may) => {
                     let told = place.log_in(&client, user, may, None).await;
                     assert_eq!(told["refreshed"], true, "{user} {client:?}");
+                    assert_eq!(told["tools_after"], told["tools"], "{user} {client:?}");
                 }
                 None => {
                     let told = client.log_in(&place.endpoint(), user, None).await.unwrap();
@@ -107,7 +107,7 @@ async fn all_log_in(provider: &IdentityProvider, base: &str) {
 async fn peers_users_of_oidc_provider_log_in_through_the_login_proxy() {
     let base = base();
     let provider = IdentityProvider::oidc_provider(&base, &users()).await.unwrap();
-    all_log_in(&provider, &base).await;
+    all_log_in(&Place::new("proxy", &base, &provider).await).await;
 }
 
 #[tokio::test]
@@ -134,7 +134,38 @@ async fn peers_users_log_in_at_oidc_provider_itself() {
 async fn peers_users_of_canaille_log_in_through_the_login_proxy() {
     let base = base();
     let provider = IdentityProvider::canaille(&base, &users()).await.unwrap();
-    all_log_in(&provider, &base).await;
+    all_log_in(&Place::new("proxy", &base, &provider).await).await;
+}
+
+/// Both modes before Keycloak, whose groups have their whole path; what is changed there holds from the next refresh.
+#[tokio::test]
+#[ignore = "needs Keycloak: cargo xtask peers --all"]
+async fn peers_slow_users_of_keycloak_log_in_both_ways() {
+    let bases = [base(), base()];
+    let [proxy, direct] = [0, 1].map(|at| bases[at].as_str());
+    let provider = IdentityProvider::keycloak(&[proxy, direct], &users()).await.unwrap();
+    let through = Place::new("proxy", proxy, &provider).await;
+    let itself = Place::new("direct", direct, &provider).await;
+    all_log_in(&through).await;
+    let client = McpClient::new(Lifecycle::Older).setting("PEERS_SECRET", provider.secret());
+    for (user, may) in USERS {
+        if let Some(may) = may {
+            let told = itself.log_in(&client, user, may, Some("direct")).await;
+            assert_eq!(told["tools_after"], told["tools"], "{user}");
+        }
+    }
+
+    let leave = provider.administration(&["leave", "admin", "vsphere-super-admins"]).unwrap();
+    let told = itself.log_in(&client.clone().setting("PEERS_MEANWHILE", &leave), "admin", 2, Some("direct")).await;
+    let after = told["tools_after"].as_array().unwrap();
+    assert!(after.contains(&json!("list_vms")) && !after.contains(&json!("power_off_vm")), "{after:?}");
+
+    let leave = provider.administration(&["leave", "operator", "vsphere-operators"]).unwrap();
+    let told = through.log_in(&client.clone().setting("PEERS_MEANWHILE", &leave), "operator", 1, None).await;
+    assert_eq!(told["refreshed"], false, "who is in no group any more is not logged in");
+    let disable = provider.administration(&["disable", "viewer"]).unwrap();
+    let told = through.log_in(&client.clone().setting("PEERS_MEANWHILE", &disable), "viewer", 0, None).await;
+    assert_eq!(told["refreshed"], false, "who is disabled is not logged in");
 }
 
 /// The three things that the suite checks of an authorization server: two of its metadata, and a login.
@@ -150,4 +181,17 @@ async fn peers_conformance_of_the_login_proxy() {
     }
     let checks = conformance_of_logins(&base, &place.endpoint(), "operator", &results).await.unwrap();
     assert!(checks >= 3, "{checks} checks");
+}
+
+/// The pages in a browser; `UPDATE_PICTURES=1` writes the pictures in `docs/pictures`.
+#[tokio::test]
+#[ignore = "needs Chromium: cargo xtask peers --all"]
+async fn peers_slow_pages_of_logins_in_a_browser() {
+    let base = base();
+    let provider = IdentityProvider::oidc_provider(&base, &users()).await.unwrap();
+    let place = Place::new("proxy", &base, &provider).await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
+    let pictures = std::env::var_os("UPDATE_PICTURES").map(|_| folder.as_path());
+    let seen = look_at_logins(&place.base, pictures).await.unwrap();
+    assert_eq!(seen.len(), 54, "{seen:?}");
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
 mod conformance;
+mod deploy;
 mod disks;
 mod http;
 mod lifecycle;
@@ -11,6 +12,7 @@ mod migration;
 mod monitoring;
 mod nics;
 mod power_and_snapshots;
+mod readme;
 mod serial_ports;
 mod story;
 

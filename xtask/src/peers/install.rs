@@ -18,8 +18,15 @@ const GOVMOMI: &str = "v0.46.3";
 /// The oldest Go that builds it (the `go` line of its go.mod).
 const OLDEST_GO: (u32, u32) = (1, 22);
 
-/// Installs everything that is missing. Answers the environment variables that the tests read.
-pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
+/// Keycloak, as Maven names it.
+const KEYCLOAK: &str = "26.7.3";
+
+/// The oldest Java that runs it.
+const OLDEST_JAVA: (u32, u32) = (17, 0);
+
+/// Installs everything that is missing, also what is large where that is wanted. Answers the environment variables that the
+/// tests read.
+pub(super) fn all(root: &Path, large: bool) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     let peers = root.join(".peers");
     let vcsim = govmomi(&peers, "vcsim")?;
     let govc = govmomi(&peers, "govc")?;
@@ -32,8 +39,12 @@ pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
         from_pypi(root, "automation-sdk", "the vSphere Automation SDK for Python")?;
     let (canaille, canaille_modules) = from_pypi(root, "canaille", "canaille, a provider of identities")?;
     let redis = need("redis-server", "redis-server", "Redis")?;
+    let (manifests, manifests_modules) = from_pypi(root, "manifests", "the schemas of Kubernetes")?;
+    let nginx = need("nginx", "nginx-light", "nginx")?;
+    let caddy = need("caddy", "caddy", "Caddy")?;
+    let systemd_analyze = need("systemd-analyze", "systemd", "systemd")?;
     let xmllint = need("xmllint", "libxml2-utils", "xmllint")?;
-    Ok(vec![
+    let mut found = vec![
         ("PEERS_VCSIM", vcsim),
         ("PEERS_GOVC", govc),
         ("PEERS_NODE", node),
@@ -47,8 +58,18 @@ pub(super) fn all(root: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
         ("PEERS_CANAILLE", canaille),
         ("PEERS_CANAILLE_MODULES", canaille_modules),
         ("PEERS_REDIS", redis),
+        ("PEERS_MANIFESTS", manifests),
+        ("PEERS_MANIFESTS_MODULES", manifests_modules),
+        ("PEERS_NGINX", nginx),
+        ("PEERS_CADDY", caddy),
+        ("PEERS_SYSTEMD_ANALYZE", systemd_analyze),
         ("PEERS_XMLLINT", xmllint),
-    ])
+    ];
+    if large {
+        found.push(("PEERS_KEYCLOAK", keycloak(&peers)?));
+        found.push(("PEERS_CHROMIUM", need("chromium", "chromium", "Chromium")?));
+    }
+    Ok(found)
 }
 
 /// vcsim alone.
@@ -155,6 +176,30 @@ fn node(mcp_client: &Path) -> anyhow::Result<PathBuf> {
     let named = |architecture| mcp_client.join(format!("node_modules/node-linux-{architecture}/bin/node"));
     let found = ["x64", "arm64"].map(named).into_iter().find(|path| path.exists());
     found.context("npm has no Node.js for this machine: peers run on Linux, x64 or arm64")
+}
+
+/// The command of Keycloak, which is built once for a database in memory, as each start would do it again.
+fn keycloak(peers: &Path) -> anyhow::Result<PathBuf> {
+    let home = peers.join(format!("keycloak-{KEYCLOAK}"));
+    let command = home.join("bin/kc.sh");
+    let built = home.join("built");
+    if !built.exists() {
+        let java = need("java", "openjdk-17-jre-headless", "Java")?;
+        at_least(&java, &["--version"], OLDEST_JAVA, "Java")?;
+        let maven = need("mvn", "maven", "Maven")?;
+        let unzip = need("unzip", "unzip", "unzip")?;
+        say(&format!("installing Keycloak {KEYCLOAK}"));
+        run(Command::new(maven)
+            .args(["-q", "-B", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"])
+            .arg(format!("-Dartifact=org.keycloak:keycloak-quarkus-dist:{KEYCLOAK}:zip"))
+            .arg(format!("-DoutputDirectory={}", peers.display())))?;
+        let archive = peers.join(format!("keycloak-quarkus-dist-{KEYCLOAK}.zip"));
+        run(Command::new(unzip).args(["-q", "-o"]).arg(&archive).arg("-d").arg(peers))?;
+        fs::remove_file(archive)?;
+        run(Command::new(&command).args(["build", "--db=dev-mem", "--cache=local"]))?;
+        fs::write(built, "")?;
+    }
+    Ok(command)
 }
 
 /// A program on the search path; where it is missing, Debian's package is installed if this user may.

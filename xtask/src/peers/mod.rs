@@ -1,7 +1,8 @@
 //! `cargo xtask peers`: the tests against programs that others wrote.
 //!
 //! They are ordinary tests whose names start with `peers_`, ignored by plain `cargo test`. This task installs what they
-//! need into `.peers`, names it to them by environment variables, and runs them.
+//! need into `.peers`, names it to them by environment variables, and runs them: those that need much or take long, named
+//! `peers_slow_`, only with `--all`.
 
 mod install;
 
@@ -15,6 +16,9 @@ pub(crate) struct Args {
     /// Only install the peers and print where they are.
     #[arg(long)]
     install_only: bool,
+    /// Also install what is large, and run the tests that take long: those with `peers_slow_` in their names.
+    #[arg(long)]
+    all: bool,
     /// Run only the tests of this package.
     #[arg(long, short)]
     package: Option<String>,
@@ -25,7 +29,7 @@ pub(crate) struct Args {
 /// Installs the peers, and runs the tests that are marked for them.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let root = crate::workspace("");
-    let peers = install::all(&root)?;
+    let peers = install::all(&root, args.all)?;
     if args.install_only {
         for (name, path) in &peers {
             say(&format!("{name}={}", path.display()));
@@ -41,6 +45,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     // Doctests are left out: `--ignored` would run the ones that are only meant to be read.
     cargo.args(["--lib", "--bins", "--tests", "--", "--ignored"]);
     cargo.arg(args.filter.as_deref().unwrap_or("peers_")).envs(peers);
+    if !args.all {
+        cargo.args(["--skip", "peers_slow_"]);
+    }
     ensure!(cargo.status()?.success(), "a test against the peers failed");
     Ok(())
 }
