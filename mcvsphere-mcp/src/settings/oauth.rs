@@ -135,15 +135,6 @@ impl Settings {
                 Some(text.trim().to_owned()).filter(|text| !text.is_empty())
             }
         };
-        let signing_key = match (self.signing_key(), self.oauth_signing_key()) {
-            (Some(key), Some(other)) if key != other => {
-                return Err(SettingsError::new(
-                    name::OAUTH_SIGNING_KEY,
-                    "contradicts MCP_SIGNING_KEY: set one of the two",
-                ));
-            }
-            (key, other) => owned(key.or(other)),
-        };
         let mut groups = Groups::default();
         self.oauth_groups_claim().trim().clone_into(&mut groups.claim);
         if let Some(GroupMap(levels)) = self.oauth_group_map() {
@@ -159,7 +150,7 @@ impl Settings {
             mode: self.oauth_mode(),
             client_id: owned(self.oauth_client_id()),
             client_secret,
-            signing_key,
+            signing_key: owned(self.sealing_key()?),
             previous_key: owned(self.previous_signing_key()),
             scopes: scopes.into_iter().map(str::to_owned).collect(),
             offline_access: declined.is_empty(),

@@ -60,12 +60,25 @@ impl Kind for ClaimsPlace {
 }
 
 impl Settings {
+    /// What tokens are sealed with, under whichever of its two names it is set.
+    ///
+    /// # Errors
+    /// It is set under both, and differs.
+    pub(super) fn sealing_key(&self) -> Result<Option<&str>, SettingsError> {
+        match (self.signing_key(), self.oauth_signing_key()) {
+            (Some(key), Some(other)) if key != other => {
+                Err(SettingsError::new(name::OAUTH_SIGNING_KEY, "contradicts MCP_SIGNING_KEY: set one of the two"))
+            }
+            (key, other) => Ok(key.or(other)),
+        }
+    }
+
     /// The secret that all processes of this server share, where it is set.
     ///
     /// # Errors
     /// It is too short.
     pub(crate) fn shared_key(&self) -> Result<Option<SigningKey>, SettingsError> {
-        let Some(current) = self.signing_key() else {
+        let Some(current) = self.sealing_key()? else {
             return Ok(None);
         };
         if current.chars().count() < keys::SHORTEST {
@@ -99,7 +112,7 @@ impl Settings {
         let Some(place) = self.claims() else {
             return Ok(None);
         };
-        if self.signing_key().is_none() {
+        if self.sealing_key()?.is_none() {
             let problem = "is not set, and MCP_CLAIMS needs it: without it no process reads the tokens of another";
             return Err(SettingsError::new(name::MCP_SIGNING_KEY, problem));
         }
