@@ -90,7 +90,12 @@ impl ErrorKind {
             Self::Decode { .. } => Cause::Garbled,
             Self::TooLarge { .. } => Cause::TooLarge,
             Self::NoSession(NoSession::Renewal(cause)) => return cause.kind().cause(),
-            Self::NoSession(_) | Self::Fault(_) | Self::NotAFile { .. } | Self::Source(_) | Self::Config(_) => {
+            Self::NoSession(_)
+            | Self::Fault(_)
+            | Self::NotAFile { .. }
+            | Self::Source(_)
+            | Self::Config(_)
+            | Self::Denied(_) => {
                 return None;
             }
         })

@@ -125,6 +125,8 @@ pub enum ErrorKind {
     Source(io::Error),
     /// A setting is wrong; the text names it. Not retryable.
     Config(String),
+    /// The caller's own rules do not allow it, so that nothing was sent; the text says what. Not retryable.
+    Denied(String),
 }
 
 /// What a [`ErrorKind::Timeout`] was waiting for.
@@ -279,7 +281,7 @@ impl ErrorKind {
     /// What the kind alone says of whether the request was carried out.
     fn usual_sent(&self) -> Sent {
         match self {
-            Self::Config(_) | Self::Connect { .. } | Self::Tls(_) => Sent::No,
+            Self::Config(_) | Self::Denied(_) | Self::Connect { .. } | Self::Tls(_) => Sent::No,
             Self::Timeout { waiting_for: WaitingFor::Connection, .. } => Sent::No,
             Self::Timeout { .. } | Self::Interrupted { .. } | Self::NotSoap { .. } | Self::Source(_) => Sent::Maybe,
             Self::Fault(_) | Self::Decode { .. } | Self::TooLarge { .. } | Self::NotAFile { .. } => Sent::Yes,
@@ -378,7 +380,7 @@ impl fmt::Display for ErrorKind {
             }
             Self::NotAFile { snippet } => write!(f, "the server answered with a page, not with a file: {snippet:?}"),
             Self::Source(source) => write!(f, "what is to be sent cannot be read: {source}"),
-            Self::Config(message) => f.write_str(message),
+            Self::Config(message) | Self::Denied(message) => f.write_str(message),
         }
     }
 }
