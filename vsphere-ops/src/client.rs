@@ -23,9 +23,10 @@ use vsphere_soap::request::{Caller, ManagedObject};
 
 use crate::capability::{self, Capabilities};
 use crate::config::Config;
-use crate::connection::{Connection, Line, service_instance};
+use crate::connection::{Connection, Line, Part, service_instance};
 use crate::error::{Error, ErrorKind, Result, invalid};
 use crate::rest::Rest;
+use crate::sight::{Guard, Guarded};
 use crate::task::Scope;
 use crate::vm::{VmCache, VmMirror};
 
@@ -56,6 +57,8 @@ pub struct Client {
     limit: Option<Duration>,
     scope: Option<Scope>,
     cache: Option<Arc<dyn VmCache>>,
+    /// What it may see and touch, where that is not all.
+    guard: Option<Arc<Guard>>,
 }
 
 impl Client {
@@ -65,12 +68,55 @@ impl Client {
     /// `auth` for a wrong user name or password, `connection` if the server can't be reached or its certificate is not
     /// trusted, `config` or `invalid_argument` for an invalid setting.
     pub async fn connect(config: Config) -> Result<Self> {
-        Ok(Self::over(Connection::open(config).await?, None))
+        Ok(Self::over(Connection::open(config).await?, None, None))
     }
 
-    fn over(connection: Arc<Connection>, limit: Option<Duration>) -> Self {
-        let caller = Arc::new(Line { connection: Arc::clone(&connection), limit });
-        Self { connection, caller, limit, scope: None, cache: None }
+    fn over(connection: Arc<Connection>, limit: Option<Duration>, guard: Option<Arc<Guard>>) -> Self {
+        let line = Line { connection: Arc::clone(&connection), limit };
+        let caller: Arc<dyn Caller> = match &guard {
+            Some(guard) => Arc::new(Guarded { line, guard: Arc::clone(guard) }),
+            None => Arc::new(line),
+        };
+        Self { connection, caller, limit, scope: None, cache: None, guard }
+    }
+
+    /// The same session, through this guard alone.
+    pub(crate) fn with_guard(&self, guard: Option<Arc<Guard>>) -> Self {
+        Self::over(Arc::clone(&self.connection), self.limit, guard)
+    }
+
+    /// What it may see and touch, where that is not all.
+    pub(crate) fn guard(&self) -> Option<&Arc<Guard>> {
+        self.guard.as_ref()
+    }
+
+    /// A number that grows when what this client may see has become more or less for objects that were there before: what it has
+    /// kept of the inventory, such as a mirror, is to be begun anew then. It is 0 for a client that no rules bind.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// assert_eq!(client.sight_epoch().await?, 0);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// The server does not tell what is where.
+    pub async fn sight_epoch(&self) -> Result<u64> {
+        match &self.guard {
+            Some(guard) => guard.epoch().await,
+            None => Ok(0),
+        }
+    }
+
+    /// What a feature keeps of what this client sees: for all clients of the session that see the same.
+    pub(crate) fn part<P: Part>(&self) -> Arc<P> {
+        match &self.guard {
+            Some(guard) => guard.part(),
+            None => self.connection.part(),
+        }
     }
 
     /// The same session, with a time limit for each request, including repetitions, the waits between them, and the renewal of a
@@ -93,16 +139,16 @@ impl Client {
     #[must_use]
     pub fn with_deadline(&self, limit: Duration) -> Self {
         let (scope, cache) = (self.scope.clone(), self.cache.clone());
-        Self { scope, cache, ..Self::over(Arc::clone(&self.connection), Some(limit)) }
+        Self { scope, cache, ..Self::over(Arc::clone(&self.connection), Some(limit), self.guard.clone()) }
     }
 
     /// Another client of the session.
     pub(crate) fn of(connection: Arc<Connection>) -> Self {
-        Self::over(connection, None)
+        Self::over(connection, None, None)
     }
 
     pub(crate) fn without_deadline(&self) -> Self {
-        Self::over(Arc::clone(&self.connection), None)
+        Self::over(Arc::clone(&self.connection), None, self.guard.clone())
     }
 
     /// The same session, whose tasks belong to this scope: see [`Scope`].
@@ -312,8 +358,19 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// `unsupported` if the server is an ESXi host.
+    /// `unsupported` if the server is an ESXi host, `permission` for a client that rules bind, which cannot be checked there.
     pub fn rest(&self) -> Result<Rest> {
+        if self.guard.is_some() {
+            let text = "the policy does not allow the Automation API".to_owned();
+            return Err(
+                vsphere_soap::Error::new("use the Automation API", vsphere_soap::ErrorKind::Denied(text)).into()
+            );
+        }
+        self.rest_for_tags()
+    }
+
+    /// The same for tags, whose objects are checked there.
+    pub(crate) fn rest_for_tags(&self) -> Result<Rest> {
         self.require_vcenter("use the Automation API")?;
         Ok(Rest::new(Arc::clone(&self.connection), self.limit))
     }

@@ -31,8 +31,7 @@ use crate::end::Entry;
 use crate::rest::RestSession;
 use crate::retry::Retry;
 
-pub(crate) use parts::Part;
-use parts::Parts;
+pub(crate) use parts::{Part, Parts};
 
 /// How long a refused login is not tried again. Directories lock accounts after a few refusals within minutes.
 const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);

@@ -290,6 +290,7 @@ impl Error {
                 WireKind::Fault(_) => Category::Fault,
                 WireKind::Timeout { .. } => Category::Timeout,
                 WireKind::Config(_) => Category::Config,
+                WireKind::Denied(_) => Category::Permission,
                 WireKind::Source(_) => Category::File,
                 kind if is_protocol(kind) => Category::Protocol,
                 _ => Category::Connection,
@@ -533,7 +534,7 @@ fn is_protocol(kind: &WireKind) -> bool {
 
 /// Whether the server may have done what was asked without our knowing how it went.
 fn has_no_answer(kind: &WireKind) -> bool {
-    !matches!(kind, WireKind::Fault(_) | WireKind::NoSession(_) | WireKind::Config(_))
+    !matches!(kind, WireKind::Fault(_) | WireKind::NoSession(_) | WireKind::Config(_) | WireKind::Denied(_))
 }
 
 /// An error from what a caller gave.

@@ -114,6 +114,7 @@ mod rest;
 mod retry;
 pub mod rights;
 pub mod serial;
+pub mod sight;
 pub mod stats;
 pub mod tags;
 pub mod task;

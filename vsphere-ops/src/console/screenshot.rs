@@ -140,6 +140,12 @@ impl Screenshot {
 
     /// From the server itself.
     async fn fetch(&self) -> Result<Picture> {
+        if let Some(guard) = self.vm.client().guard()
+            && guard.permitted([self.vm.id()]).await? != [true]
+        {
+            let gone = crate::find::no_longer("VirtualMachine", self.vm.id());
+            return Err(Error::new(OPERATION, ErrorKind::NotFound(gone)));
+        }
         let mut path = format!("/screen?id={}", self.vm.id());
         if let Some(Region { left, top, right, bottom }) = self.region {
             path.push_str(&format!("&left={left}&top={top}&right={right}&bottom={bottom}"));

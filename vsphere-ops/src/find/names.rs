@@ -97,7 +97,7 @@ pub(super) async fn lookalikes<M: ManagedObject>(
         return Ok(Arc::new(named));
     }
     let changes = client.connection.changes();
-    if let Some(kept) = &*client.connection.part::<Names>().of(M::NAME).kept()
+    if let Some(kept) = &*client.part::<Names>().of(M::NAME).kept()
         && kept.changes == changes
         && kept.began.elapsed() < KEPT_FOR
     {
@@ -109,7 +109,7 @@ pub(super) async fn lookalikes<M: ManagedObject>(
 /// All names and those that look like something else, by a read that began after `asked`. Those who ask while one runs share
 /// the next.
 async fn share<M: ManagedObject>(client: &Client, asked: Instant) -> Result<(Arc<Named>, Arc<Named>)> {
-    let shared = client.connection.part::<Names>().of(M::NAME);
+    let shared = client.part::<Names>().of(M::NAME);
     let waits = Waits::begin(&shared);
     let _one_at_a_time = shared.reading.lock().await;
     if let Some(Kept { began, changes, all: Some(all), alike }) = &*shared.kept()

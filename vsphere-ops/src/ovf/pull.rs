@@ -50,6 +50,10 @@ pub(super) async fn pull(
     files: &[(OvfFileItem, Vec<Part>)],
     listener: &(dyn Fn(TransferProgress) + Send + Sync),
 ) -> Result<Pulled> {
+    // What a host fetches by itself no rules can check.
+    if lease.is_guarded() {
+        return Ok(Pulled::Not);
+    }
     if !files.iter().all(|(item, parts)| can_be_pulled(item, parts)) || files.is_empty() || !lease.can_be_pulled().await
     {
         return Ok(Pulled::Not);

@@ -1,6 +1,7 @@
 //! Tags as the Automation API has them: paths and shapes of both generations.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,6 +14,7 @@ use super::Cardinality;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rest::Rest;
+use crate::sight::Guard;
 
 /// How many objects one request asks about, and how many one changes.
 const ASKED: usize = 2_000;
@@ -34,6 +36,8 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b':').remove(b'-').remove(b'.')
 #[derive(Clone)]
 pub(super) struct Wire {
     rest: Rest,
+    /// Which objects there are for the client, where that is not all.
+    guard: Option<Arc<Guard>>,
     /// The server has the older paths alone.
     older: bool,
     version: (u32, u32),
@@ -99,11 +103,11 @@ struct Batch {
 
 impl Wire {
     pub(super) async fn open(client: &Client) -> Result<Self> {
-        let rest = client.rest()?;
+        let rest = client.rest_for_tags()?;
         let older = rest.is_older().await?;
         let mut numbers = client.content().about.api_version.split('.').map(|number| number.parse().unwrap_or(0));
         let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        Ok(Self { rest, older, version })
+        Ok(Self { rest, guard: client.guard().cloned(), older, version })
     }
 
     /// The path of what is below `tagging`: a kind, one of them, what is done with it.
@@ -255,17 +259,44 @@ impl Wire {
         let path = &path;
         let reads = bodies.into_iter().map(|body| async move { self.rest.post::<List<Row>>(path, &body).await });
         let rows: Vec<List<Row>> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
-        Ok(rows.into_iter().flat_map(List::into_items).map(|row| (row.object_id.id, row.tag_ids)).collect())
+        let rows: Vec<Row> = rows.into_iter().flat_map(List::into_items).collect();
+        let permitted = self.permitted(rows.iter().map(|row| row.object_id.id.as_str())).await?;
+        let rows = rows.into_iter().zip(permitted).filter(|(_, permitted)| *permitted);
+        Ok(rows.map(|(row, _)| (row.object_id.id, row.tag_ids)).collect())
+    }
+
+    /// Which of these objects, by their ids, there are for the client.
+    async fn permitted<'a>(&self, ids: impl Iterator<Item = &'a str>) -> Result<Vec<bool>> {
+        match &self.guard {
+            Some(guard) => guard.permitted(ids).await,
+            None => Ok(ids.map(|_| true).collect()),
+        }
+    }
+
+    /// Fails unless the client may change the tags of these objects.
+    async fn check(&self, objects: &[ObjectId]) -> Result<()> {
+        let permitted = self.permitted(objects.iter().map(|object| object.id.as_str())).await?;
+        match objects.iter().zip(permitted).find(|(_, permitted)| !permitted) {
+            None => Ok(()),
+            Some((object, _)) => {
+                let text = format!("there is no {} {}, or not any longer", object.type_, object.id);
+                Err(Error::new("change tags", ErrorKind::NotFound(text)))
+            }
+        }
     }
 
     /// The objects that have a tag.
     pub(super) async fn objects_with(&self, tag: &str) -> Result<Vec<ObjectId>> {
         let path = self.path("tag-association", Some(tag), "list-attached-objects");
-        self.rest.post(&path, &Value::Null).await.map(List::into_items)
+        let objects: List<ObjectId> = self.rest.post(&path, &Value::Null).await?;
+        let objects = objects.into_items();
+        let permitted = self.permitted(objects.iter().map(|object| object.id.as_str())).await?;
+        Ok(objects.into_iter().zip(permitted).filter(|(_, permitted)| *permitted).map(|(object, _)| object).collect())
     }
 
     /// Attaches a tag to an object, or detaches it.
     pub(super) async fn change(&self, tag: &str, object: &ObjectId, attach: bool) -> Result<()> {
+        self.check(std::slice::from_ref(object)).await?;
         let action = if attach { "attach" } else { "detach" };
         let path = self.path("tag-association", Some(tag), action);
         self.rest.post::<IgnoredAny>(&path, &json!({ "object_id": object })).await.map(drop)
@@ -273,6 +304,7 @@ impl Wire {
 
     /// The same with several objects. Whether all are so now; else some may be.
     pub(super) async fn change_all(&self, tag: &str, objects: &[ObjectId], attach: bool) -> Result<bool> {
+        self.check(objects).await?;
         let action = if attach { "attach-tag-to-multiple-objects" } else { "detach-tag-from-multiple-objects" };
         let path = self.path("tag-association", Some(tag), action);
         // Without a word, nothing is known.
@@ -282,6 +314,7 @@ impl Wire {
 
     /// Takes tags off an object and gives it another one, or does nothing. `None` where the server can't do that at once.
     pub(super) async fn swap(&self, object: &ObjectId, off: &[&str], on: &str) -> Result<Option<bool>> {
+        self.check(std::slice::from_ref(object)).await?;
         let change = |operation: &str, tag: &str| json!({ "operation": operation, "tag_id": tag });
         let mut changes: Vec<Value> = off.iter().map(|tag| change("DETACH", tag)).collect();
         changes.push(change("ATTACH", on));

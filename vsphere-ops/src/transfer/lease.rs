@@ -225,6 +225,11 @@ impl Lease {
         Place::Lease { client, url, thumbprint, disk: device.disk == Some(true) }
     }
 
+    /// Whether rules bind its client.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.share.0.client.guard().is_some()
+    }
+
     /// Whether the server can fetch the files of the lease by itself.
     pub(crate) async fn can_be_pulled(&self) -> bool {
         let share = &self.share.0;

@@ -124,6 +124,8 @@ impl Place {
     /// The file as a host can fetch it by itself; `None` where it can't, or should not.
     pub(super) async fn source(&self, certificate: Option<&Arc<[u8]>>) -> Result<Option<Source>> {
         match self {
+            // What a host fetches by itself no rules can check.
+            Self::Datastore { store, .. } if store.client().guard().is_some() => Ok(None),
             Self::Web(file) => Ok(file.for_others(certificate.is_some()).map(|url| Source {
                 url,
                 headers: Vec::new(),
@@ -225,6 +227,9 @@ async fn datastore_route(store: &Mo<Datastore>, path: &str, host: Option<&Mo<Hos
     let client = store.client();
     let above = Above::of(client, store.reference()).await?;
     let path = in_datastore(&above.name, path)?;
+    if let Some(guard) = client.guard() {
+        guard.check_file("find the file", &path).await?;
+    }
     if path.file_name().is_none() {
         return Err(invalid("find the file", "the path names the datastore itself, not a file in it"));
     }

@@ -28,6 +28,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// often, so that one that is silent for longer is in trouble.
 const HOLD: i32 = 10;
 
+/// How long after a wait was to be cut short it is to be so again.
+const CANCEL_AGAIN: Duration = Duration::from_millis(100);
+
 /// A collector that lives as long has worked: the next one that is lost is made again at once.
 const LASTING: Duration = Duration::from_secs(60);
 
@@ -67,7 +70,7 @@ impl Subscription {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return Err(Error::new("watch", ErrorKind::Unsupported("a watch runs in a tokio runtime only".into())));
         };
-        let kept = client.connection.part::<Feeds>();
+        let kept = client.part::<Feeds>();
         let mut feeds = kept.lock();
         let feed = feeds.entry(subject.clone()).or_insert_with(|| {
             let feed = Arc::new(Feed::new(subject.paths.clone()));
@@ -91,7 +94,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         // The registry stays locked meanwhile: nobody joins a feed that is being given up.
-        let kept = self.client.connection.part::<Feeds>();
+        let kept = self.client.part::<Feeds>();
         let mut feeds = kept.lock();
         if self.feed.lock().leave(self.consumer) {
             self.feed.deserted.notify_one();
@@ -112,7 +115,7 @@ async fn run(client: Client, subject: Subject, feed: Arc<Feed>) {
         () = feed.deserted.notified() => return,
         error = follow(&client, &subject, &feed) => error,
     };
-    let kept = client.connection.part::<Feeds>();
+    let kept = client.part::<Feeds>();
     let mut feeds = kept.lock();
     forget(&mut feeds, &subject, &feed);
     feed.lock().fail(error.in_operation(format!("watch {}", subject.type_)));
@@ -214,12 +217,20 @@ async fn wait(client: &Client, subject: &Subject, feed: &Feed, collector: &mut C
             break;
         }
     }
-    // The wait ends with the fault `RequestCanceled`, or with what the server was about to tell.
-    let (received, cancelled) = tokio::join!(waiting, waits.cancel_wait_for_updates());
-    if let Err(error) = cancelled {
-        tracing::debug!(%error, "a wait for updates was not cut short");
+    // The wait ends with the fault `RequestCanceled`, or with what the server was about to tell. One that has not reached the
+    // server is not ended by what has overtaken it, so that this is said again.
+    let cancel = async {
+        loop {
+            if let Err(error) = waits.cancel_wait_for_updates().await {
+                tracing::debug!(%error, "a wait for updates was not cut short");
+            }
+            tokio::time::sleep(CANCEL_AGAIN).await;
+        }
+    };
+    tokio::select! {
+        received = &mut waiting => received,
+        () = cancel => Ok(()),
     }
-    received
 }
 
 /// Asks for changes and takes them in.
