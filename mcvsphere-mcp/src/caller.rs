@@ -15,7 +15,7 @@ use rmcp::{
 use serde::Serialize;
 use serde_json::json;
 
-use crate::Permission;
+use crate::{Permission, http::tokens::ISSUER};
 
 /// The person or program that makes a request.
 ///
@@ -111,6 +111,17 @@ impl Caller {
     /// The groups that the issuer names.
     pub fn groups(&self) -> &[String] {
         &self.groups
+    }
+
+    /// Whether the caller is whom a rule of the policy names: a member of a group, a token by `token:NAME`, or by `local` who
+    /// started this process. No group of a provider passes for one of the last two.
+    pub(crate) fn is_in(&self, who: &str) -> bool {
+        match (&self.identity, who.strip_prefix("token:")) {
+            (Identity::Remote { issuer, subject }, Some(token)) => **issuer == *ISSUER && **subject == *token,
+            (Identity::Local, Some(_)) => false,
+            (identity, None) if who == "local" => *identity == Identity::Local,
+            (_, None) => self.groups.iter().any(|group| group == who),
+        }
     }
 
     /// The highest level that the caller has.

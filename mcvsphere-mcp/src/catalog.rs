@@ -19,6 +19,7 @@ use crate::{
     offer::Offer,
     output,
     permission::Spec,
+    policy::Policy,
     schema::{self, Mark, Marks},
 };
 
@@ -28,6 +29,7 @@ pub(crate) struct Catalog {
     /// From an older name to the tool's name.
     aliases: BTreeMap<&'static str, &'static str>,
     offer: Offer,
+    policy: Arc<Policy>,
 }
 
 /// A tool, with what clients see of it.
@@ -124,9 +126,18 @@ impl Catalog {
             let problem = format!("its older name `{alias}` is the name of another tool");
             return Err(CatalogError { tool: (*tool).to_owned(), problem }.into());
         }
-        let mut catalog = Self { tools, aliases, offer: Offer::default() };
+        let mut catalog = Self { tools, aliases, offer: Offer::default(), policy: Arc::default() };
         catalog.offer = offer.resolved(|name| Some(catalog.resolve(name)?.tool.name), |name| catalog.nearest(name))?;
         Ok(catalog)
+    }
+
+    /// The same tools under a policy.
+    ///
+    /// # Errors
+    /// A rule names no tool.
+    pub(crate) fn under(self, policy: &Arc<Policy>) -> std::result::Result<Self, SettingsError> {
+        policy.check_tools(&self.tools.keys().copied().collect::<Vec<_>>())?;
+        Ok(Self { policy: Arc::clone(policy), ..self })
     }
 
     /// The tool of a present or an older name.
@@ -143,7 +154,7 @@ impl Catalog {
     pub(crate) fn refusal(&self, tool: &str, spec: &Spec, caller: &Caller) -> Option<Refusal> {
         let not_offered = self.offer.refusal(tool, spec).map(|message| Refusal { code: "not_offered", message });
         not_offered.or_else(|| {
-            let message = caller.refusal(tool, spec.permission)?;
+            let message = caller.refusal(tool, spec.permission).or_else(|| self.policy.refusal(tool, spec, caller))?;
             Some(Refusal { code: "permission", message })
         })
     }
@@ -153,13 +164,15 @@ impl Catalog {
         self.spec(tool).is_some_and(|spec| self.refusal(tool, spec, caller).is_none())
     }
 
-    /// Why this caller may not look at what the tools of a family are about, or `None` where they may.
-    pub(crate) fn refusal_to_look(&self, what: &str, toolset: Toolset, caller: &Caller) -> Option<Refusal> {
+    /// Why this caller may not look at what the tools of a family are about, which one of them shows as well, or `None`
+    /// where they may.
+    pub(crate) fn refusal_to_look(&self, what: &str, toolset: Toolset, tool: &str, caller: &Caller) -> Option<Refusal> {
         if !self.offer.has(toolset, |tool| Some(self.spec(tool)?.toolset)) {
             let message = format!("{what} belongs to the toolset {toolset}, which this server does not offer");
             return Some(Refusal { code: "not_offered", message });
         }
-        let message = caller.refusal(what, Permission::ReadOnly)?;
+        let refusal = caller.refusal(what, Permission::ReadOnly);
+        let message = refusal.or_else(|| self.policy.refusal_of(tool, caller))?;
         Some(Refusal { code: "permission", message })
     }
 
@@ -183,6 +196,11 @@ impl Catalog {
             tools.sort_unstable();
         }
         needs
+    }
+
+    /// The names of all tools.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.tools.keys().copied()
     }
 
     /// Whether the user is asked before this tool acts.

@@ -306,7 +306,7 @@ async fn serve(server: Server) -> anyhow::Result<Done> {
 /// Carries out a command on the tools through a client in this process, so that it passes where every client passes.
 async fn tools(server: Server, command: Tools) -> anyhow::Result<ExitCode> {
     // One call is too short to gain by a mirror.
-    server.backends().of(server.local()).mirrors().machines().keep_cold();
+    server.backends().unbound().mirrors().machines().keep_cold();
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let serving = tokio::spawn({
         let server = server.clone();

@@ -7,6 +7,7 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     process::ExitCode,
+    sync::Arc,
     time::Instant,
 };
 
@@ -21,9 +22,10 @@ use vsphere_ops::{
 use crate::{
     Defaults, Server, Settings, ToolError, Toolset,
     audit::Audit,
-    backends::{Backends, LoginMode},
+    backends::{Backend, Backends, LoginMode},
     catalog::Catalog,
     oauth::{Finding, OAuth, Vcenter},
+    policy::Rule,
     render,
     settings::{InForce, Origin},
     text::one_line,
@@ -95,7 +97,10 @@ async fn oauth(settings: &Settings, is_asked: bool) -> Vec<Check> {
         Err(error) => return failed(error.to_string()),
     };
     let is_of_users = settings.login() == LoginMode::User;
-    let vcenter = is_of_users.then(|| Vcenter::new(Backends::new(settings), settings.host().unwrap_or_default()));
+    let vcenter = is_of_users.then(|| {
+        // Nobody is under a policy who logs in themselves.
+        Vcenter::new(Backends::new(settings, &Arc::default()), settings.host().unwrap_or_default())
+    });
     let oauth = match OAuth::new(&oauth, Audit::default(), vcenter) {
         Ok(oauth) => oauth,
         Err(error) => return failed(error.to_string()),
@@ -146,8 +151,8 @@ async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {
         });
         return checks;
     }
-    let backend = server.backends().of(server.local());
-    let client = match backend.client().await {
+    let backend = server.backends().unbound();
+    let client = &match backend.client().await {
         Ok(client) => client,
         Err(error) => {
             checks.push(failed("connection", error));
@@ -171,6 +176,7 @@ async fn examine(settings: &Settings, server: &Server) -> Vec<Check> {
     checks.extend(time(client).await);
     checks.extend(defaults(client, &settings.defaults()).await);
     checks.extend(rights(client, server.catalog()).await);
+    checks.extend(policy(settings, &backend, server.catalog()).await);
     checks
 }
 
@@ -208,6 +214,33 @@ async fn rights(client: &Client, catalog: &Catalog) -> Vec<Check> {
         Check::new(format!("rights: {toolset}"), verdict, found)
     };
     needs.iter().map(check).collect()
+}
+
+/// What the rules of the policy are about: how many tools, and how many objects of the inventory.
+async fn policy(settings: &Settings, backend: &Backend, catalog: &Catalog) -> Vec<Check> {
+    let rules = settings.policy().rules();
+    if rules.is_empty() {
+        return Vec::new();
+    }
+    let tree = match backend.tree().await {
+        Ok(tree) => tree,
+        Err(error) => return vec![failed("policy", error)],
+    };
+    let check = |rule: &Rule| {
+        let effect = if rule.allows { "allows" } else { "denies" };
+        let who = if rule.groups.is_empty() { "everybody".to_owned() } else { rule.groups.join(", ") };
+        let tools = match rule.tools.is_empty() {
+            true => "all tools".to_owned(),
+            false => format!("{} tools", catalog.names().filter(|tool| rule.is_about(tool)).count()),
+        };
+        let counts: Vec<usize> = rule.objects.iter().map(|pattern| tree.count(pattern)).collect();
+        let objects: Vec<String> =
+            rule.objects.iter().zip(&counts).map(|(pattern, count)| format!("{pattern} ({count})")).collect();
+        let objects = if objects.is_empty() { "everything".to_owned() } else { objects.join(", ") };
+        let verdict = if counts.contains(&0) { Verdict::Warning } else { Verdict::Ok };
+        Check::new(format!("policy: {}", one_line(&rule.name)), verdict, format!("{effect} {who} {tools} on {objects}"))
+    };
+    rules.iter().map(check).collect()
 }
 
 /// What a single host, or a free licence, cannot do.

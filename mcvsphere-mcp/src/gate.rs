@@ -87,7 +87,7 @@ impl Server {
 
         let reporter = Reporter::new(&context);
         let told = reporter.clone();
-        let backend = self.backends().of(caller);
+        let backend = self.backends().of(caller, name);
         let call = Arc::new(Call {
             tool: name,
             visit: visit.clone(),

@@ -29,6 +29,7 @@ mod oauth;
 mod offer;
 mod output;
 mod permission;
+mod policy;
 mod progress;
 mod prompts;
 mod render;

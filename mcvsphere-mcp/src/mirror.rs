@@ -107,7 +107,7 @@ impl Mirrors {
     }
 
     async fn mirror(&self, backend: &Backend, kind: Kind) -> Result<Arc<dyn Mirror>> {
-        let start = async |kind| start(backend.client().await?, kind).await;
+        let start = async |kind| start(&backend.client().await?, kind).await;
         match kind {
             Kind::Vms => Ok(Arc::new(self.machines.started(backend).await?)),
             other => self.others[other as usize].get_or(start(other)).await,

@@ -63,6 +63,18 @@ impl Kind {
         }
     }
 
+    /// The tool that shows the same, whose policy counts.
+    fn tool(self) -> &'static str {
+        match self {
+            Self::Vms => "list_vms",
+            Self::Hosts => "list_hosts",
+            Self::Datastores => "get_datastore_info",
+            Self::Networks => "get_network_info",
+            Self::Clusters => "list_clusters",
+            Self::ResourcePools => "list_resource_pools",
+        }
+    }
+
     fn title(self) -> &'static str {
         match self {
             Self::Vms => "Virtual machines",
@@ -119,7 +131,7 @@ impl Server {
     }
 
     fn may_look(&self, kind: Kind, visit: &Visit) -> bool {
-        self.catalog().refusal_to_look(kind.uri(), kind.toolset(), &visit.caller).is_none()
+        self.catalog().refusal_to_look(kind.uri(), kind.toolset(), kind.tool(), &visit.caller).is_none()
     }
 
     /// The kind of objects that a resource tells of, which who makes this visit may look at.
@@ -131,7 +143,7 @@ impl Server {
             let message = format!("there is no resource {}", quoted(uri));
             return Err(ErrorData::resource_not_found(message, Some(json!({ "uri": uri }))));
         };
-        match self.catalog().refusal_to_look(kind.uri(), kind.toolset(), &visit.caller) {
+        match self.catalog().refusal_to_look(kind.uri(), kind.toolset(), kind.tool(), &visit.caller) {
             Some(refusal) => {
                 Err(ErrorData::invalid_request(refusal.message, Some(json!({ "code": refusal.code, "uri": uri }))))
             }
@@ -156,8 +168,8 @@ impl Server {
             let message = content["message"].as_str().unwrap_or_default().to_owned();
             ErrorData::internal_error(message, Some(content))
         };
-        let backend = self.backends().of(&visit.caller);
-        let mirrors = backend.mirrors();
+        let backend = self.backends().of(&visit.caller, kind.tool());
+        let mirrors = backend.current_mirrors().await.map_err(failed)?;
         let document = if let Some(name) = uri.strip_prefix(DATASTORE) {
             let View { mut items, live, age_seconds, .. } =
                 mirrors.view(&backend, kind, usize::MAX, None).await.map_err(failed)?;
@@ -192,8 +204,8 @@ impl Server {
     ///
     /// # Errors
     /// They have to log in first.
-    fn followed(&self, visit: &Visit) -> std::result::Result<Arc<Backend>, ErrorData> {
-        let backend = self.backends().of(&visit.caller);
+    fn followed(&self, visit: &Visit, kind: Kind) -> std::result::Result<Arc<Backend>, ErrorData> {
+        let backend = self.backends().of(&visit.caller, kind.tool());
         backend.check_login().map(|()| backend).map_err(|error| {
             let content = self.with_login(&visit.caller, error).into_result().structured_content.unwrap_or_default();
             let message = content["message"].as_str().unwrap_or_default().to_owned();
@@ -212,13 +224,13 @@ impl Server {
         peer: Peer<RoleServer>,
     ) -> std::result::Result<AbortHandle, ErrorData> {
         let kind = self.kind_of(visit, uri)?;
-        let backend = self.followed(visit)?;
+        let backend = self.followed(visit, kind)?;
         let uri = uri.to_owned();
         let following = tokio::spawn(async move {
             let changed = || async {
                 peer.notify_resource_updated(ResourceUpdatedNotificationParam::new(uri.clone())).await.is_ok()
             };
-            warn_at(&uri, backend.mirrors().follow(&backend, kind, changed).await);
+            warn_at(&uri, backend.follow(kind, changed).await);
         });
         Ok(following.abort_handle())
     }
@@ -229,13 +241,15 @@ impl Server {
     /// Those of [`Server::kind_of`], for any of the resources.
     pub(crate) async fn tell(&self, visit: &Visit, context: SubscriptionContext) -> std::result::Result<(), ErrorData> {
         let uris = context.accepted().resource_subscriptions.clone().unwrap_or_default();
-        let kinds = uris.into_iter().map(|uri| Ok((self.kind_of(visit, &uri)?, uri)));
-        let kinds: Vec<(Kind, String)> = kinds.collect::<std::result::Result<_, ErrorData>>()?;
-        let backend = self.followed(visit)?;
-        let (sink, backend) = (context.sink(), &backend);
-        let following = kinds.into_iter().map(|(kind, uri)| async move {
+        let kinds = uris.into_iter().map(|uri| {
+            let kind = self.kind_of(visit, &uri)?;
+            Ok((self.followed(visit, kind)?, kind, uri))
+        });
+        let kinds: Vec<(Arc<Backend>, Kind, String)> = kinds.collect::<std::result::Result<_, ErrorData>>()?;
+        let sink = context.sink();
+        let following = kinds.into_iter().map(|(backend, kind, uri)| async move {
             let changed = || async { sink.notify_resource_updated(uri.clone()).await.is_ok() };
-            warn_at(&uri, backend.mirrors().follow(backend, kind, changed).await);
+            warn_at(&uri, backend.follow(kind, changed).await);
         });
         tokio::select! {
             () = context.cancelled() => {}
@@ -265,8 +279,8 @@ impl Server {
         let names = match of_kind {
             // What cannot be looked up is not worth an error while somebody types.
             Some((kind, fits)) => {
-                let backend = self.backends().of(&visit.caller);
-                let names = backend.mirrors().names(&backend, kind).await;
+                let backend = self.backends().of(&visit.caller, kind.tool());
+                let names = backend.names(kind).await;
                 names.map(|names| named(names, fits, &request.argument.value))
             }
             None => Ok(Vec::new()),

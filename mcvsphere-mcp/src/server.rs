@@ -72,9 +72,10 @@ impl Server {
     /// file cannot be written, or the directory of `MCP_FILES` cannot be read.
     pub fn with_tools(settings: &Settings, tools: Vec<Tool>) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::default());
+        let policy = Arc::new(settings.policy().clone());
         let shared = Shared {
-            catalog: Catalog::new(tools, settings.offer(), settings.output_schemas())?,
-            backends: Backends::new(settings),
+            catalog: Catalog::new(tools, settings.offer(), settings.output_schemas())?.under(&policy)?,
+            backends: Backends::new(settings, &policy),
             local: Caller::local(settings.permission()),
             tokens: tokens(settings)?,
             tasks: Tasks::new(),

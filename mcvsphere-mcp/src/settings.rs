@@ -8,6 +8,7 @@ mod keyring;
 mod kinds;
 mod oauth;
 mod placeholder;
+mod policy;
 mod replicas;
 mod sources;
 mod table;
@@ -41,6 +42,7 @@ use crate::{
     http::tokens::Token,
     oauth::Mode as OAuthMode,
     offer::Offer,
+    policy::Policy,
 };
 pub use command_line::SettingArgs;
 pub(crate) use kinds::Kind;
@@ -409,6 +411,11 @@ impl Settings {
         tokens::read(&file::read(path)?.tokens)
     }
 
+    /// Who may use which tools on which objects.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// The stored credentials of guests.
     pub(crate) fn guest_credentials(&self) -> &GuestCredentials {
         &self.guest_credentials
@@ -440,6 +447,9 @@ const GUEST_CREDENTIALS: &str = "GUEST_CREDENTIALS";
 
 /// The key of the bearer tokens, which a file alone can have.
 const TOKENS: &str = "TOKENS";
+
+/// The key of the rules on tools and objects, which a file alone can have.
+const POLICY: &str = "POLICY";
 
 /// A setting that does not make sense.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use vsphere_ops::{Client, vcenter};
 use zeroize::Zeroizing;
 
-use super::{Account, Backend, Backends, Login, LoginMode, Target};
+use super::{Account, Backend, Backends, Login, LoginMode, Target, Way};
 use crate::{
     ToolError,
     caller::{Caller, Identity},
@@ -118,8 +118,7 @@ impl Backends {
             Ok(info) => info.user.unwrap_or_else(|| user.to_owned()),
             Err(_) => user.to_owned(),
         };
-        let mut backend = Backend::new(Account::User(name.clone()), self.shared.defaults.clone());
-        backend.client = client.into();
+        let backend = Backend { client: client.into(), ..self.new_backend(Account::User(name.clone())) };
         self.keep(identity, &Arc::new(backend)).await?;
         self.shared.logins.send_replace(());
         Ok(name)
@@ -224,6 +223,6 @@ impl Backends {
     }
 }
 
-fn key(identity: &Identity) -> (Login, Target) {
-    (Login::User(identity.clone()), Target::Settings)
+fn key(identity: &Identity) -> Way {
+    (Login::User(identity.clone()), Target::Settings, None)
 }

@@ -57,7 +57,8 @@ impl Backend {
     /// # Errors
     /// Those of [`vm::list`] and of the connection.
     pub(crate) async fn list_machines(self: &Arc<Self>, query: &VmQuery) -> Result<Page<VmSummary>> {
-        let machines = self.mirrors().machines();
+        let mirrors = self.current_mirrors().await?;
+        let machines = mirrors.machines();
         if let Some(mirror) = machines.current().await
             && let Some(page) = mirror.list(query)?
         {
@@ -65,7 +66,7 @@ impl Backend {
         }
         let client = self.client().await?;
         let Some(stale) = machines.mirror.running().filter(|mirror| !mirror.is_current()) else {
-            let page = machines.read(vm::list(client, query)).await?;
+            let page = machines.read(vm::list(&client, query)).await?;
             machines.warm_up(self);
             return Ok(page);
         };
@@ -85,7 +86,8 @@ pub(crate) struct Cached(pub(crate) Arc<Backend>);
 #[async_trait]
 impl VmCache for Cached {
     async fn current(&self) -> Option<VmMirror> {
-        let machines = self.0.mirrors().machines();
+        let mirrors = self.0.current_mirrors().await.ok()?;
+        let machines = mirrors.machines();
         let current = machines.current().await;
         if current.is_none() && machines.missed.fetch_add(1, Ordering::Relaxed) + 1 >= WORTH_A_MIRROR {
             machines.warm_up(&self.0);
@@ -97,7 +99,7 @@ impl VmCache for Cached {
 impl Machines {
     /// The mirror, started where it does not run.
     pub(super) async fn started(&self, backend: &Backend) -> Result<VmMirror> {
-        let start = async { Ok(VmMirror::start(backend.client().await?).await?) };
+        let start = async { Ok(VmMirror::start(&backend.client().await?).await?) };
         let mirror = self.mirror.get_or(start).await?;
         // What was changed while it was loaded may be missing.
         mirror.catch_up(CATCH_UP).await;
@@ -169,7 +171,8 @@ impl Machines {
         }
         let backend = Arc::clone(backend);
         tokio::spawn(async move {
-            let machines = backend.mirrors().machines();
+            let mirrors = backend.mirrors();
+            let machines = mirrors.machines();
             machines.pause().await;
             if let Err(error) = machines.started(&backend).await {
                 tracing::debug!(?error, "virtual machines are listed without a mirror");

@@ -17,6 +17,8 @@ pub(crate) struct Groups {
     pub(crate) levels: BTreeMap<String, Permission>,
     /// A user must be in one of these, where there are any.
     pub(crate) required: BTreeSet<String>,
+    /// Of these rules of the policy speak.
+    pub(crate) policy: BTreeSet<String>,
 }
 
 /// What is said of a user's groups.
@@ -46,7 +48,7 @@ const MOST: usize = 2000;
 impl Default for Groups {
     fn default() -> Self {
         let levels = DEFAULT.into_iter().map(|(name, level)| (name.to_owned(), level)).collect();
-        Self { claim: "groups".to_owned(), levels, required: BTreeSet::new() }
+        Self { claim: "groups".to_owned(), levels, required: BTreeSet::new(), policy: BTreeSet::new() }
     }
 }
 
@@ -87,7 +89,11 @@ impl Groups {
 
     /// Those of the groups that matter here.
     pub(super) fn known<'g>(&self, groups: &'g [String]) -> Vec<&'g String> {
-        groups.iter().filter(|name| self.levels.contains_key(*name) || self.required.contains(*name)).collect()
+        let all = groups.iter();
+        all.filter(|name| {
+            self.levels.contains_key(*name) || self.required.contains(*name) || self.policy.contains(*name)
+        })
+        .collect()
     }
 
     /// The highest level that one of these groups gives, and the group.

@@ -25,9 +25,11 @@ pub(super) struct File {
     pub(super) guests: BTreeMap<String, Entry>,
     /// The entries of `tokens`, by their names.
     pub(super) tokens: BTreeMap<String, Entry>,
+    /// The entries of `policy`, by their names.
+    pub(super) policy: BTreeMap<String, Entry>,
 }
 
-/// The fields of an entry of `guest_credentials` or `tokens`.
+/// The fields of an entry of `guest_credentials`, `tokens` or `policy`.
 pub(super) type Entry = BTreeMap<String, Vec<String>>;
 
 /// Reads a file of settings.
@@ -58,6 +60,7 @@ fn parse(text: &str) -> Result<File, String> {
         let entries = match key.to_uppercase().replace('-', "_").as_str() {
             GUESTS => Some(&mut file.guests),
             TOKENS => Some(&mut file.tokens),
+            POLICY => Some(&mut file.policy),
             _ => None,
         };
         if let Some(entries) = entries {
@@ -107,8 +110,9 @@ fn known(key: &str) -> Result<&'static Setting, String> {
 /// The settings that only a file can have: mappings of mappings.
 const GUESTS: &str = super::GUEST_CREDENTIALS;
 const TOKENS: &str = super::TOKENS;
+const POLICY: &str = super::POLICY;
 
-/// The nodes of a YAML document that is a flat mapping, but for two keys.
+/// The nodes of a YAML document that is a flat mapping, but for three keys.
 ///
 /// No error shows text of the file, one line of which may hold the password.
 struct Nodes<'a> {

@@ -136,6 +136,7 @@ impl Settings {
             }
         };
         let mut groups = Groups::default();
+        groups.policy = self.policy.groups();
         self.oauth_groups_claim().trim().clone_into(&mut groups.claim);
         if let Some(GroupMap(levels)) = self.oauth_group_map() {
             levels.clone_into(&mut groups.levels);
@@ -164,7 +165,7 @@ impl Settings {
     /// Users log in to vCenter on a page behind the login at the provider, by https.
     ///
     /// # Errors
-    /// `VCENTER_LOGIN=user` where there is no such page.
+    /// `VCENTER_LOGIN=user` where there is no such page, or together with a policy.
     pub(crate) fn check_user_login(&self) -> Result<(), SettingsError> {
         if self.login() != LoginMode::User {
             return Ok(());
@@ -182,6 +183,9 @@ impl Settings {
             return error(
                 "user needs the login proxy: set OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET, and no OAUTH_MODE=direct",
             );
+        }
+        if !self.policy().rules().is_empty() {
+            return error("user contradicts the section `policy`: vCenter's own permissions bound each user");
         }
         match oauth.base_url.starts_with("https://") {
             true => Ok(()),

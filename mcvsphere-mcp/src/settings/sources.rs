@@ -3,9 +3,9 @@
 use std::{ffi::OsString, fmt, path::Path};
 
 use super::{
-    ALL, SettingArgs, SettingsError, file, guests, name::MCVSPHERE_CONFIG, placeholder, table::Setting, tokens,
+    ALL, SettingArgs, SettingsError, file, guests, name::MCVSPHERE_CONFIG, placeholder, policy, table::Setting, tokens,
 };
-use crate::{credentials::GuestCredentials, http::tokens::Token};
+use crate::{credentials::GuestCredentials, http::tokens::Token, policy::Policy};
 
 /// The values that were given.
 pub(super) struct Sources<'a> {
@@ -79,6 +79,14 @@ impl<'a> Sources<'a> {
     /// An entry lacks something, or is the same token as another.
     pub(super) fn bearer_tokens(&self) -> Result<Vec<Token>, SettingsError> {
         tokens::read(&self.file.tokens)
+    }
+
+    /// Who may use which tools on which objects, which a file alone can say.
+    ///
+    /// # Errors
+    /// A rule lacks something, or names what cannot be.
+    pub(super) fn policy(&self) -> Result<Policy, SettingsError> {
+        policy::read(&self.file.policy)
     }
 
     /// The settings that were given.

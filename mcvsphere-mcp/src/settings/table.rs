@@ -60,13 +60,14 @@ macro_rules! settings {
             $($field: settings!(@type $kind $(, $default)?),)+
             guest_credentials: GuestCredentials,
             bearer_tokens: Vec<Token>,
+            policy: Policy,
             in_force: Vec<InForce>,
         }
 
         impl Settings {
             /// Reads each setting by itself.
             fn read(sources: &Sources<'_>) -> Result<Self, SettingsError> {
-                Ok(Self { $($field: settings!(@read sources, $name, $kind $(, $default)?),)+ guest_credentials: sources.guest_credentials()?, bearer_tokens: sources.bearer_tokens()?, in_force: sources.in_force()? })
+                Ok(Self { $($field: settings!(@read sources, $name, $kind $(, $default)?),)+ guest_credentials: sources.guest_credentials()?, bearer_tokens: sources.bearer_tokens()?, policy: sources.policy()?, in_force: sources.in_force()? })
             }
 
             $(settings!(@accessor $($help)+, $field, $kind $(, $default)?);)+

@@ -32,6 +32,7 @@ mod output;
 mod ovf;
 mod placement;
 mod places;
+mod policy;
 mod power;
 mod readme;
 mod resources;

@@ -107,7 +107,7 @@ impl Lab {
             ("VCENTER_THUMBPRINT", thumbprint.as_str()),
         ];
         let settings = settings(&[&of_lab, more].concat());
-        let backends = Backends::with(&settings, most);
+        let backends = Backends::with(&settings, &Arc::default(), most);
         world.oauth = Self::oauth(&settings, &backends, &world.now);
         Self { world, sim, settings, backends, audit }
     }
@@ -127,9 +127,9 @@ impl Lab {
 
     /// Whether the session of this user is there, as a tool finds it.
     async fn vms(&self, person: &Person) -> Result<Vec<String>, String> {
-        let backend = self.backends.of(&person.caller(self));
+        let backend = self.backends.of(&person.caller(self), "list_vms");
         let client = backend.client().await.map_err(|error| error.code().to_owned())?;
-        let page = vm::list(client, &VmQuery::default()).await.map_err(|error| error.code().to_owned())?;
+        let page = vm::list(&client, &VmQuery::default()).await.map_err(|error| error.code().to_owned())?;
         Ok(page.items.into_iter().map(|vm| vm.name).collect())
     }
 
@@ -236,7 +236,7 @@ async fn a_user_logs_in_once_in_the_browser_and_calls_with_their_own_rights() {
 
     let vms = lab.vms(&JANE).await.unwrap();
     assert!(vms.len() > 20, "{vms:?}");
-    let backend = lab.backends.of(&JANE.caller(&lab));
+    let backend = lab.backends.of(&JANE.caller(&lab), "list_vms");
     let client = backend.client().await.unwrap();
     let vm = client.get::<VirtualMachine>("web-01").await.unwrap();
     assert_eq!(vm.power_off().await.err().unwrap().code(), "permission");
@@ -267,7 +267,7 @@ async fn threat_5_each_user_sees_what_vcenter_permits_them_and_no_cache_is_share
     let (janes, joes) = (lab.vms(&JANE).await.unwrap(), lab.vms(&JOE).await.unwrap());
     assert!(janes.contains(&"ci-runner-02".to_owned()), "{janes:?}");
     assert!(!joes.is_empty() && joes.iter().all(|vm| vm.starts_with("web-") || vm.starts_with("lb-")), "{joes:?}");
-    let [jane, joe] = [&JANE, &JOE].map(|person| lab.backends.of(&person.caller(&lab)));
+    let [jane, joe] = [&JANE, &JOE].map(|person| lab.backends.of(&person.caller(&lab), "list_vms"));
     assert!(!Arc::ptr_eq(&jane, &joe));
     // From the mirrors, which are as their users see.
     let mut counts = Vec::new();
@@ -456,7 +456,7 @@ async fn a_session_that_is_lost_idle_or_of_another_process_is_never_opened_again
     let lab = Lab::with(&[("VCENTER_LOGIN_IDLE", "1")], 10).await;
     assert_eq!(lab.log_in(&JANE).await.status, StatusCode::OK);
     // A call that goes on keeps it.
-    let backend = lab.backends.of(&JANE.caller(&lab));
+    let backend = lab.backends.of(&JANE.caller(&lab), "list_vms");
     let going_on = backend.in_use();
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(lab.sim.sessions(), 1);
@@ -481,11 +481,11 @@ async fn a_session_that_is_lost_idle_or_of_another_process_is_never_opened_again
     lab.log_in(&JANE).await;
     lab.backends.close().await;
     assert_eq!((lab.sim.sessions(), lab.sim.automation_sessions()), (0, 0));
-    let again = Backends::with(&lab.settings, 10);
-    assert_eq!(again.of(&JANE.caller(&lab)).client().await.err().unwrap().code(), "login_required");
+    let again = Backends::with(&lab.settings, &Arc::default(), 10);
+    assert_eq!(again.of(&JANE.caller(&lab), "list_vms").client().await.err().unwrap().code(), "login_required");
     // A caller whom the provider does not know, such as one with a token of the settings file, has no link and no session.
     for caller in [Caller::remote(tokens::ISSUER, "ci"), Caller::local(crate::Permission::FullAdmin)] {
-        assert_eq!(lab.backends.of(&caller).client().await.err().unwrap().code(), "login_required");
+        assert_eq!(lab.backends.of(&caller, "list_vms").client().await.err().unwrap().code(), "login_required");
         assert_eq!(lab.backends.link_for(&caller), None);
     }
     assert_eq!(lab.sim.calls("Login"), 2);
@@ -498,7 +498,7 @@ async fn sessions_are_bounded_and_the_longest_idle_makes_room() {
     // The session before makes room for one of the same user.
     assert_eq!(lab.log_in(&JANE).await.status, StatusCode::OK);
     assert_eq!(lab.sim.sessions(), 1);
-    let going_on = lab.backends.of(&JANE.caller(&lab)).in_use();
+    let going_on = lab.backends.of(&JANE.caller(&lab), "list_vms").in_use();
     let full = lab.log_in(&JOE).await;
     assert!(full.status == StatusCode::SERVICE_UNAVAILABLE && full.text.contains("Too many users"), "{}", full.text);
     assert_eq!(lab.vms(&JOE).await, Err("login_required".to_owned()));
