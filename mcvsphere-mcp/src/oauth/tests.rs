@@ -34,7 +34,10 @@ use super::{Clock, Finding, OAuth, OAuthSettings, client::Documents, groups::Gro
 use crate::{
     Caller,
     audit::Audit,
-    http::authenticate::{Authenticator, Refused},
+    http::{
+        Remote,
+        authenticate::{Authenticator, Refused},
+    },
 };
 use idp::{Idp, Trouble};
 
@@ -128,6 +131,10 @@ impl World {
 
     async fn send(&self, mut request: Request<Body>) -> Answer {
         request.headers_mut().entry(header::HOST).or_insert(http::HeaderValue::from_static("mcp.example"));
+        // The whole server limits what one address may do.
+        if self.whole.is_none() {
+            request.extensions_mut().insert(Remote { address: [192, 0, 2, 7].into() });
+        }
         let response = TowerToHyperService::new(self.router()).call(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let text = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();

@@ -231,6 +231,7 @@ async fn a_user_logs_in_once_in_the_browser_and_calls_with_their_own_rights() {
     let line = lab.audited("vcenter_login").await;
     assert_eq!((line["who"].as_str(), line["outcome"].as_str()), (Some("jane"), Some("ok")));
     assert_eq!((&line["issuer"], &line["subject"]), (&json!(world.idp.issuer), &json!("1")));
+    assert_eq!(line["remote"], "192.0.2.7");
     let written = std::fs::read_to_string(&lab.audit).unwrap();
     assert!(!written.contains("pässword") && !written.contains("wrong") && !written.contains("mcv_"), "{written}");
 
