@@ -152,10 +152,13 @@ struct Keys {
 }
 
 impl Keys {
-    fn new(root: &Root) -> Result<Self, NoRandomness> {
+    /// Those of processes that note claims in a store, or of others: in a server where some do and some do not, as while its
+    /// settings are changed, neither take the tokens of the others, which might be used on both sides.
+    fn new(root: &Root, has_claims: bool) -> Result<Self, NoRandomness> {
+        let tokens = if has_claims { "claimed tokens" } else { "tokens" };
         let key = |purpose| root.key(purpose).map_err(|_| NoRandomness);
         let digests = |purpose| Ok(hmac::Key::new(hmac::HMAC_SHA256, &key(purpose)?));
-        let codec = RequestStateCodec::try_new(key("tokens")?.to_vec()).map_err(|_| NoRandomness)?;
+        let codec = RequestStateCodec::try_new(key(tokens)?.to_vec()).map_err(|_| NoRandomness)?;
         Ok(Self { codec, digests: digests("digests")?, cursors: digests("cursors")? })
     }
 
@@ -249,7 +252,7 @@ impl Tokens {
             let random: rand::Random<[u8; 32]> = rand::generate(&random).map_err(|_| NoRandomness)?;
             Ok(random.expose())
         };
-        let of = |secret: &str| Keys::new(&Root::new("mcvsphere confirm 1", secret));
+        let of = |secret: &str| Keys::new(&Root::new("mcvsphere confirm 1", secret), claims.is_some());
         let (current, previous) = match key {
             Some(key) => (of(&key.current)?, key.previous.as_deref().map(of).transpose()?),
             None => (of(&BASE64_URL_SAFE_NO_PAD.encode(number()?))?, None),
@@ -558,6 +561,24 @@ mod tests {
         for process in [&one, &other, &one] {
             assert!(matches!(process.claim(&token, terms, &Value::Null).await, Claim::Unrecorded(_)));
         }
+    }
+
+    #[tokio::test]
+    async fn a_process_with_a_store_and_one_without_take_nothing_of_each_other_but_cursors() {
+        let folder = std::env::temp_dir().join(format!("mcvsphere-tokens-{:016x}", fastrand::u64(..)));
+        std::fs::create_dir(&folder).unwrap();
+        let jane = owner("a", 1);
+        let arguments = JsonObject::new();
+        let terms = Terms { owner: &jane, tool: "reset_vm", arguments: &arguments, server: "uuid" };
+        let (with, _) = two("k", ("k", None), Some(&folder));
+        let (without, _) = two("k", ("k", None), None);
+        for (one, other) in [(&with, &without), (&without, &with)] {
+            let token = one.issue(terms, &Value::Null).unwrap();
+            assert_eq!(void(other.claim(&token, terms, &Value::Null).await), Some(Void::Unknown));
+            let cursor = one.seal_cursor(&jane, "list_vms", "vm-86".to_owned());
+            assert!(other.open_cursor(&jane, "list_vms", &cursor).is_some());
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
