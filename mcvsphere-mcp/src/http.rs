@@ -136,7 +136,7 @@ impl HttpServer {
     }
 
     /// All that is served, without the connections.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
     }

@@ -17,6 +17,8 @@ mod demo;
 mod doctor;
 mod error;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 mod gate;
 pub mod http;
 mod jobs;

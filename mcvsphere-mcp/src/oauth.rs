@@ -10,6 +10,8 @@
 mod bounded;
 mod client;
 mod examine;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 pub(crate) mod groups;
 mod identity;
 mod jwt;

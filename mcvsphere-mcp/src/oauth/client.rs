@@ -227,7 +227,7 @@ fn check_url(id: &str) -> Result<(), NoClient> {
 }
 
 /// The client that the document at this URL describes.
-fn from_document(url: &str, document: &Map<String, Value>) -> Result<Client, NoClient> {
+pub(super) fn from_document(url: &str, document: &Map<String, Value>) -> Result<Client, NoClient> {
     let invalid = |problem: &str| NoClient::new("invalid_client", format!("the metadata of the client {problem}"));
     if document.get("client_id").and_then(Value::as_str) != Some(url) {
         return Err(invalid("names another client_id than its own URL"));

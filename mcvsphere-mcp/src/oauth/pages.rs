@@ -54,18 +54,21 @@ impl Page {
         ));
         self
     }
+
+    pub(super) fn html(&self) -> String {
+        let Self { title, head, body, .. } = self;
+        let title = escaped(title);
+        format!(
+            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+             <meta name=\"robots\" content=\"noindex\">{head}<title>{title} · mcvsphere</title><style>{STYLE}</style></head>\
+             <body><main><p class=\"brand\">mcvsphere</p>{body}</main></body></html>"
+        )
+    }
 }
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        let Self { status, title, head, body } = self;
-        let title = escaped(&title);
-        let html = format!(
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-             <meta name=\"robots\" content=\"noindex\">{head}<title>{title} · mcvsphere</title><style>{STYLE}</style></head>\
-             <body><main><p class=\"brand\">mcvsphere</p>{body}</main></body></html>"
-        );
-        safe((status, Html(html)).into_response())
+        safe((self.status, Html(self.html())).into_response())
     }
 }
 
