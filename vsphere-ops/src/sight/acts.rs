@@ -1,5 +1,6 @@
 //! What a request touches, and whether the rules permit it.
 
+use percent_encoding::percent_decode_str;
 use vsphere_model::types::{Any, ImportSpec, ManagedObjectReference, VirtualMachineImportSpec};
 use vsphere_soap::Error as WireError;
 use vsphere_soap::envelope::{self, Received};
@@ -70,8 +71,10 @@ const CONTEXTS: [&str; 5] =
     ["datacenter", "sourceDatacenter", "destinationDatacenter", "destDatacenter", "inventoryPath"];
 
 /// Methods of the managers of the whole server that change something about the objects that they name, and about nothing else.
-const ABOUT_OBJECTS: [&str; 27] = [
+const ABOUT_OBJECTS: [&str; 28] = [
     "AcknowledgeAlarm",
+    // Its address names a file.
+    TICKET,
     "CopyDatastoreFile_Task",
     "CopyVirtualDisk_Task",
     "CheckClone_Task",
@@ -100,6 +103,8 @@ const ABOUT_OBJECTS: [&str; 27] = [
     "CreateDescriptor",
 ];
 
+const TICKET: &str = "AcquireGenericServiceTicket";
+
 /// Methods that are withheld: what they tell or fetch cannot be judged by objects.
 const WITHHELD: [&str; 5] = [
     "BrowseDiagnosticLog",
@@ -127,7 +132,7 @@ const TEXTS: [&str; 8] = ["name", "newName", "annotation", "description", "displ
 pub(super) async fn check(guard: &Guard, operation: &Operation) -> Result<(), WireError> {
     let target = &operation.target;
     // What these answer is filtered, whatever they are asked for.
-    if is_of_session(&target.type_) {
+    if is_of_session(&target.type_) && !guard.tree().nodes().has(&target.value) {
         return Ok(());
     }
     let method = operation.method;
@@ -277,8 +282,11 @@ impl Touched<'_> {
                 }
                 match text.trim().parse::<DatastorePath>() {
                     Ok(path) => paths.push(path),
-                    Err(_) if is_other_path(text) => foreign = Some(text.to_owned()),
-                    Err(_) => {}
+                    Err(_) => match at_address(text) {
+                        Some(path) => paths.push(path),
+                        None if is_other_path(text) => foreign = Some(text.to_owned()),
+                        None => {}
+                    },
                 }
             });
         }
@@ -286,6 +294,9 @@ impl Touched<'_> {
             return Err(self.refused(&text, "the policy allows paths of the form [datastore] folder/file alone"));
         }
         if paths.is_empty() {
+            if received.method.name == TICKET {
+                return Err(self.refused(&self.operation.target.to_string(), NO_FILE));
+            }
             return Ok(());
         }
         let taken = Taken::read(self.guard, self.view).await.map_err(|error| unchecked(self.operation, &error))?;
@@ -311,6 +322,14 @@ fn is_other_path(text: &str) -> bool {
         || text.starts_with("ds://")
         || text.contains("/vmfs/volumes/")
         || (text.contains("/folder/") && text.contains("dsName="))
+}
+
+/// The file at the address by which a host offers it.
+fn at_address(text: &str) -> Option<DatastorePath> {
+    let (path, query) = text.split_once("/folder/")?.1.split_once('?')?;
+    let store = query.split('&').find_map(|part| part.strip_prefix("dsName="))?;
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned());
+    DatastorePath::new(decoded(store)?, &decoded(path)?).ok()
 }
 
 /// Whether all VMs in a container are permitted, as it is now.
@@ -429,7 +448,7 @@ fn leads_to(nodes: &Nodes, received: &Received) -> Vec<(String, String)> {
 fn import_name(spec: &Any) -> Option<String> {
     let Any::Object(spec) = spec else { return None };
     debug_assert!(part_of::<ImportSpec>(spec.data()).is_some(), "it is declared so");
-    Some(part_of::<VirtualMachineImportSpec>(spec.data())?.config_spec.name.clone()?)
+    part_of::<VirtualMachineImportSpec>(spec.data())?.config_spec.name.clone()
 }
 
 /// The text or reference at a path of fields inside of a value.
@@ -457,7 +476,17 @@ fn field(object: &Object, path: &[&str]) -> Option<Any> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+
     use super::*;
+
+    #[test]
+    fn a_file_is_known_by_its_address_too() {
+        let path = DatastorePath::new("nvme 1", "pg-01/a&b.vmdk").unwrap();
+        assert_eq!(at_address(&format!("https://esx-01{}", path.folder_url("DC0"))), Some(path));
+        assert_eq!(at_address("https://esx-01/folder/a/../b?dsName=x"), None);
+        assert_eq!(at_address("https://esx-01/screen?id=vm-1"), None);
+    }
 
     #[test]
     fn the_api_has_every_method_that_is_named() {
