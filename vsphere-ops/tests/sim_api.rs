@@ -196,11 +196,11 @@ async fn what_a_call_makes_on_the_server_is_destroyed() {
     let (sim, client) = demo().await;
     let root = client.content().root_folder.to_string();
     let arguments = json!({ "recursive": true, "type": ["VirtualMachine"], "container": root });
-    for made in 0..12 {
+    for made in 0..68 {
         let view = call(&client, "CreateContainerView", None, arguments.clone()).await.unwrap();
         assert_eq!(view["type"], "ContainerView", "{made}");
     }
-    // Eight are kept; the four before them go in the background.
+    // 64 are kept; the four before them go in the background.
     let gone = async {
         while sim.calls("DestroyView") < 4 {
             tokio::time::sleep(Duration::from_millis(5)).await;
