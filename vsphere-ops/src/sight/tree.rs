@@ -113,6 +113,20 @@ impl Tree {
 
     /// Looks the plain names at the front of these patterns up, so that from now on they are ids. Without this, that is done when
     /// rules with them are first checked.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::sight::{ObjectPattern, Tree};
+    ///
+    /// let prod = ObjectPattern::parse("/fra1/vm/prod/**").expect("a pattern");
+    /// let tree = Tree::start(&client).await?;
+    /// tree.pin([&prod]);
+    /// println!("{} objects, also once the folder has another name", tree.count(&prod));
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
     pub fn pin<'a>(&self, patterns: impl IntoIterator<Item = &'a ObjectPattern>) {
         let nodes = self.nodes();
         patterns.into_iter().for_each(|pattern| drop(self.pinned(pattern, &nodes)));
