@@ -1,11 +1,11 @@
 //! Identifies the caller of an HTTP request by the bearer token in its `Authorization` header, and by nothing else.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{
     Json, Router,
-    body::Body,
+    body::{Body, to_bytes},
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -17,6 +17,7 @@ use http::{
     request::Parts,
 };
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{
     Remote,
@@ -27,6 +28,10 @@ use crate::{Caller, Permission, Server};
 
 /// The most bytes of a token.
 const LONGEST: usize = 16 << 10;
+
+/// How much of the body of a refused request is read, and for how long it may come.
+const DRAINED: usize = 16 << 10;
+const DRAINED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Something that knows whose a token is.
 #[async_trait]
@@ -101,11 +106,12 @@ pub(super) async fn authenticate(State(door): State<Arc<Door>>, request: Request
     let (mut parts, body) = request.into_parts();
     let caller = match door.caller(&parts).await {
         Ok(caller) => caller,
-        Err(response) => return response,
+        Err(response) => return refused(body, response).await,
     };
     if !door.sessions.admits(&parts.headers, caller.identity()) {
         // The words of a session that never was.
-        return (StatusCode::NOT_FOUND, "Not Found: Session not found").into_response();
+        let response = (StatusCode::NOT_FOUND, "Not Found: Session not found").into_response();
+        return refused(body, response).await;
     }
     let end = bearer(&parts.headers).ok().flatten().and_then(|bearer| door.end(bearer));
     // It has done its work: nothing behind can pass it on or log it.
@@ -118,6 +124,13 @@ pub(super) async fn authenticate(State(door): State<Arc<Door>>, request: Request
         }
         _ => response,
     }
+}
+
+/// Refuses a request once its body has come, where that is small and comes soon: a body that nobody reads costs the connection,
+/// which the client may be about to use again.
+async fn refused(body: Body, response: Response) -> Response {
+    let _ = timeout(DRAINED_WITHIN, to_bytes(body, DRAINED)).await;
+    response
 }
 
 /// Whether the answer may go on for as long as its client likes.
