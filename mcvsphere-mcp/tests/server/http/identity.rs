@@ -1,9 +1,13 @@
 //! Who is let in, with which level, and whose a session is.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use mcvsphere_mcp::Permission;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::{Ask, LEVELS, Site, call, file, wire};
 use crate::{lab::Lab, settings_with};
@@ -46,6 +50,34 @@ async fn threat_6_without_a_token_nothing_answers() {
 }
 
 #[tokio::test]
+async fn a_refused_request_leaves_its_connection_to_the_next_one() {
+    let lab = Lab::new().await;
+    let site = Site::new(&lab, &[]).await;
+    let mut connection = TcpStream::connect(site.address).await.unwrap();
+    let body = wire::initialize().to_string();
+    let head = |bearer: &str| {
+        format!(
+            "POST /mcp HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\n\
+             content-length: {}\r\n{bearer}\r\n",
+            site.address,
+            body.len()
+        )
+    };
+    // As official clients do: the first request learns what token is wanted, and its body comes in a packet of its own.
+    for (bearer, status) in
+        [("", "401"), ("authorization: Bearer wrong\r\n", "401"), ("authorization: Bearer mcv_full_admin\r\n", "200")]
+    {
+        connection.write_all(head(bearer).as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        connection.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 64 << 10];
+        let read = connection.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{bearer:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn threat_4_a_token_in_the_query_or_the_form_never_counts_and_is_not_written() {
     let lab = Lab::new().await;
     let audit = file("threat-4.jsonl", "");
@@ -68,7 +100,7 @@ async fn threat_4_a_token_in_the_query_or_the_form_never_counts_and_is_not_writt
         if lines.contains("\"who\":\"john\"") {
             break lines;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     };
     assert!(lines.contains("\"issuer\":\"mcvsphere:tokens\""), "{lines}");
     assert!(!lines.contains("mcv_"), "{lines}");
