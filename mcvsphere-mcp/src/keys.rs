@@ -5,10 +5,23 @@ use std::fmt;
 use ring::{error::Unspecified, hkdf};
 
 /// The fewest characters of a secret from which keys are derived.
-pub(crate) const SHORTEST: usize = 24;
+const SHORTEST: usize = 24;
 
 /// The length of a key in bytes.
 const LENGTH: usize = 32;
+
+/// Refuses a secret that could be guessed: everybody who holds something sealed can try.
+///
+/// # Errors
+/// What is wrong with the setting that holds it.
+pub(crate) fn check(secret: &str) -> Result<(), String> {
+    if secret.chars().count() >= SHORTEST {
+        return Ok(());
+    }
+    Err(format!(
+        "has fewer than {SHORTEST} characters, and tokens are sealed with it: set MCP_SIGNING_KEY to a longer random text"
+    ))
+}
 
 /// The root of the keys of one part of the server.
 pub(crate) struct Root(hkdf::Prk);

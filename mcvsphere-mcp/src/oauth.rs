@@ -228,10 +228,7 @@ impl OAuth {
                     Some(key) => ("MCP_SIGNING_KEY", key),
                     None => ("OAUTH_CLIENT_SECRET", secret),
                 };
-                let short = "has fewer than 24 characters, and tokens are sealed with it: set MCP_SIGNING_KEY to a longer random text";
-                if key.chars().count() < keys::SHORTEST {
-                    return error(setting, short);
-                }
+                keys::check(key).map_err(|problem| OAuthError { setting, problem })?;
                 let context = format!("{}\n{}\n{id}", settings.base_url, settings.issuer);
                 let seal = Sealer::new(key, settings.previous_key.as_deref(), context);
                 let seal = seal.map_err(|_| OAuthError { setting, problem: "gives no keys".to_owned() })?;

@@ -451,6 +451,24 @@ const TOKENS: &str = "TOKENS";
 /// The key of the rules on tools and objects, which a file alone can have.
 const POLICY: &str = "POLICY";
 
+/// A secret that is set itself, or by the file that holds it.
+///
+/// # Errors
+/// Both are set, or the file cannot be read.
+fn secret(
+    (name, value): (&'static str, Option<&str>),
+    (file_name, file): (&'static str, Option<&Path>),
+) -> Result<Option<String>, SettingsError> {
+    match (value, file) {
+        (Some(_), Some(_)) => Err(SettingsError::new(file_name, format!("contradicts {name}: set one of the two"))),
+        (value, None) => Ok(value.map(str::to_owned)),
+        (None, Some(path)) => {
+            let problem = |error| SettingsError::new(file_name, format!("cannot be read: {error}"));
+            Ok(Some(std::fs::read_to_string(path).map_err(problem)?.trim().to_owned()))
+        }
+    }
+}
+
 /// A setting that does not make sense.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError {

@@ -7,7 +7,7 @@ use vsphere_soap::http::Proxies;
 use super::{
     Settings, SettingsError,
     kinds::{Kind, names, seen_as, seen_by_value},
-    name,
+    name, secret,
     web::TransportKind,
 };
 use crate::{
@@ -122,19 +122,11 @@ impl Settings {
         if self.public_url().is_some_and(|url| url != base_url) {
             return Err(SettingsError::new(name::OAUTH_BASE_URL, "contradicts MCP_PUBLIC_URL: set one of the two"));
         }
-        let client_secret = match (self.oauth_client_secret(), self.oauth_client_secret_file()) {
-            (Some(_), Some(_)) => {
-                let problem = "contradicts OAUTH_CLIENT_SECRET: set one of the two";
-                return Err(SettingsError::new(name::OAUTH_CLIENT_SECRET_FILE, problem));
-            }
-            (secret, None) => owned(secret),
-            (None, Some(path)) => {
-                let problem =
-                    |error| SettingsError::new(name::OAUTH_CLIENT_SECRET_FILE, format!("cannot be read: {error}"));
-                let text = std::fs::read_to_string(path).map_err(problem)?;
-                Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-            }
-        };
+        let client_secret = secret(
+            (name::OAUTH_CLIENT_SECRET, self.oauth_client_secret()),
+            (name::OAUTH_CLIENT_SECRET_FILE, self.oauth_client_secret_file()),
+        )?
+        .filter(|secret| !secret.is_empty());
         let mut groups = Groups::default();
         groups.policy = self.policy.groups();
         self.oauth_groups_claim().trim().clone_into(&mut groups.claim);

@@ -7,7 +7,7 @@ use std::{
 
 use url::Url;
 
-use super::{Settings, SettingsError, kinds::Kind, name};
+use super::{Settings, SettingsError, kinds::Kind, name, secret};
 use crate::keys::{self, SigningKey};
 
 /// Where claims of confirmation tokens are kept.
@@ -81,13 +81,7 @@ impl Settings {
         let Some(current) = self.sealing_key()? else {
             return Ok(None);
         };
-        if current.chars().count() < keys::SHORTEST {
-            let problem = format!(
-                "has fewer than {} characters, and tokens are sealed with it: set it to a longer random text",
-                keys::SHORTEST
-            );
-            return Err(SettingsError::new(name::MCP_SIGNING_KEY, problem));
-        }
+        keys::check(current).map_err(|problem| SettingsError::new(name::MCP_SIGNING_KEY, problem))?;
         let previous = self.previous_signing_key().map(str::to_owned);
         Ok(Some(SigningKey { current: current.to_owned(), previous }))
     }
@@ -97,18 +91,10 @@ impl Settings {
     /// # Errors
     /// The settings contradict each other, or the file of the password cannot be read.
     pub(crate) fn claims_place(&self) -> Result<Option<ClaimsPlace>, SettingsError> {
-        let password = match (self.claims_password(), self.claims_password_file()) {
-            (Some(_), Some(_)) => {
-                let problem = "contradicts MCP_CLAIMS_PASSWORD: set one of the two";
-                return Err(SettingsError::new(name::MCP_CLAIMS_PASSWORD_FILE, problem));
-            }
-            (password, None) => password.map(str::to_owned),
-            (None, Some(path)) => {
-                let problem =
-                    |error| SettingsError::new(name::MCP_CLAIMS_PASSWORD_FILE, format!("cannot be read: {error}"));
-                Some(std::fs::read_to_string(path).map_err(problem)?.trim().to_owned())
-            }
-        };
+        let password = secret(
+            (name::MCP_CLAIMS_PASSWORD, self.claims_password()),
+            (name::MCP_CLAIMS_PASSWORD_FILE, self.claims_password_file()),
+        )?;
         let Some(place) = self.claims() else {
             return Ok(None);
         };
