@@ -43,7 +43,7 @@ const DENIED_FOR: Duration = Duration::from_secs(10 * 60);
 pub(crate) const NOT_TAKEN_FOR: Duration = Duration::from_secs(10);
 
 /// How long the server may take to say whether a session lives.
-const PROBE: Duration = Duration::from_secs(20);
+pub(crate) const PROBE: Duration = Duration::from_secs(20);
 
 /// What the clones of a client share.
 pub(crate) struct Connection {

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::capability;
 use crate::config::Credentials;
-use crate::connection::{Connection, NOT_TAKEN_FOR, finish};
+use crate::connection::{Connection, NOT_TAKEN_FOR, PROBE, finish};
 use crate::error::{Category, Error, ErrorKind, Result};
 use crate::retry::Retry;
 use crate::tags;
@@ -32,9 +32,6 @@ const SESSION_ID: &str = "vmware-api-session-id";
 
 /// How long the end of a session may take.
 const END: Duration = Duration::from_secs(10);
-
-/// How long the server may take to say whether a session lives.
-const PROBE: Duration = Duration::from_secs(20);
 
 /// How long the session of a client that keeps no password may take to be opened.
 const OPEN_ONCE: Duration = Duration::from_secs(30);
