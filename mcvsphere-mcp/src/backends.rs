@@ -129,12 +129,13 @@ impl Backends {
         }
         let base = self.unbound();
         let Some(scope) = shared.policy.scope(tool, caller) else { return base };
-        let rules = shared.policy.rules_of(&scope);
+        let way = (Login::Service, Target::Settings, Some(scope.clone()));
         let new = || {
+            let rules = shared.policy.rules_of(&scope);
             let bound = Some(Bound { base, rules, now: AsyncMutex::default() });
             Arc::new(Backend { bound, ..self.new_backend(self.service()) })
         };
-        Arc::clone(self.made().entry((Login::Service, Target::Settings, Some(scope))).or_insert_with(new))
+        Arc::clone(self.made().entry(way).or_insert_with(new))
     }
 
     /// The way to vSphere of the settings' account, which no policy bounds: for what looks at this server itself.
