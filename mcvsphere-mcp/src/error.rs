@@ -24,7 +24,7 @@ pub struct ToolError {
     message: String,
     candidates: Box<Value>,
     /// What a fault of vSphere tells: `fault`, `details`, and of a missing right `privilege` and `object`; the `blockers` of
-    /// a host that could not enter maintenance mode; and the `login_url` of who is not logged in.
+    /// a host that could not enter maintenance mode; and the `login_url` for a caller who is not logged in.
     fault: Box<Map<String, Value>>,
 }
 

@@ -23,7 +23,7 @@ const REQUIRED: &str = "login_required";
 /// The name under which a client answers that its user was shown the link.
 const QUESTION: &str = "vcenter_login";
 
-/// How long a user may take who has been shown the link.
+/// How long a user may take to log in after being shown the link.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 const MESSAGE: &str = "Log in to vCenter, so that this is done with your own permissions";

@@ -1,8 +1,8 @@
 //! Who may use which tools on which objects: the rules of `policy` in the settings file.
 //!
 //! The rules on tools are kept here, those on objects by a client of vSphere that sees and touches nothing else
-//! ([`vsphere_ops::sight`]). Deny wins. For callers of whom a rule that allows speaks, all that no such rule names is denied; of
-//! whom none speaks they are under no policy.
+//! ([`vsphere_ops::sight`]). Deny wins. A caller named by a rule that allows may do
+//! only what such rules allow; a caller named by no rule is under no policy.
 
 use std::collections::BTreeSet;
 
@@ -22,11 +22,11 @@ pub(crate) struct Policy(Vec<Rule>);
 pub(crate) struct Rule {
     pub(crate) name: String,
     pub(crate) allows: bool,
-    /// Of whom it speaks: groups, `token:NAME`, `local`; of everybody where there is none.
+    /// Whom it names: groups, `token:NAME`, `local`; everybody if empty.
     pub(crate) groups: Vec<String>,
-    /// Globs on the names of tools; all where there is none.
+    /// Globs on the names of tools; all if empty.
     pub(crate) tools: Vec<String>,
-    /// Globs on inventory paths; everything where there is none.
+    /// Globs on inventory paths; everything if empty.
     pub(crate) objects: Vec<ObjectPattern>,
 }
 
@@ -39,12 +39,12 @@ pub(crate) struct Scope {
 }
 
 impl Rule {
-    /// Whether it speaks of a caller.
+    /// Whether it names a caller.
     fn is_of(&self, caller: &Caller) -> bool {
         self.groups.is_empty() || self.groups.iter().any(|group| caller.is_in(group))
     }
 
-    /// Whether it speaks of a tool.
+    /// Whether it names a tool.
     pub(crate) fn is_about(&self, tool: &str) -> bool {
         self.tools.is_empty() || self.tools.iter().any(|glob| Glob::new(glob).fits(tool))
     }
@@ -64,7 +64,7 @@ impl Policy {
         self.0.iter().flat_map(|rule| &rule.objects)
     }
 
-    /// All groups of providers of identities that rules speak of.
+    /// All groups that rules name.
     pub(crate) fn groups(&self) -> BTreeSet<String> {
         self.0.iter().flat_map(|rule| &rule.groups).cloned().collect()
     }

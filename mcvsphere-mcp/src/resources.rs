@@ -200,7 +200,7 @@ impl Server {
         ]))
     }
 
-    /// The way to vSphere of who wants to be told of changes.
+    /// The backend of a subscriber.
     ///
     /// # Errors
     /// They have to log in first.

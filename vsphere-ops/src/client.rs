@@ -90,8 +90,8 @@ impl Client {
         self.guard.as_ref()
     }
 
-    /// A number that grows when what this client may see has become more or less for objects that were there before: what it has
-    /// kept of the inventory, such as a mirror, is to be begun anew then. It is 0 for a client that no rules bind.
+    /// Increases whenever rules begin to permit or deny an object that was there before: a mirror or other cache of the inventory
+    /// has to be rebuilt then. Always 0 for a client without rules.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {

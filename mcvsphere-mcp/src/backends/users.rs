@@ -38,7 +38,7 @@ pub(crate) enum LoginError {
     Failed(String),
 }
 
-/// The error of a call of a user who is not logged in. The link is added where the user can see it.
+/// The error for a caller who is not logged in. The link is added where the user can see it.
 pub(super) fn login_required() -> ToolError {
     ToolError::new("login_required", "you are not logged in to vCenter, so nothing was done")
 }
@@ -92,7 +92,7 @@ impl Backends {
         }
     }
 
-    /// Logs a user in, in the place of a session that they have. The name under which vCenter knows them.
+    /// Logs a user in, replacing any session they have. Returns the name under which vCenter knows them.
     ///
     /// # Errors
     /// The user is not logged in, and a session that they have goes on.
@@ -145,7 +145,7 @@ impl Backends {
         timeout(limit, logged_in).await.is_ok()
     }
 
-    /// Keeps a session, where there is room. Whom it takes the place of is logged out.
+    /// Keeps a session, where there is room. The session that it replaces is logged out.
     async fn keep(&self, identity: &Identity, backend: &Arc<Backend>) -> Result<(), LoginError> {
         let ended = {
             let mut made = self.made();

@@ -362,7 +362,7 @@ pub(super) enum NotIn {
 }
 
 impl OAuth {
-    /// Who has logged in at the provider, by its answer to the login of this number.
+    /// The user who logged in at the provider, from its answer to the login with this number.
     ///
     /// # Errors
     /// Nobody has; an audit line says so.
@@ -380,7 +380,7 @@ impl OAuth {
             return Err(page(Page::problem(StatusCode::BAD_REQUEST, "This login is over", text)));
         }
         let discovery = self.inner.provider.discovery().await.map_err(|_| down())?;
-        // An answer of another provider is none to this login.
+        // An answer from another provider does not belong to this login.
         if params.get("iss").map_or(discovery.names_itself, |issuer| issuer != discovery.issuer) {
             self.note(event, None, "the answer is of another provider");
             let text = "The answer to it is of another provider of identities than the one that you were sent to. Do not go on.";

@@ -30,7 +30,7 @@ pub(super) enum Kind {
     Refresh,
     /// A link by which a user logs in to vCenter.
     Link,
-    /// A user who has followed such a link, while they are at the provider.
+    /// A user who followed such a link and is now at the provider.
     Visit,
     /// The form of the login at vCenter.
     Form,

@@ -67,7 +67,7 @@ impl Tree {
         Ok(Self(Arc::new(Shared { client, entities, vapps, pins: Mutex::default(), seen })))
     }
 
-    /// The tree read anew, for one that has ended: what plain names of patterns have meant they mean still.
+    /// Reads the tree again after it has [ended](Self::failure). The plain names of patterns keep the ids that they have.
     ///
     /// ```
     /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -321,7 +321,7 @@ impl Judge<'_> {
     /// Whether an object may be seen and touched, by what it is in.
     pub(super) fn permits(&self, chain: &[(&str, String)]) -> bool {
         let names: Vec<&str> = chain.iter().map(|(_, name)| name.as_str()).collect();
-        // By its names as well: what is made anew in the place of what was denied is denied, too.
+        // By its names as well: a replacement with the name of a denied object is denied, too.
         let denied = self.denied.iter().any(|(pattern, pins)| {
             (0..=chain.len()).any(|end| {
                 let (part, names) = (chain.get(..end).unwrap_or_default(), names.get(..end).unwrap_or_default());

@@ -16,7 +16,7 @@ async fn world(more: &[(&str, &str)]) -> World {
     world
 }
 
-/// Begins the server of this world, anew where there is one.
+/// Starts the server of this world, in place of one that runs.
 async fn serve(world: &mut World, more: &[(&str, &str)]) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     world.now.store(now, Ordering::Relaxed);
