@@ -48,6 +48,12 @@ pub(crate) fn clean_up(work: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
+/// Cleans up, and waits for it. A caller that is given up meanwhile does not end it.
+pub(crate) async fn cleaned_up(work: impl Future<Output = ()> + Send + 'static) {
+    // The work reports what it could not do.
+    drop(tokio::spawn(work).await);
+}
+
 /// The runtime ended.
 fn stopped<G>() -> Result<G> {
     let source = std::io::Error::other("the runtime has ended");

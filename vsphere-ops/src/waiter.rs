@@ -91,7 +91,7 @@ impl Waiter {
 
     pub(crate) async fn close(mut self) {
         if let Some(collector) = self.collector.take() {
-            destroy(collector).await;
+            guard::cleaned_up(destroy(collector)).await;
         }
     }
 }

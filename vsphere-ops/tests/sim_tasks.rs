@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
+use std::task::Poll;
 use std::time::Duration;
 
 use vsphere_ops::events::Recursion;
@@ -67,6 +68,51 @@ async fn a_server_without_a_history_tells_of_recent_tasks_and_says_so() {
     let tasks = client.tasks().entity(vm.reference(), Recursion::All).report(10).await.unwrap();
     assert_eq!(tasks.items.len(), 1);
     assert_eq!((tasks.total, tasks.gaps.missing[0].what.as_str()), (None, "older tasks"));
+}
+
+/// Gives a future up after so many polls, and tells whether it had ended by then.
+async fn given_up_after(polls: usize, work: impl Future) -> bool {
+    let mut work = std::pin::pin!(work);
+    let mut left = polls;
+    std::future::poll_fn(move |context| {
+        if work.as_mut().poll(context).is_ready() {
+            return Poll::Ready(true);
+        }
+        left = left.saturating_sub(1);
+        if left == 0 { Poll::Ready(false) } else { Poll::Pending }
+    })
+    .await
+}
+
+/// The runtime has one thread: a request that was begun with the last poll is not sent by then.
+#[tokio::test]
+async fn a_wait_that_is_given_up_at_any_point_leaves_no_collector_behind() {
+    let (sim, client) = of(Model::demo()).await;
+    let vm = machine(&client, "web-04").await;
+    let mut on = false;
+    for polls in 1.. {
+        on = !on;
+        let task = if on { vm.power_on().await } else { vm.power_off().await }.unwrap();
+        if given_up_after(polls, task.into_future()).await {
+            assert!(polls > 4, "it is given up in the middle: {polls}");
+            break;
+        }
+        while client.tasks().entity(vm.reference(), Recursion::Self_).report(1).await.unwrap().items[0]
+            .completed
+            .is_none()
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    let counts = || (sim.calls("CreatePropertyCollector"), sim.calls("DestroyPropertyCollector"));
+    for _ in 0..200 {
+        if counts().0 == counts().1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (made, destroyed) = counts();
+    assert_eq!(made, destroyed);
 }
 
 #[tokio::test]

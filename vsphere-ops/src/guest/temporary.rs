@@ -54,9 +54,8 @@ impl Temporary {
 impl Temporary {
     /// Ends the process and deletes the files, and goes on with that where this is given up.
     pub(super) async fn give_up(mut self) {
-        let cleaned = tokio::spawn(Self::remove(self.guest.clone(), self.pid.take(), std::mem::take(&mut self.files)));
-        // It says itself what it could not do.
-        drop(cleaned.await);
+        let (pid, files) = (self.pid.take(), std::mem::take(&mut self.files));
+        guard::cleaned_up(Self::remove(self.guest.clone(), pid, files)).await;
     }
 
     async fn remove(guest: Guest, pid: Option<i64>, files: Vec<String>) {

@@ -220,13 +220,7 @@ impl NewFolder {
         self.keep = true;
         let (client, path, datacenter) = self.parts();
         // What is left in it is no loss, and the export is made.
-        let removed = guard::to_its_end(async move {
-            remove(&client, &path, &datacenter).await;
-            Ok(())
-        });
-        if let Err(error) = removed.await {
-            tracing::debug!(%error, "the folder of an export");
-        }
+        guard::cleaned_up(async move { remove(&client, &path, &datacenter).await }).await;
     }
 
     fn parts(&self) -> (Client, String, ManagedObjectReference) {

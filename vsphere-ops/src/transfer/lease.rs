@@ -18,6 +18,7 @@ use super::route::{Place, Url};
 use super::upload::Upload;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard;
 use crate::mo::Mo;
 use crate::read::property_spec;
 use crate::task::Task;
@@ -280,7 +281,9 @@ impl Lease {
         if self.share.0.ended.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        match self.share.0.lease.http_nfc_lease_abort(None).await.map_err(Error::from) {
+        let lease = self.share.0.lease.clone();
+        let ended = guard::to_its_end(async move { Ok(lease.http_nfc_lease_abort(None).await?) });
+        match ended.await {
             // It has ended by itself.
             Err(error) if error.is_fault("InvalidState") => Ok(()),
             ended => ended.map_err(|error| error.in_operation("end the lease")),
@@ -401,22 +404,28 @@ impl LeaseShare {
     }
 
     async fn abort(&self) {
-        if self.0.ended.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        if let Err(error) = self.0.lease.http_nfc_lease_abort(None).await {
-            tracing::warn!(%error, "a lease was left to time out");
+        if let Some(aborted) = self.aborting() {
+            guard::cleaned_up(aborted).await;
         }
     }
 
     fn abort_in_background(&self) {
-        if self.0.ended.load(Ordering::Acquire) {
-            return;
+        if let Some(aborted) = self.aborting() {
+            guard::clean_up(aborted);
         }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let share = self.clone();
-            runtime.spawn(async move { share.abort().await });
+    }
+
+    /// What ends the lease, unless it has ended, or somebody is ending it.
+    fn aborting(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        if self.0.ended.swap(true, Ordering::AcqRel) {
+            return None;
         }
+        let lease = self.0.lease.clone();
+        Some(async move {
+            if let Err(error) = lease.http_nfc_lease_abort(None).await {
+                tracing::warn!(%error, "a lease was left to time out");
+            }
+        })
     }
 }
 
