@@ -14,6 +14,7 @@ mod examine;
 pub(crate) mod fuzz;
 pub(crate) mod groups;
 mod identity;
+mod introspection;
 mod jwt;
 mod login;
 mod metadata;
@@ -55,13 +56,15 @@ use crate::{
     http::{
         Remote,
         authenticate::{Authenticator, Refused},
+        tokens::PREFIX,
     },
     keys,
 };
 use bounded::Bounded;
 use client::Documents;
 pub(crate) use examine::Finding;
-use groups::{Claims, Groups, Said};
+use groups::{Claims, Groups};
+use introspection::Introspection;
 use jwt::{Fault, Jwt, audiences, text};
 use provider::{NoClaims, Provider};
 use refresh::Families;
@@ -99,6 +102,8 @@ pub(crate) struct OAuthSettings {
     /// Whether the scope `offline_access` is asked for where the provider offers it.
     pub(crate) offline_access: bool,
     pub(crate) groups: Groups,
+    /// Whether the provider is asked whose an opaque token is.
+    pub(crate) introspection: bool,
     /// Audiences that count beside the URL of this server.
     pub(crate) audiences: BTreeSet<String>,
     pub(crate) proxies: Proxies,
@@ -148,6 +153,8 @@ struct Inner {
     resource: String,
     provider: Provider,
     login: Option<Login>,
+    /// Where clients get opaque tokens from the provider.
+    introspection: Option<Introspection>,
     audit: Audit,
     clock: Clock,
 }
@@ -246,9 +253,22 @@ impl OAuth {
                 })
             }
         };
+        let introspection = match (settings.introspection, &settings.client_id, &settings.client_secret) {
+            (false, ..) => None,
+            (true, ..) if login.is_some() => {
+                return error("OAUTH_INTROSPECTION", "is for tokens of the provider itself: set OAUTH_MODE=direct");
+            }
+            (true, Some(id), Some(secret)) => Some(Introspection::new(id, secret)),
+            (true, ..) => {
+                return error(
+                    "OAUTH_INTROSPECTION",
+                    "needs OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET to ask the provider",
+                );
+            }
+        };
         let provider = Provider::new(&settings.issuer, Web::new(settings.proxies.clone()));
         let resource = format!("{}{RESOURCE}", settings.base_url);
-        let inner = Inner { settings: settings.clone(), resource, provider, login, audit, clock };
+        let inner = Inner { settings: settings.clone(), resource, provider, login, introspection, audit, clock };
         let oauth = Self { inner: Arc::new(inner) };
         vcenter::make_links(&oauth);
         Ok(oauth)
@@ -335,11 +355,7 @@ impl OAuth {
         self.check_access(&claims).map_err(invalid)?;
         let subject = text(&claims, "sub").ok_or_else(|| invalid(Fault::new("the token names no subject")))?;
         let issuer = text(&claims, "iss").unwrap_or_default();
-        let groups = match self.groups().said(&claims) {
-            Said::In(groups) => groups,
-            Said::TooMany | Said::Nothing => Vec::new(),
-        };
-        Ok(self.caller_of(issuer, subject, &identity::name(&claims), &groups))
+        Ok(self.caller_of(issuer, subject, &identity::name(&claims), self.groups().said(&claims).groups()))
     }
 
     /// Whether claims are those of an access token for this server, which any bearer may use.
@@ -367,8 +383,13 @@ impl OAuth {
 impl Authenticator for OAuth {
     async fn caller(&self, bearer: &str, _request: &Parts) -> Result<Caller, Refused> {
         match &self.inner.login {
-            Some(login) if bearer.starts_with("mcv_") || Jwt::looks_like_one(bearer) => self.issued(login, bearer),
+            Some(login) if bearer.starts_with(PREFIX) || Jwt::looks_like_one(bearer) => self.issued(login, bearer),
             None if Jwt::looks_like_one(bearer) => self.signed(bearer).await,
+            _ if !bearer.starts_with(PREFIX)
+                && let Some(introspection) = &self.inner.introspection =>
+            {
+                self.introspected(introspection, bearer).await
+            }
             _ => Err(Refused::Unknown),
         }
     }

@@ -157,6 +157,8 @@ settings! {
     OAUTH_REQUIRED_GROUPS <NAMES> oauth_required_groups: BTreeSet<String>;
     /// Audiences of the provider's tokens that count beside this server's URL, where clients get their tokens from the provider
     OAUTH_AUDIENCE <NAMES> oauth_audience: BTreeSet<String>;
+    /// Ask the provider whose a token is that cannot be read here (RFC 7662). Needs OAUTH_MODE=direct and a client id and secret
+    OAUTH_INTROSPECTION <BOOL> oauth_introspection: bool = "false";
     /// proxy: clients get their tokens here; direct: from the provider. By default proxy where there is a secret
     OAUTH_MODE <MODE> oauth_mode: OAuthMode;
     /// Random text of 24 characters or more, the same for all processes of one server: logins, confirmation tokens and cursors are sealed with it. By default logins are with OAUTH_CLIENT_SECRET, the others with a key of the process

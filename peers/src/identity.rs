@@ -46,7 +46,8 @@ impl IdentityProvider {
     const PLAIN_SECRET: &str = "a-client-secret-of-the-peers~long_enough.";
 
     /// Starts oidc-provider, which is written in JavaScript. `base` is the URL of the server that users log in at, and `users` an
-    /// object with the groups of each. The client `direct` may get tokens for the server from the provider itself.
+    /// object with the groups of each. The clients `direct` and `opaque` may get tokens for the server from the provider
+    /// itself, which alone can read those of the latter.
     ///
     /// # Errors
     /// It cannot be started, or does not answer; its words are in the error.

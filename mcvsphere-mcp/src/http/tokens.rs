@@ -28,7 +28,7 @@ use crate::{Caller, Permission, Settings};
 pub(crate) const ISSUER: &str = "mcvsphere:tokens";
 
 /// What a token begins with, so that those who find one know what it is.
-const PREFIX: &str = "mcv_";
+pub(crate) const PREFIX: &str = "mcv_";
 
 /// An entry of `tokens`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,11 +23,11 @@ impl OAuth {
                     found.push(("oauth: vCenter", Finding::Good, text));
                 }
             }
-            None => found.push((
-                "oauth: mode",
-                Finding::Good,
-                "direct: clients get their tokens from the provider".to_owned(),
-            )),
+            None => {
+                let opaque = if settings.introspection { ", which is asked whose opaque ones are" } else { "" };
+                let text = format!("direct: clients get their tokens from the provider{opaque}");
+                found.push(("oauth: mode", Finding::Good, text));
+            }
         }
         let levels: Vec<String> =
             settings.groups.levels.iter().map(|(group, level)| format!("{group}={level}")).collect();
@@ -56,6 +56,10 @@ impl OAuth {
                 ("oauth: provider", Finding::Doubtful, text)
             }
         });
+        if settings.introspection && discovery.introspection.is_none() {
+            let text = "the provider announces no introspection_endpoint: take OAUTH_INTROSPECTION away, or have it issue JWT access tokens";
+            found.push(("oauth: introspection", Finding::Bad, text.to_owned()));
+        }
         found.push(match self.inner.provider.number_of_keys().await {
             Ok(number) => ("oauth: keys", Finding::Good, format!("{number} that check signatures")),
             Err(down) => (

@@ -32,6 +32,16 @@ pub(super) enum Said {
     Nothing,
 }
 
+impl Said {
+    /// The groups that are known.
+    pub(super) fn groups(&self) -> &[String] {
+        match self {
+            Self::In(groups) => groups,
+            Self::TooMany | Self::Nothing => &[],
+        }
+    }
+}
+
 /// The names of groups and what they give where no map is set.
 pub(crate) const DEFAULT: [(&str, Permission); 6] = [
     ("vsphere-super-admins", Permission::FullAdmin),

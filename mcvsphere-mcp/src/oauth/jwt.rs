@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::groups::Claims;
 
 /// By how many seconds clocks may differ.
-const LEEWAY: f64 = 60.0;
+pub(super) const LEEWAY: u32 = 60;
 
 /// The most bytes of a token.
 const LONGEST: usize = 64 << 10;
@@ -249,13 +249,13 @@ impl<'t> Jwt<'t> {
         let now = now as f64;
         let time = |name: &str| claims.get(name).map(|value| value.as_f64());
         match time("exp") {
-            Some(Some(ends)) if ends + LEEWAY > now => {}
+            Some(Some(ends)) if ends + f64::from(LEEWAY) > now => {}
             Some(Some(_)) => return Err(Fault::new("the token has expired")),
             _ => return Err(Fault::new("the token does not say when it expires")),
         }
         match time("nbf") {
             None => {}
-            Some(Some(begins)) if begins - LEEWAY <= now => {}
+            Some(Some(begins)) if begins - f64::from(LEEWAY) <= now => {}
             _ => return Err(Fault::new("the token is not valid yet")),
         }
         Ok(claims)

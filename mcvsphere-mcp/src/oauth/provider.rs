@@ -39,6 +39,7 @@ pub(super) struct Discovery {
     token: String,
     userinfo: Option<String>,
     revocation: Option<String>,
+    pub(super) introspection: Option<String>,
     keys: String,
     pub(super) scopes: Vec<String>,
     pub(super) claims: Vec<String>,
@@ -217,6 +218,7 @@ impl Provider {
             keys: address("jwks_uri").ok_or_else(|| lacks("jwks_uri"))?,
             userinfo: address("userinfo_endpoint"),
             revocation: address("revocation_endpoint"),
+            introspection: address("introspection_endpoint"),
             scopes: list("scopes_supported").unwrap_or_default(),
             claims: list("claims_supported").unwrap_or_default(),
             names_itself: object.get("authorization_response_iss_parameter_supported") == Some(&Value::Bool(true)),
@@ -337,6 +339,27 @@ impl Provider {
             Said { status: 400..=404, .. } => Ok(None),
             Said { status, .. } => Err(Down(format!("{url} answered {status}"))),
         }
+    }
+
+    /// The claims of an access token that only the provider can read, where it is active.
+    ///
+    /// # Errors
+    /// The provider does not answer, or not this client.
+    pub(super) async fn introspect(&self, token: &str, id: &str, secret: &str) -> Result<Option<Claims>, Down> {
+        let discovery = self.discovery().await?;
+        let url = discovery.introspection.as_ref().ok_or_else(|| {
+            Down("the provider's metadata names no introspection_endpoint, and OAUTH_INTROSPECTION needs it".to_owned())
+        })?;
+        let client = Client { id, secret, in_body: discovery.in_body };
+        let form = [("token", token), ("token_type_hint", "access_token")];
+        let said = self.web.post("ask the provider whose a token is", url, &form, &client).await?;
+        if matches!(said.status, 401 | 403) {
+            return Err(Down(format!(
+                "{url} refuses OAUTH_CLIENT_ID with OAUTH_CLIENT_SECRET: allow this client to introspect tokens there"
+            )));
+        }
+        let claims = object(said, url)?;
+        Ok(Some(claims).filter(|claims| claims.get("active") == Some(&Value::Bool(true))))
     }
 
     /// Tells the provider that a refresh token is not needed any longer.

@@ -100,6 +100,7 @@ impl World {
             scopes: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
             offline_access: true,
             groups: Groups::default(),
+            introspection: false,
             audiences: Default::default(),
             proxies: Proxies::default(),
         };

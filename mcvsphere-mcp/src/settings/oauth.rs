@@ -149,6 +149,7 @@ impl Settings {
             offline_access: declined.is_empty(),
             groups,
             access_life: self.oauth_token_minutes().0 * 60,
+            introspection: self.oauth_introspection(),
             audiences: self.oauth_audience().cloned().unwrap_or_default(),
             proxies: Proxies::from_variables(|variable| self.proxy_variable(variable)),
         }))

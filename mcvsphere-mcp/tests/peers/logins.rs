@@ -48,6 +48,7 @@ impl Place {
                 "OAUTH_CLIENT_ID" => IdentityProvider::CLIENT,
                 "OAUTH_CLIENT_SECRET" => provider.secret(),
                 "OAUTH_SCOPES" => provider.scopes(),
+                "OAUTH_INTROSPECTION" if mode == "direct" => "true",
                 _ => return None,
             })
         });
@@ -117,13 +118,15 @@ async fn peers_users_log_in_at_oidc_provider_itself() {
     let provider = IdentityProvider::oidc_provider(&base, &users()).await.unwrap();
     let place = Place::new("direct", &base, &provider).await;
     let client = McpClient::new(Lifecycle::Older);
-    for (user, may) in USERS {
-        match may {
-            Some(may) => drop(place.log_in(&client, user, may, Some("direct")).await),
-            None => {
-                let told = client.log_in(&place.endpoint(), user, Some("direct")).await.unwrap();
-                assert_eq!(told["tools"], json!([]));
-                assert_eq!(told["reads"]["code"], "permission");
+    for id in ["direct", "opaque"].map(Some) {
+        for (user, may) in USERS {
+            match may {
+                Some(may) => drop(place.log_in(&client, user, may, id).await),
+                None => {
+                    let told = client.log_in(&place.endpoint(), user, id).await.unwrap();
+                    assert_eq!(told["tools"], json!([]));
+                    assert_eq!(told["reads"]["code"], "permission");
+                }
             }
         }
     }

@@ -43,6 +43,86 @@ async fn a_token_of_the_provider_for_this_server_counts_and_the_metadata_names_t
     allowing.caller(&token).await.unwrap();
 }
 
+/// What a provider says of an active token for this server.
+fn active(world: &World, change: Value) -> Value {
+    let mut said = json!({ "active": true, "iss": world.idp.issuer, "token_type": "Bearer" });
+    said.as_object_mut().unwrap().extend(claims(change).as_object().unwrap().clone());
+    said
+}
+
+#[tokio::test]
+async fn an_opaque_token_is_whose_the_provider_says_where_it_may_be_asked() {
+    let world = world().await;
+    assert_eq!(world.caller("opaque-1").await.unwrap_err(), Refused::Unknown);
+    assert_eq!(world.idp.introspections.load(Ordering::Relaxed), 0);
+    let world = world.restarted(|settings| settings.introspection = true);
+    let ends = world.now.load(Ordering::Relaxed) + 100;
+    world.idp.set().introspected = active(&world, json!({ "exp": ends }));
+    for _ in 0..3 {
+        let jane = world.caller("opaque-1").await.unwrap();
+        assert_eq!((jane.level(), jane.name()), (Some(Permission::VmLifecycle), "jane"));
+    }
+    assert_eq!(world.idp.introspections.load(Ordering::Relaxed), 1, "the answer is used again");
+
+    // A token that was revoked meanwhile ends to count when the answer does.
+    world.idp.set().introspected = json!({ "active": false, "sub": "1", "aud": RESOURCE });
+    world.caller("opaque-1").await.unwrap();
+    world.wait(31);
+    assert!(world.refusal("opaque-1").await.contains("not any longer"));
+    assert_eq!(world.idp.introspections.load(Ordering::Relaxed), 2);
+    assert!(world.refusal("opaque-1").await.contains("not any longer"), "that is used again as well");
+    assert_eq!(world.idp.introspections.load(Ordering::Relaxed), 2);
+
+    // One that ends before its answer does.
+    let ends = world.now.load(Ordering::Relaxed) + 40 - 60;
+    world.idp.set().introspected = active(&world, json!({ "exp": ends }));
+    world.wait(31);
+    world.caller("opaque-1").await.unwrap();
+    world.wait(10);
+    assert!(world.refusal("opaque-1").await.contains("has expired"));
+
+    // Tokens of the settings file are nobody's business but this server's.
+    let asked = world.idp.introspections.load(Ordering::Relaxed);
+    assert_eq!(world.caller("mcv_AAAA").await.unwrap_err(), Refused::Unknown);
+    assert_eq!(world.idp.introspections.load(Ordering::Relaxed), asked);
+}
+
+#[tokio::test]
+async fn an_active_token_that_is_not_for_this_server_is_refused() {
+    let world = world().await.restarted(|settings| settings.introspection = true);
+    for (change, why) in [
+        (json!({ "aud": "https://other.example" }), "OAUTH_AUDIENCE"),
+        (json!({ "aud": null }), "OAUTH_AUDIENCE"),
+        (json!({ "iss": "https://other.example" }), "another issuer"),
+        (json!({ "typ": "Refresh" }), "no access token"),
+        (json!({ "token_use": "refresh_token" }), "no access token"),
+        (json!({ "cnf": { "jkt": "x" } }), "bound to a key"),
+        (json!({ "sub": "" }), "names no subject"),
+        (json!({ "exp": "soon" }), "when it expires"),
+        (json!({ "active": "true" }), "not any longer"),
+    ] {
+        world.idp.set().introspected = active(&world, change.clone());
+        let text = world.refusal("opaque-1").await;
+        assert!(text.contains(why), "{change}: {text}");
+        world.wait(31);
+    }
+    // The groups may be told at the endpoint for users alone, by somebody who is the same.
+    world.idp.set().introspected = active(&world, json!({ "sub": "248289761001", "groups": null }));
+    world.idp.set().groups_in = "user";
+    assert_eq!(world.caller("opaque-1").await.unwrap().level(), Some(Permission::PowerOps));
+    world.wait(31);
+    world.idp.set().user_info_subject = Some("another".to_owned());
+    assert_eq!(world.caller("opaque-1").await.unwrap().level(), None);
+    world.wait(31);
+    for trouble in [Trouble::Status(401), Trouble::Status(500), Trouble::NoJson] {
+        world.idp.set().trouble = Some(trouble);
+        world.idp.set().trouble_at = "introspect";
+        assert!(matches!(world.caller("opaque-1").await, Err(Refused::Unavailable(_))), "{trouble:?}");
+    }
+    world.idp.set().trouble = None;
+    world.caller("opaque-1").await.unwrap();
+}
+
 #[tokio::test]
 async fn threat_1_forged_tokens_are_refused() {
     let world = world().await;

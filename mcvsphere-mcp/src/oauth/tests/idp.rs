@@ -63,6 +63,8 @@ pub(super) struct Knobs {
     pub(super) refresh_expires_in: Option<u64>,
     pub(super) disabled: bool,
     pub(super) user_info_subject: Option<String>,
+    /// What it says of tokens that only it can read.
+    pub(super) introspected: Value,
 }
 
 pub(super) struct Idp {
@@ -77,6 +79,7 @@ pub(super) struct Idp {
     next: AtomicU64,
     pub(super) reads_of_keys: AtomicU64,
     pub(super) refreshes: AtomicU64,
+    pub(super) introspections: AtomicU64,
 }
 
 fn key() -> EcdsaKeyPair {
@@ -110,6 +113,7 @@ impl Idp {
             refresh_expires_in: None,
             disabled: false,
             user_info_subject: None,
+            introspected: json!({ "active": false }),
         };
         let idp = Arc::new(Self {
             issuer,
@@ -122,6 +126,7 @@ impl Idp {
             next: AtomicU64::new(1),
             reads_of_keys: AtomicU64::new(0),
             refreshes: AtomicU64::new(0),
+            introspections: AtomicU64::new(0),
         });
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
@@ -129,6 +134,7 @@ impl Idp {
             .route("/token", post(token))
             .route("/userinfo", get(user))
             .route("/revoke", post(revoke))
+            .route("/introspect", post(introspect))
             .with_state(Arc::clone(&idp));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -269,6 +275,7 @@ async fn discovery(State(idp): State<Arc<Idp>>) -> Response {
         "jwks_uri": at("/jwks"),
         "userinfo_endpoint": at("/userinfo"),
         "revocation_endpoint": at("/revoke"),
+        "introspection_endpoint": at("/introspect"),
         "scopes_supported": ["openid", "profile", "groups", "offline_access"],
         "authorization_response_iss_parameter_supported": true,
     }))
@@ -290,12 +297,27 @@ async fn jwks(State(idp): State<Arc<Idp>>) -> Response {
     Json(json!({ "keys": all })).into_response()
 }
 
-async fn token(State(idp): State<Arc<Idp>>, headers: HeaderMap, body: Bytes) -> Response {
-    let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
-    let refused = || (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid_grant" }))).into_response();
+fn check_client(headers: &HeaderMap) {
     // Encoded as a form is, but for what providers that do not decode it could be sent as it is.
     let pair = BASE64_STANDARD.encode("mcvsphere:a+client+secret~of+32+characters");
     assert_eq!(headers["authorization"], format!("Basic {pair}"));
+}
+
+async fn introspect(State(idp): State<Arc<Idp>>, headers: HeaderMap, body: Bytes) -> Response {
+    idp.introspections.fetch_add(1, Ordering::Relaxed);
+    check_client(&headers);
+    let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
+    assert_eq!((form["token"].as_str(), form["token_type_hint"].as_str()), ("opaque-1", "access_token"));
+    match idp.trouble("introspect").await {
+        Some(trouble) => trouble,
+        None => Json(idp.set().introspected.clone()).into_response(),
+    }
+}
+
+async fn token(State(idp): State<Arc<Idp>>, headers: HeaderMap, body: Bytes) -> Response {
+    let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
+    let refused = || (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid_grant" }))).into_response();
+    check_client(&headers);
     if form["grant_type"] == "refresh_token" {
         idp.refreshes.fetch_add(1, Ordering::Relaxed);
     }
