@@ -48,6 +48,28 @@ pub(crate) struct Listed<T> {
     pub(crate) fields: Option<Vec<String>>,
 }
 
+/// One of two kinds of answers.
+#[derive(Debug)]
+pub(crate) enum Either<A, B> {
+    /// The one.
+    One(A),
+    /// The other.
+    Other(B),
+}
+
+impl<A: Answers, B: Answers> Answers for Either<A, B> {
+    fn schema() -> Option<Value> {
+        Some(json!({ "type": "object", "anyOf": [A::schema()?, B::schema()?] }))
+    }
+
+    fn into_response(self) -> Result<CallToolResponse> {
+        match self {
+            Self::One(one) => one.into_response(),
+            Self::Other(other) => other.into_response(),
+        }
+    }
+}
+
 impl<T: Serialize + JsonSchema + Send + 'static> Answers for Object<T> {
     fn schema() -> Option<Value> {
         Some(output::object::<T>())

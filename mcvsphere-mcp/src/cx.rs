@@ -14,9 +14,10 @@ use serde_json::Value;
 use tokio::sync::watch;
 use vsphere_ops::{
     Client, Page, Progress, Scope, Step,
+    columns::Groups,
     guest::{Chunk, Stream},
     transfer::{TransferProgress, WebHosts},
-    vm::{VmQuery, VmSummary},
+    vm::{VmColumn, VmQuery, VmSummary},
 };
 
 use crate::{
@@ -191,6 +192,11 @@ impl Cx {
     /// Those of the connection, and of the query.
     pub(crate) async fn list_machines(&self, query: &VmQuery) -> Result<Page<VmSummary>> {
         self.call.backend.list_machines(query).await
+    }
+
+    /// The virtual machines in groups, likewise.
+    pub(crate) async fn group_machines(&self, query: &VmQuery, column: VmColumn) -> Result<Groups> {
+        self.call.backend.group_machines(query, column).await
     }
 
     /// The answer that is this page of a list, of whose items only some fields may be wanted.

@@ -75,6 +75,7 @@ mod certificate;
 mod client;
 mod clients;
 pub mod cluster;
+pub mod columns;
 mod config;
 mod connection;
 pub mod console;

@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use vsphere_model::managed::VirtualMachine;
+use vsphere_model::types::ManagedObjectReference;
 
 pub use attach::{InTheWay, TagChange};
 pub(crate) use known::note_request;
@@ -303,11 +304,31 @@ impl Tags {
 
     /// The ids of the tags of those that were found, by the id of the VM; and these tags, by their ids.
     async fn attached(&self, vms: &Vms) -> Result<(HashMap<String, Vec<String>>, HashMap<String, Tag>)> {
-        let objects: Vec<ObjectId> = vms.found().map(|vm| vm.reference().into()).collect();
+        self.attached_to(vms.found().map(Mo::reference)).await
+    }
+
+    /// The same of any objects.
+    async fn attached_to(
+        &self,
+        objects: impl Iterator<Item = &ManagedObjectReference>,
+    ) -> Result<(HashMap<String, Vec<String>>, HashMap<String, Tag>)> {
+        let objects: Vec<ObjectId> = objects.map(Into::into).collect();
         let attached = self.wire.attached(&objects).await?;
         let ids: HashSet<&str> = attached.values().flatten().map(String::as_str).collect();
         let tags = self.known.tags(&self.wire, &ids).await?;
         Ok((attached, tags))
+    }
+
+    /// The tags of objects as `category:tag`, sorted, by the id of the object.
+    pub(crate) async fn names_of(&self, objects: &[ManagedObjectReference]) -> Result<HashMap<String, Vec<String>>> {
+        let (attached, tags) =
+            self.attached_to(objects.iter()).await.map_err(|error| error.in_operation("read tags"))?;
+        let named = attached.into_iter().map(|(object, ids)| {
+            let mut names: Vec<String> = ids.iter().filter_map(|id| tags.get(id)).map(Tag::to_string).collect();
+            names.sort();
+            (object, names)
+        });
+        Ok(named.collect())
     }
 
     /// The ids of the VMs that have a tag, templates included.

@@ -169,7 +169,7 @@ async fn pages_of_a_mirror_are_in_order_whatever_is_renamed_meanwhile() {
     }
     mirror.refresh().await.unwrap();
     let theirs = vm::list(&lab.client, &query(1000)).await.unwrap();
-    let ours = mirror.list(&query(1000)).unwrap().unwrap();
+    let ours = mirror.list(&query(1000)).await.unwrap().unwrap();
     let names = |page: vsphere_ops::Page<vm::VmSummary>| page.map(|vm| (vm.name, vm.id)).items;
     assert_eq!(names(ours), names(theirs));
     // A cursor of one is good for the other.
@@ -178,5 +178,5 @@ async fn pages_of_a_mirror_are_in_order_whatever_is_renamed_meanwhile() {
         page: ListQuery { cursor: first.next_cursor.clone(), ..ListQuery::first(1000) },
         ..VmQuery::default()
     };
-    assert_eq!(names(mirror.list(&rest).unwrap().unwrap()), names(vm::list(&lab.client, &rest).await.unwrap()));
+    assert_eq!(names(mirror.list(&rest).await.unwrap().unwrap()), names(vm::list(&lab.client, &rest).await.unwrap()));
 }

@@ -10,8 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use vsphere_ops::{
-    Page,
-    vm::{self, VmCache, VmMirror, VmQuery, VmSummary},
+    Client, Page,
+    columns::Groups,
+    vm::{self, VmCache, VmColumn, VmMirror, VmQuery, VmSummary},
 };
 
 use super::Slot;
@@ -57,26 +58,79 @@ impl Backend {
     /// # Errors
     /// Those of [`vm::list`] and of the connection.
     pub(crate) async fn list_machines(self: &Arc<Self>, query: &VmQuery) -> Result<Page<VmSummary>> {
+        self.ask_machines(query).await
+    }
+
+    /// The virtual machines in groups by a column, likewise.
+    ///
+    /// # Errors
+    /// Those of [`vm::groups`] and of the connection.
+    pub(crate) async fn group_machines(self: &Arc<Self>, query: &VmQuery, column: VmColumn) -> Result<Groups> {
+        self.ask_machines(&Grouped(query, column)).await
+    }
+
+    /// Asks the mirror where it is current and holds what is asked for, else the server.
+    async fn ask_machines<Q: Question>(self: &Arc<Self>, question: &Q) -> Result<Q::Answer> {
         let mirrors = self.current_mirrors().await?;
         let machines = mirrors.machines();
-        if let Some(mirror) = machines.current().await
-            && let Some(page) = mirror.list(query)?
+        if let Some(current) = machines.current().await
+            && let Some(answer) = question.ask_mirror(&current).await?
         {
-            return Ok(page);
+            return Ok(answer);
         }
         let client = self.client().await?;
         let Some(stale) = machines.mirror.running().filter(|mirror| !mirror.is_current()) else {
-            let page = machines.read(vm::list(&client, query)).await?;
+            let answer = machines.read(question.ask_server(&client)).await?;
             machines.warm_up(self);
-            return Ok(page);
+            return Ok(answer);
         };
-        match vm::list(&client.with_deadline(PATIENCE), query).await {
+        match question.ask_server(&client.with_deadline(PATIENCE)).await {
             Err(error) if matches!(error.code(), "timeout" | "connection" | "session") => {
                 tracing::debug!(%error, "virtual machines are listed from memory");
-                stale.list(query)?.ok_or_else(|| error.into())
+                question.ask_mirror(&stale).await?.ok_or_else(|| error.into())
             }
-            page => Ok(page?),
+            answer => Ok(answer?),
         }
+    }
+}
+
+/// A question about all virtual machines.
+#[async_trait]
+trait Question: Sync {
+    type Answer: Send;
+
+    /// The answer from memory; `None` where that does not hold what is asked for.
+    async fn ask_mirror(&self, mirror: &VmMirror) -> vsphere_ops::Result<Option<Self::Answer>>;
+
+    async fn ask_server(&self, client: &Client) -> vsphere_ops::Result<Self::Answer>;
+}
+
+#[async_trait]
+impl Question for VmQuery {
+    type Answer = Page<VmSummary>;
+
+    async fn ask_mirror(&self, mirror: &VmMirror) -> vsphere_ops::Result<Option<Page<VmSummary>>> {
+        mirror.list(self).await
+    }
+
+    async fn ask_server(&self, client: &Client) -> vsphere_ops::Result<Page<VmSummary>> {
+        vm::list(client, self).await
+    }
+}
+
+/// Those of a query, in groups by a column.
+struct Grouped<'q>(&'q VmQuery, VmColumn);
+
+#[async_trait]
+impl Question for Grouped<'_> {
+    type Answer = Groups;
+
+    async fn ask_mirror(&self, mirror: &VmMirror) -> vsphere_ops::Result<Option<Groups>> {
+        mirror.groups(self.0, self.1).await
+    }
+
+    async fn ask_server(&self, client: &Client) -> vsphere_ops::Result<Groups> {
+        vm::groups(client, self.0, self.1).await
     }
 }
 

@@ -1,8 +1,9 @@
 //! VMs.
 
 use vsphere_ops::{
+    columns::{Column as _, Condition, Groups},
     types::VirtualMachinePowerState,
-    vm::{VmInfo, VmQuery, VmSummary},
+    vm::{VmColumn, VmInfo, VmQuery, VmSummary},
 };
 
 use super::prelude::*;
@@ -11,8 +12,8 @@ use super::prelude::*;
 pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::reads("list_vms", Vm, "List VMs", list_vms).about(
-            "List VMs with power state, CPUs, memory, guest OS, host and IP address. Use it to find a VM or to \
-                 see many at once; get_vm_info has the details of one.",
+            "List VMs with power state, CPUs, memory, guest OS, host and IP address, and with `fields` much else of \
+                 many at once. It also finds, filters, sorts, counts and sums them; get_vm_info has the details of one.",
         ),
         Tool::reads("get_vm_info", Vm, "Get a VM's details", get_vm_info).about(
             "Get everything about one VM: hardware, guest, disks, network adapters, datastores, \
@@ -21,20 +22,30 @@ pub(super) fn tools() -> Vec<Tool> {
     ]
 }
 
-async fn list_vms(args: ListVms, cx: Cx) -> Result<Listed<VmSummary>> {
+async fn list_vms(args: ListVms, cx: Cx) -> Result<Either<Listed<VmSummary>, Object<Groups>>> {
     let (page, fields) = args.paging.open(&cx)?;
-    // They are read only where somebody wants them.
-    let notes = fields.iter().flatten().any(|field| field == "annotation" || field == "custom_attributes");
     let query = VmQuery {
         page,
-        notes,
         power_state: args.power_state.map(Into::into),
         folder: args.folder,
         host: args.host,
         cluster: args.cluster,
         tag: args.tag.map(Into::into),
+        find: args.find,
+        conditions: parsed(args.conditions)?,
+        order: args.sort.map(|sort| sort.parse()).transpose()?,
+        // They are read only where somebody wants them.
+        columns: fields.iter().flatten().filter_map(|field| VmColumn::named(field).ok()).collect(),
     };
-    Ok(cx.page(cx.list_machines(&query).await?, fields))
+    match args.group_by {
+        Some(column) => Ok(Either::Other(Object(cx.group_machines(&query, VmColumn::named(&column)?).await?))),
+        None => Ok(Either::One(cx.page(cx.list_machines(&query).await?, fields))),
+    }
+}
+
+fn parsed(conditions: Option<Vec<String>>) -> Result<Vec<Condition<VmColumn>>> {
+    let conditions = conditions.into_iter().flatten().map(|text| text.parse());
+    Ok(conditions.collect::<vsphere_ops::Result<_>>()?)
 }
 
 async fn get_vm_info(args: OneVm, cx: Cx) -> Result<Object<VmInfo>> {
@@ -52,6 +63,16 @@ struct ListVms {
     /// Only of this cluster.
     cluster: Option<String>,
     tag: Option<TagName>,
+    /// Text in name, IP, MAC, host name, UUID or annotation.
+    find: Option<String>,
+    /// Conditions on fields, all of which hold: cpu>=8, guest_os=*windows*, annotation= (none), used_bytes>1TB,
+    /// oldest_snapshot_days>3.
+    #[serde(rename = "where")]
+    conditions: Option<Vec<String>>,
+    /// A field; - before it for the largest first.
+    sort: Option<String>,
+    /// Count and sum by a field instead: cluster, host, folder, guest_os, tags…
+    group_by: Option<String>,
     #[serde(flatten)]
     paging: Paging<VmSummary, true>,
 }

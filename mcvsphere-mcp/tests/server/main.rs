@@ -24,6 +24,7 @@ mod isos;
 mod jobs;
 mod lab;
 mod lifecycle;
+mod lists;
 mod migrations;
 mod mirror;
 mod monitoring;

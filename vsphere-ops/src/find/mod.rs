@@ -359,9 +359,3 @@ pub(crate) fn in_order(keys: &[ByName], contents: Vec<ObjectContent>) -> impl It
         contents.into_iter().map(|content| (content.obj.value.clone(), content)).collect();
     keys.iter().filter_map(move |key| by_id.remove(&key.id))
 }
-
-/// The names of all objects of one type, by id.
-pub(crate) fn names_by_id<'a>(objects: &'a [ObjectContent], type_: &str) -> HashMap<&'a str, String> {
-    let of_type = objects.iter().filter(|content| content.obj.type_ == type_);
-    of_type.filter_map(|content| Some((content.obj.value.as_str(), name_of(content)?))).collect()
-}

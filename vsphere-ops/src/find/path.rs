@@ -137,13 +137,27 @@ impl Ancestry {
 
     /// The name of an object, decoded; `None` where the user may not read it, or it is gone.
     pub(crate) fn name(&self, object: &ManagedObjectReference) -> Option<&str> {
-        let entity = self.entities.get(&object.value)?;
-        Some(entity.name.as_str()).filter(|name| !name.is_empty())
+        self.name_of(&object.value)
+    }
+
+    /// The same by id.
+    pub(crate) fn name_of(&self, id: &str) -> Option<&str> {
+        Some(self.entities.get(id)?.name.as_str()).filter(|name| !name.is_empty())
+    }
+
+    /// The id of what an object is in.
+    pub(crate) fn parent_of(&self, id: &str) -> Option<&str> {
+        self.entities.get(id)?.parent.as_deref()
     }
 
     /// The inventory path; `None` where the object is not known.
     pub(crate) fn path(&self, object: &ManagedObjectReference) -> Option<String> {
-        let (chain, complete) = self.chain(&object.value)?;
+        self.path_of(&object.value)
+    }
+
+    /// The same by id.
+    pub(crate) fn path_of(&self, id: &str) -> Option<String> {
+        let (chain, complete) = self.chain(id)?;
         let parts: Vec<String> = chain.iter().rev().map(|entity| name::escape(&entity.name)).collect();
         Some(format!("{}/{}", if complete { "" } else { HIDDEN }, parts.join("/")))
     }

@@ -308,6 +308,11 @@ impl Values {
         }
     }
 
+    /// All values that are set and were not taken, by their paths.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (String, Any)> {
+        std::mem::take(&mut self.set).into_iter().map(|property| (property.name, property.val))
+    }
+
     /// What the server refused to give, whether it was taken or not.
     pub(crate) fn refused(&self) -> Vec<Missing> {
         self.missing.iter().map(|missing| Missing::refused(&missing.path, &missing.fault)).collect()

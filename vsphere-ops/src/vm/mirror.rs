@@ -1,6 +1,6 @@
 //! The VMs in memory, listed without a request.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,17 +10,21 @@ use async_trait::async_trait;
 use serde::Serialize;
 use tokio::time::timeout;
 use vsphere_model::managed::{HostSystem, VirtualMachine, virtual_machine as vm};
-use vsphere_model::types::{ManagedObjectReference, VirtualMachinePowerState};
+use vsphere_model::types::ManagedObjectReference;
 use vsphere_soap::object::ManagedType as _;
 
-use super::{VmQuery, VmSummary};
+use super::column::{Beside, VmColumn};
+use super::facts::{Names, Seen, VmFacts, number};
+use super::list::{VmQuery, VmSummary, Wanted};
 use crate::client::Client;
+use crate::columns::{Column as _, Groups};
 use crate::error::{Error, Result};
+use crate::find::{self, Ancestry};
+use crate::gaps::Gaps;
 use crate::inventory::{Entry, Inventory};
 use crate::name;
 use crate::page::{Freshness, ListQuery, Page};
 use crate::read::{Missing, Select, Values};
-use crate::untrusted::{self, Untrusted};
 
 /// A live mirror of all VMs, templates included, that answers a [`VmQuery`] from memory.
 ///
@@ -34,7 +38,7 @@ use crate::untrusted::{self, Untrusted};
 ///
 /// let mirror = VmMirror::start(&client).await?;
 /// let query = VmQuery { page: ListQuery::first(50).matching("web-*"), ..Default::default() };
-/// let page = match mirror.list(&query)? {
+/// let page = match mirror.list(&query).await? {
 ///     Some(page) if mirror.is_current() => page,
 ///     _ => vm::list(&client, &query).await?,
 /// };
@@ -108,12 +112,80 @@ impl VmMirror {
     }
 
     /// The page that [`list`](super::list) would read from the server, with how fresh it is; `None` where that takes what the mirror does not
-    /// hold: folders, clusters, tags, paths, notes, and names that do not fit exactly one host.
+    /// hold: folders, clusters, tags and custom attributes, and names that do not fit exactly one host. The names of clusters, folders,
+    /// pools, networks and datastores, where columns or conditions ask for them, take one request; all else takes none.
     ///
     /// # Errors
-    /// `invalid_argument` for a cursor that no list gave.
-    pub fn list(&self, query: &VmQuery) -> Result<Option<Page<VmSummary>>> {
-        if query.folder.is_some() || query.cluster.is_some() || query.notes || query.tag.is_some() {
+    /// `invalid_argument` for a cursor that no list gave, and those of the server.
+    pub async fn list(&self, query: &VmQuery) -> Result<Option<Page<VmSummary>>> {
+        let wanted = Wanted::new(query);
+        let Some((mut names, host)) = self.needed(query, &wanted.columns(), &wanted.shown()).await? else {
+            return Ok(None);
+        };
+        let sorted = self.vms.sorted();
+        let fits =
+            |entry: &Entry<VirtualMachine, Row>| is_on(entry, host.as_deref()) && wanted.fits(&names, seen(entry));
+        let window = match query.order {
+            None => self.vms.window(fits, &query.page)?,
+            Some(_) => {
+                let fitting = sorted.iter().filter(|entry| fits(entry)).map(|entry| seen(entry));
+                let standing = wanted.ranked(&names, fitting)?;
+                // All are there: they are of one and the same moment.
+                let by_id: HashMap<&str, &Arc<Entry<VirtualMachine, Row>>> =
+                    sorted.iter().map(|entry| (entry.object.id(), entry)).collect();
+                standing.filter_map(|key| by_id.get(key.id.as_str()).map(|entry| Arc::clone(entry)))
+            }
+        };
+        let shown = wanted.shown();
+        let all: Vec<Seen<'_>> = window.items.iter().map(|entry| seen(entry)).collect();
+        names.complete(&self.client, &all, &shown).await?;
+        let items = all.iter().map(|seen| wanted.summary(&names, *seen)).collect();
+        let paths = VmColumn::all_paths(shown);
+        let refused = window.items.iter().flat_map(|entry| &entry.row.refused);
+        let gaps = refused.filter(|missing| paths.contains(&missing.path.as_str())).cloned().collect();
+        Ok(Some(Page { freshness: self.freshness(), gaps, ..window.page(items) }))
+    }
+
+    /// The groups that [`groups`](super::groups) would read from the server, with how fresh they are; `None` where that takes what the
+    /// mirror does not hold, as for [`list`](Self::list).
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::vm::{VmColumn, VmMirror, VmQuery};
+    ///
+    /// let mirror = VmMirror::start(&client).await?;
+    /// if let Some(by_host) = mirror.groups(&VmQuery::default(), VmColumn::Host).await? {
+    ///     println!("VMs run on {} hosts", by_host.groups.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub async fn groups(&self, query: &VmQuery, column: VmColumn) -> Result<Option<Groups>> {
+        let wanted = Wanted::new(query);
+        let columns = [wanted.columns(), vec![column]].concat();
+        let Some((names, host)) = self.needed(query, &columns, &[]).await? else { return Ok(None) };
+        let sorted = self.vms.sorted();
+        let fitting = sorted.iter().filter(|entry| is_on(entry, host.as_deref())).map(|entry| seen(entry));
+        let fitting = fitting.filter(|seen| wanted.fits(&names, *seen));
+        Ok(Some(wanted.groups(&names, fitting, column, self.freshness(), Gaps::default())))
+    }
+
+    /// The names that a query needs of all VMs, and the id of the host whose VMs are wanted; `None` where the mirror does not hold
+    /// what the query asks for.
+    async fn needed(
+        &self,
+        query: &VmQuery,
+        columns: &[VmColumn],
+        shown: &[VmColumn],
+    ) -> Result<Option<(Names, Option<String>)>> {
+        let is_held = |column: &VmColumn| !matches!(column.beside(), Beside::Tags | Beside::Attributes);
+        let is_contained = query.folder.is_some() || query.cluster.is_some() || query.tag.is_some();
+        if is_contained || !columns.iter().chain(shown).all(is_held) {
             return Ok(None);
         }
         let host = match &query.host {
@@ -123,18 +195,14 @@ impl VmMirror {
                 None => return Ok(None),
             },
         };
-        let glob = query.page.glob();
-        let hosts = self.vms.beside();
-        let fits = |entry: &Entry<VirtualMachine, Row>| {
-            !entry.row.template
-                && glob.as_ref().is_none_or(|glob| glob.fits(entry.object.label()))
-                && query.power_state.as_ref().is_none_or(|wanted| entry.row.power_state.as_ref() == Some(wanted))
-                && host.as_ref().is_none_or(|id| entry.row.host.as_ref().is_some_and(|own| own.value == **id))
-        };
-        let window = self.vms.window(fits, &query.page)?;
-        let gaps = window.items.iter().flat_map(|entry| entry.row.refused.iter().cloned()).collect();
-        let items = window.items.iter().map(|entry| summary(entry, &hosts)).collect();
-        Ok(Some(Page { freshness: self.freshness(), gaps, ..window.page(items) }))
+        let mut names = Names::of_hosts(self.vms.beside());
+        // Those of hosts are there.
+        let others: Vec<VmColumn> = columns.iter().copied().filter(|column| column.beside() != Beside::Hosts).collect();
+        let types = Names::types(&others);
+        if !types.is_empty() {
+            names.with(Ancestry::of(&self.client, &find::scan(&self.client, None, &types).await?));
+        }
+        Ok(Some((names, host)))
     }
 
     /// How fresh what the mirror holds is; `None` before the server has told all of it.
@@ -166,8 +234,8 @@ impl VmMirror {
     /// # sim::documented(run);
     /// ```
     pub fn all(&self) -> Vec<MirroredVm> {
-        let hosts = self.vms.beside();
-        self.vms.sorted().iter().map(|entry| mirrored(entry, &hosts)).collect()
+        let mirrored = self.mirrored();
+        self.vms.sorted().iter().map(|entry| mirrored(entry)).collect()
     }
 
     /// A page of the VMs and templates, by name.
@@ -186,8 +254,8 @@ impl VmMirror {
     /// # Errors
     /// `invalid_argument` for a cursor that no page gave.
     pub fn page(&self, query: &ListQuery) -> Result<Page<MirroredVm>> {
-        let hosts = self.vms.beside();
-        Ok(self.vms.page(query)?.map(|entry| mirrored(&entry, &hosts)))
+        let mirrored = self.mirrored();
+        Ok(self.vms.page(query)?.map(|entry| mirrored(&entry)))
     }
 
     /// The names of all VMs and templates, and whether each is that of a template.
@@ -202,16 +270,25 @@ impl VmMirror {
     /// # sim::documented(run);
     /// ```
     pub fn names(&self) -> Vec<(String, bool)> {
-        self.vms.sorted().iter().map(|entry| (entry.object.label().to_owned(), entry.row.template)).collect()
+        self.vms.sorted().iter().map(|entry| (entry.object.label().to_owned(), entry.row.facts.template)).collect()
+    }
+
+    /// How a VM is shown with all others.
+    fn mirrored(&self) -> impl Fn(&Entry<VirtualMachine, Row>) -> MirroredVm {
+        let names = Names::of_hosts(self.vms.beside());
+        move |entry| MirroredVm {
+            summary: Wanted::new(&VmQuery::default()).summary(&names, seen(entry)),
+            template: entry.row.facts.template,
+        }
     }
 
     /// How many VMs, templates included, are on each host, by the host's id.
     pub(crate) fn by_host(&self) -> HashMap<String, usize> {
         let mut by_host = HashMap::new();
-        for host in self.vms.sorted().iter().filter_map(|entry| entry.row.host.as_ref()) {
-            match by_host.get_mut(&host.value) {
+        for host in self.vms.sorted().iter().filter_map(|entry| entry.row.facts.host.as_ref()) {
+            match by_host.get_mut(&*host.id) {
                 Some(count) => *count += 1,
-                None => drop(by_host.insert(host.value.clone(), 1)),
+                None => drop(by_host.insert(host.id.to_string(), 1)),
             }
         }
         by_host
@@ -253,8 +330,8 @@ impl VmMirror {
     pub(crate) fn with_uuid(&self, uuid: &str) -> Vec<(ManagedObjectReference, String)> {
         let Some(uuid) = number(uuid) else { return Vec::new() };
         let all = self.vms.sorted();
-        let with = |of: fn(&Row) -> Option<u128>| {
-            all.iter().filter(|entry| of(&entry.row) == Some(uuid)).map(|entry| named(entry)).collect::<Vec<_>>()
+        let with = |of: fn(&VmFacts) -> Option<u128>| {
+            all.iter().filter(|entry| of(&entry.row.facts) == Some(uuid)).map(|entry| named(entry)).collect::<Vec<_>>()
         };
         let found = with(|row| row.instance_uuid);
         if found.is_empty() { with(|row| row.uuid) } else { found }
@@ -372,34 +449,16 @@ impl VmCache for VmMirror {
     }
 }
 
-fn mirrored(entry: &Entry<VirtualMachine, Row>, hosts: &HashMap<String, String>) -> MirroredVm {
-    MirroredVm { summary: summary(entry, hosts), template: entry.row.template }
+fn seen(entry: &Entry<VirtualMachine, Row>) -> Seen<'_> {
+    Seen { name: entry.object.label(), id: entry.object.id(), facts: &entry.row.facts }
 }
 
-fn summary(entry: &Entry<VirtualMachine, Row>, hosts: &HashMap<String, String>) -> VmSummary {
-    let Row { power_state, cpu, memory_mb, guest_os, host, ip, .. } = &entry.row;
-    VmSummary {
-        name: entry.object.label().to_owned(),
-        id: entry.object.id().to_owned(),
-        power_state: power_state.clone().unwrap_or_default(),
-        cpu: *cpu,
-        memory_mb: *memory_mb,
-        guest_os: guest_os.as_deref().map(Untrusted::from),
-        host: host.as_ref().map(|host| hosts.get(&host.value).unwrap_or(&host.value).clone()),
-        ip: ip.as_deref().and_then(untrusted::address),
-        annotation: None,
-        custom_attributes: BTreeMap::new(),
-    }
+fn is_on(entry: &Entry<VirtualMachine, Row>, host: Option<&str>) -> bool {
+    host.is_none_or(|id| entry.row.facts.host.as_ref().is_some_and(|own| *own.id == *id))
 }
 
 fn named(entry: &Entry<VirtualMachine, Row>) -> (ManagedObjectReference, String) {
     (entry.object.reference().clone(), entry.object.label().to_owned())
-}
-
-/// A UUID as a number, so that its case does not matter.
-fn number(uuid: &str) -> Option<u128> {
-    let digits: String = uuid.chars().filter(|c| *c != '-').collect();
-    u128::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 32)
 }
 
 impl fmt::Debug for VmMirror {
@@ -408,25 +467,13 @@ impl fmt::Debug for VmMirror {
     }
 }
 
-/// What a list shows and asks for. As in a list, a VM of which something can't be read is there all the same.
+/// A VM as it is kept. As in a list, one of which something can't be read is there all the same.
 #[derive(Debug, Clone)]
 struct Row {
-    power_state: Option<VirtualMachinePowerState>,
-    cpu: Option<i32>,
-    memory_mb: Option<i32>,
-    guest_os: Option<String>,
-    host: Option<ManagedObjectReference>,
-    ip: Option<String>,
-    template: bool,
-    instance_uuid: Option<u128>,
-    uuid: Option<u128>,
+    facts: VmFacts,
     /// What the user may not read of it.
     refused: Vec<Missing>,
 }
-
-/// The UUIDs as the server keeps them for lists: those below `config` make it read the whole configuration.
-const INSTANCE_UUID: &str = "summary.config.instanceUuid";
-const UUID: &str = "summary.config.uuid";
 
 struct Lenient;
 
@@ -434,27 +481,13 @@ impl Select<VirtualMachine> for Lenient {
     type Row = Row;
 
     fn paths(&self, paths: &mut Vec<&'static str>) {
-        paths.extend(super::SHOWN);
-        paths.extend([vm::IS_TEMPLATE.path(), INSTANCE_UUID, UUID]);
+        let is_held = |column: &VmColumn| !matches!(column.beside(), Beside::Tags | Beside::Attributes);
+        paths.extend(VmColumn::all_paths(VmColumn::ALL.iter().copied().filter(is_held)));
+        paths.push(vm::IS_TEMPLATE.path());
     }
 
     fn row(&self, values: &mut Values) -> std::result::Result<Row, Missing> {
-        Ok(Row {
-            power_state: super::optional(values, vm::POWER_STATE.path()),
-            cpu: super::optional(values, vm::NUM_CPU.path()),
-            memory_mb: super::optional(values, vm::MEMORY_SIZE_MB.path()),
-            guest_os: super::optional(values, vm::GUEST_FULL_NAME.path()),
-            host: super::optional(values, vm::HOST.path()),
-            ip: super::optional(values, vm::GUEST_IP_ADDRESS.path()),
-            template: super::optional(values, vm::IS_TEMPLATE.path()).unwrap_or(false),
-            instance_uuid: super::optional::<String>(values, INSTANCE_UUID).as_deref().and_then(number),
-            uuid: super::optional::<String>(values, UUID).as_deref().and_then(number),
-            // What is read for lookups alone is missed by nobody who lists.
-            refused: values
-                .refused()
-                .into_iter()
-                .filter(|missing| super::SHOWN.contains(&missing.path.as_str()))
-                .collect(),
-        })
+        let refused = values.refused();
+        Ok(Row { facts: VmFacts::of(values), refused })
     }
 }

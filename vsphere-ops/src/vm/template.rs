@@ -5,8 +5,8 @@ use vsphere_model::managed::{HostSystem, ResourcePool, VirtualMachine, virtual_m
 use vsphere_model::types::{ManagedObjectReference, ObjectContent};
 
 use super::clone::near;
+use super::optional;
 use super::report::{VmReport, report};
-use super::{host_of, optional};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::find::{self, Ancestry, label};
@@ -211,4 +211,10 @@ fn summary(content: ObjectContent, around: &Ancestry) -> TemplateSummary {
         guest_os: optional(&mut values, vm::GUEST_FULL_NAME.path()).map(String::into),
         host,
     }
+}
+
+/// The host that a template is registered on.
+fn host_of(content: &ObjectContent) -> Option<ManagedObjectReference> {
+    let property = content.prop_set.iter().find(|property| property.name == vm::HOST.path())?;
+    property.val.clone().take().ok()
 }

@@ -1,0 +1,412 @@
+//! What is known of a VM, and what its columns say by that.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use vsphere_model::managed::virtual_machine as vm;
+use vsphere_model::types::{
+    Any, CustomFieldDef, CustomFieldValue, GuestNicInfo, ManagedObjectReference, Poly, VirtualMachinePowerState,
+    VirtualMachineSnapshotInfo, VirtualMachineSnapshotTree,
+};
+use vsphere_soap::object::FromAny;
+
+use super::column::{self, Beside, VmColumn};
+use crate::client::Client;
+use crate::columns::{Cell, Needle};
+use crate::custom_attribute;
+use crate::error::Result;
+use crate::find::Ancestry;
+use crate::read::Values;
+use crate::untrusted;
+use crate::words::word;
+
+/// What is known of a VM: of the properties that were asked for, those that are set. A mirror keeps one for each VM, so that it is
+/// kept small.
+#[derive(Debug, Clone, Default)]
+pub(super) struct VmFacts {
+    pub(super) power_state: Option<VirtualMachinePowerState>,
+    pub(super) cpu: Option<i32>,
+    pub(super) memory_mb: Option<i32>,
+    pub(super) guest_os: Option<Box<str>>,
+    pub(super) host: Option<Reference>,
+    pub(super) ip: Option<Box<str>>,
+    pub(super) template: bool,
+    pub(super) uuid: Option<u128>,
+    pub(super) instance_uuid: Option<u128>,
+    pub(super) note: Option<Box<str>>,
+    guest_host_name: Option<Box<str>>,
+    ip_addresses: Box<[Box<str>]>,
+    mac_addresses: Box<[Box<str>]>,
+    tools_running: Option<Box<str>>,
+    tools_version: Option<Box<str>>,
+    parent: Option<Reference>,
+    vapp: Option<Reference>,
+    pool: Option<Reference>,
+    networks: Box<[Reference]>,
+    datastores: Box<[Reference]>,
+    committed: Option<i64>,
+    uncommitted: Option<i64>,
+    disks: Option<i32>,
+    snapshots: u32,
+    oldest_snapshot: Option<DateTime<Utc>>,
+    boot_time: Option<DateTime<Utc>>,
+    bounds: Option<Box<Bounds>>,
+    custom_values: Vec<Poly<CustomFieldValue>>,
+}
+
+/// An object that a VM refers to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Reference {
+    type_: &'static str,
+    pub(super) id: Box<str>,
+}
+
+impl Reference {
+    fn of(reference: ManagedObjectReference) -> Self {
+        const TYPES: [&str; 8] = [
+            "HostSystem",
+            "Folder",
+            "ResourcePool",
+            "VirtualApp",
+            "Datastore",
+            "Network",
+            "DistributedVirtualPortgroup",
+            "OpaqueNetwork",
+        ];
+        let type_ = TYPES.into_iter().find(|type_| *type_ == reference.type_).unwrap_or("ManagedEntity");
+        Self { type_, id: reference.value.into() }
+    }
+}
+
+impl From<&Reference> for ManagedObjectReference {
+    fn from(reference: &Reference) -> Self {
+        Self::new(reference.type_, &*reference.id)
+    }
+}
+
+/// The limits and reservations of a VM. Few have any.
+#[derive(Debug, Clone, Default)]
+struct Bounds {
+    cpu_limit: Option<i64>,
+    cpu_reservation: Option<i64>,
+    memory_limit: Option<i64>,
+    memory_reservation: Option<i64>,
+}
+
+impl VmFacts {
+    pub(super) fn of(values: &mut Values) -> Self {
+        let mut facts = Self::default();
+        for (path, value) in values.drain() {
+            facts.take(&path, value);
+        }
+        facts
+    }
+
+    fn take(&mut self, path: &str, value: Any) {
+        let text = |value: Any| get::<String>(value).filter(|text| !text.is_empty()).map(Into::into);
+        let reference = |value: Any| get(value).map(Reference::of);
+        let references = |value: Any| {
+            let all: Vec<ManagedObjectReference> = get(value).unwrap_or_default();
+            all.into_iter().map(Reference::of).collect()
+        };
+        match path {
+            path if path == vm::POWER_STATE.path() => self.power_state = get(value),
+            path if path == vm::NUM_CPU.path() => self.cpu = get(value),
+            path if path == vm::MEMORY_SIZE_MB.path() => self.memory_mb = get(value),
+            path if path == vm::GUEST_FULL_NAME.path() => self.guest_os = get::<String>(value).map(Into::into),
+            path if path == vm::HOST.path() => self.host = reference(value),
+            path if path == vm::GUEST_IP_ADDRESS.path() => self.ip = text(value),
+            path if path == vm::IS_TEMPLATE.path() => self.template = get(value).unwrap_or(false),
+            path if path == vm::RESOURCE_POOL.path() => self.pool = reference(value),
+            path if path == vm::NETWORK.path() => self.networks = references(value),
+            path if path == vm::DATASTORE.path() => self.datastores = references(value),
+            path if path == vm::CUSTOM_VALUE.path() => self.custom_values = get(value).unwrap_or_default(),
+            column::UUID => self.uuid = get::<String>(value).as_deref().and_then(number),
+            column::INSTANCE_UUID => self.instance_uuid = get::<String>(value).as_deref().and_then(number),
+            column::ANNOTATION => self.note = text(value),
+            column::GUEST_HOST_NAME => self.guest_host_name = text(value),
+            column::GUEST_NET => self.take_adapters(get(value).unwrap_or_default()),
+            column::TOOLS_RUNNING => self.tools_running = text(value),
+            column::TOOLS_VERSION_STATUS => self.tools_version = text(value),
+            column::PARENT => self.parent = reference(value),
+            column::PARENT_VAPP => self.vapp = reference(value),
+            column::COMMITTED => self.committed = get(value),
+            column::UNCOMMITTED => self.uncommitted = get(value),
+            column::DISKS => self.disks = get(value),
+            column::BOOT_TIME => {
+                self.boot_time = get::<vsphere_model::types::DateTime>(value).map(|time| time.to_utc());
+            }
+            column::SNAPSHOT => {
+                let info: Option<VirtualMachineSnapshotInfo> = get(value);
+                self.take_snapshots(&info.map(|info| info.root_snapshot_list).unwrap_or_default());
+            }
+            column::CPU_LIMIT => self.bound(value, |bounds, value| bounds.cpu_limit = Some(value)),
+            column::CPU_RESERVATION => self.bound(value, |bounds, value| bounds.cpu_reservation = Some(value)),
+            column::MEMORY_LIMIT => self.bound(value, |bounds, value| bounds.memory_limit = Some(value)),
+            column::MEMORY_RESERVATION => self.bound(value, |bounds, value| bounds.memory_reservation = Some(value)),
+            _ => {}
+        }
+    }
+
+    /// Of what the guest says only what is an address counts.
+    fn take_adapters(&mut self, adapters: Vec<GuestNicInfo>) {
+        let mut ips: Vec<Box<str>> = Vec::new();
+        let mut macs = Vec::new();
+        for adapter in adapters {
+            ips.extend(adapter.ip_address.iter().filter_map(untrusted::address).map(Into::into));
+            macs.extend(adapter.mac_address.filter(|mac| is_mac(mac)).map(|mac| mac.to_lowercase().into()));
+        }
+        self.ip_addresses = ips.into();
+        self.mac_addresses = macs.into();
+    }
+
+    fn take_snapshots(&mut self, trees: &[VirtualMachineSnapshotTree]) {
+        for tree in trees {
+            self.snapshots += 1;
+            let created = tree.create_time.to_utc();
+            self.oldest_snapshot = Some(self.oldest_snapshot.map_or(created, |oldest| oldest.min(created)));
+            self.take_snapshots(&tree.child_snapshot_list);
+        }
+    }
+
+    /// -1 stands for no limit, and nothing is reserved by default.
+    fn bound(&mut self, value: Any, set: impl FnOnce(&mut Bounds, i64)) {
+        if let Some(value) = get::<i64>(value).filter(|value| *value > 0) {
+            set(self.bounds.get_or_insert_default(), value);
+        }
+    }
+
+    /// The parent in the inventory: a folder, or a vApp.
+    fn parent(&self) -> Option<&Reference> {
+        self.parent.as_ref().or(self.vapp.as_ref())
+    }
+
+    /// The objects whose names these columns need.
+    fn others(&self, beside: Beside) -> Vec<&Reference> {
+        match beside {
+            Beside::Hosts | Beside::Clusters => self.host.iter().collect(),
+            Beside::Pools => self.pool.iter().collect(),
+            Beside::Folders => self.parent().into_iter().collect(),
+            Beside::Networks => self.networks.iter().collect(),
+            Beside::Datastores => self.datastores.iter().collect(),
+            Beside::Itself | Beside::Attributes | Beside::Tags => Vec::new(),
+        }
+    }
+
+    /// Whether a text is in what a VM is searched by.
+    pub(super) fn hold(&self, seen: Seen<'_>, needle: &Needle) -> bool {
+        let has = |text: &Option<Box<str>>| text.as_deref().is_some_and(|text| needle.is_in(text));
+        let has_id = |number: Option<u128>| number.is_some_and(|number| needle.is_in(&uuid(number)));
+        needle.is_in(seen.name)
+            || has(&self.ip)
+            || self.ip_addresses.iter().chain(&self.mac_addresses).any(|text| needle.is_in(text))
+            || has(&self.guest_host_name)
+            || has(&self.note)
+            || (needle.may_be_of_uuid() && (has_id(self.uuid) || has_id(self.instance_uuid)))
+    }
+
+    /// The first IP address, where it is one.
+    pub(super) fn address(&self) -> Option<String> {
+        self.ip.as_deref().and_then(untrusted::address)
+    }
+}
+
+fn get<T: FromAny>(value: Any) -> Option<T> {
+    value.take().ok()
+}
+
+/// Whether a text is a MAC address.
+fn is_mac(text: &str) -> bool {
+    let mut parts = text.split([':', '-']);
+    text.len() == 17 && parts.all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// A UUID as a number, so that its case does not matter.
+pub(super) fn number(uuid: &str) -> Option<u128> {
+    let digits: String = uuid.chars().filter(|c| *c != '-').collect();
+    u128::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 32)
+}
+
+/// A UUID as vSphere writes it.
+fn uuid(number: u128) -> String {
+    let digits = format!("{number:032x}");
+    let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+}
+
+/// A VM of a list: its name and id beside what is known of it.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) name: &'a str,
+    pub(super) id: &'a str,
+    pub(super) facts: &'a VmFacts,
+}
+
+/// What columns are made of beside the facts of a VM.
+#[derive(Default)]
+pub(super) struct Names {
+    /// The names of hosts that a mirror keeps.
+    hosts: Arc<HashMap<String, String>>,
+    /// Objects with their names and parents.
+    others: Vec<Ancestry>,
+    attributes: Vec<CustomFieldDef>,
+    /// The tags of VMs, by their ids.
+    tags: HashMap<String, Vec<String>>,
+}
+
+impl Names {
+    pub(super) fn of_hosts(hosts: Arc<HashMap<String, String>>) -> Self {
+        Self { hosts, ..Self::default() }
+    }
+
+    pub(super) fn with(&mut self, others: Ancestry) {
+        self.others.push(others);
+    }
+
+    /// The types of objects that are read with all VMs, where these columns tell which are wanted.
+    pub(super) fn types(columns: &[VmColumn]) -> Vec<(&'static str, &'static [&'static str])> {
+        let needs = |wanted: &[Beside]| columns.iter().any(|column| wanted.contains(&column.beside()));
+        let mut types: Vec<(&'static str, &'static [&'static str])> = Vec::new();
+        if needs(&[Beside::Hosts, Beside::Clusters]) {
+            types.push(("HostSystem", &["name", "parent"]));
+        }
+        if needs(&[Beside::Clusters]) {
+            types.push(("ComputeResource", &["name"]));
+        }
+        if needs(&[Beside::Folders]) {
+            types.extend(["Folder", "Datacenter"].map(|type_| (type_, &["name", "parent"][..])));
+        }
+        // A vApp is a pool, too.
+        if needs(&[Beside::Pools, Beside::Folders]) {
+            types.push(("ResourcePool", &["name", "parent"]));
+        }
+        if needs(&[Beside::Networks]) {
+            types.push(("Network", &["name"]));
+        }
+        if needs(&[Beside::Datastores]) {
+            types.push(("Datastore", &["name"]));
+        }
+        types
+    }
+
+    /// Reads what these columns need for these VMs and is not known, in one request; tags and custom attributes take one more each.
+    pub(super) async fn complete(&mut self, client: &Client, seen: &[Seen<'_>], columns: &[VmColumn]) -> Result<()> {
+        let (mut climbed, mut named) = (HashSet::new(), HashSet::new());
+        for column in columns {
+            let beside = column.beside();
+            let climbs = matches!(beside, Beside::Clusters | Beside::Folders);
+            for other in seen.iter().flat_map(|seen| seen.facts.others(beside)) {
+                if climbs && self.others.iter().all(|others| others.parent_of(&other.id).is_none()) {
+                    climbed.insert(other);
+                } else if !climbs && self.name(&other.id).is_none() {
+                    named.insert(other);
+                }
+            }
+        }
+        if !climbed.is_empty() || !named.is_empty() {
+            let climbed: Vec<ManagedObjectReference> = climbed.into_iter().map(Into::into).collect();
+            self.others.push(Ancestry::read_with(client, &climbed, named.into_iter().map(Into::into)).await?);
+        }
+        if columns.contains(&VmColumn::CustomAttributes) && self.attributes.is_empty() {
+            self.attributes = custom_attribute::definitions(client).await?;
+        }
+        if columns.contains(&VmColumn::Tags) {
+            let unknown = seen.iter().filter(|seen| !self.tags.contains_key(seen.id));
+            let vms: Vec<_> = unknown.map(|seen| ManagedObjectReference::new("VirtualMachine", seen.id)).collect();
+            if !vms.is_empty() {
+                // Few lists need them, and all would carry their state.
+                let mut tags = Box::pin(async { client.tags().await?.names_of(&vms).await }).await?;
+                self.tags.extend(vms.into_iter().map(|vm| {
+                    let own = tags.remove(&vm.value).unwrap_or_default();
+                    (vm.value, own)
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&self, id: &str) -> Option<&str> {
+        let known = self.hosts.get(id).map(String::as_str);
+        known.or_else(|| self.others.iter().find_map(|others| others.name_of(id)))
+    }
+
+    /// The name of an object; its id where the user may not read the name.
+    fn label(&self, id: &str) -> String {
+        self.name(id).unwrap_or(id).to_owned()
+    }
+
+    /// The name of a VM's host.
+    pub(super) fn host(&self, facts: &VmFacts) -> Option<String> {
+        facts.host.as_ref().map(|host| self.label(&host.id))
+    }
+
+    fn labels(&self, others: &[Reference]) -> Cell {
+        let mut names: Vec<String> = others.iter().map(|other| self.label(&other.id)).collect();
+        names.sort();
+        Cell::texts(names)
+    }
+
+    fn cluster(&self, host: &str) -> Cell {
+        let parent = self.others.iter().find_map(|others| others.parent_of(host));
+        Cell::text(parent.map(|parent| self.label(parent)))
+    }
+
+    /// What a column says of a VM.
+    pub(super) fn cell(&self, column: VmColumn, seen: Seen<'_>, now: DateTime<Utc>) -> Cell {
+        let Seen { name, id, facts } = seen;
+        let strings = |texts: &[Box<str>]| Cell::texts(texts.iter().map(|text| text.to_string()).collect());
+        let bounds = facts.bounds.as_deref();
+        match column {
+            VmColumn::Name => Cell::Text(name.to_owned()),
+            VmColumn::Id => Cell::Text(id.to_owned()),
+            VmColumn::PowerState => Cell::text(facts.power_state.as_ref().map(word)),
+            VmColumn::Cpu => Cell::number(facts.cpu),
+            VmColumn::MemoryMb => Cell::number(facts.memory_mb),
+            VmColumn::GuestOs => Cell::untrusted(facts.guest_os.as_deref()),
+            VmColumn::Host => Cell::text(self.host(facts)),
+            VmColumn::Ip => Cell::text(facts.address()),
+            VmColumn::Cluster => facts.host.as_ref().map_or(Cell::Nothing, |host| self.cluster(&host.id)),
+            VmColumn::Path => {
+                let above =
+                    facts.parent().and_then(|parent| self.others.iter().find_map(|others| others.path_of(&parent.id)));
+                Cell::text(above.map(|above| format!("{}/{}", above.trim_end_matches('/'), crate::name::escape(name))))
+            }
+            VmColumn::Folder => Cell::text(facts.parent().map(|parent| self.label(&parent.id))),
+            VmColumn::ResourcePool => Cell::text(facts.pool.as_ref().map(|pool| self.label(&pool.id))),
+            VmColumn::IpAddresses if facts.ip_addresses.is_empty() => {
+                Cell::texts(facts.address().into_iter().collect())
+            }
+            VmColumn::IpAddresses => strings(&facts.ip_addresses),
+            VmColumn::MacAddresses => strings(&facts.mac_addresses),
+            VmColumn::GuestHostName => Cell::untrusted(facts.guest_host_name.as_deref()),
+            VmColumn::ToolsStatus => Cell::text(facts.tools_running.as_deref()),
+            VmColumn::ToolsVersionStatus => Cell::text(facts.tools_version.as_deref()),
+            VmColumn::Networks => self.labels(&facts.networks),
+            VmColumn::Datastores => self.labels(&facts.datastores),
+            VmColumn::UsedBytes => Cell::number(facts.committed),
+            VmColumn::ProvisionedBytes => {
+                let uncommitted = facts.uncommitted.unwrap_or(0);
+                Cell::number(facts.committed.map(|committed| committed.saturating_add(uncommitted)))
+            }
+            VmColumn::Disks => Cell::number(facts.disks),
+            VmColumn::Snapshots => Cell::Number(facts.snapshots.into()),
+            VmColumn::OldestSnapshotDays => {
+                Cell::number(facts.oldest_snapshot.map(|time| (now - time).num_days().max(0)))
+            }
+            VmColumn::BootTime => facts.boot_time.map_or(Cell::Nothing, Cell::Time),
+            VmColumn::CpuLimitMhz => Cell::number(bounds.and_then(|bounds| bounds.cpu_limit)),
+            VmColumn::CpuReservationMhz => Cell::number(bounds.and_then(|bounds| bounds.cpu_reservation)),
+            VmColumn::MemoryLimitMb => Cell::number(bounds.and_then(|bounds| bounds.memory_limit)),
+            VmColumn::MemoryReservationMb => Cell::number(bounds.and_then(|bounds| bounds.memory_reservation)),
+            VmColumn::Uuid => Cell::text(facts.uuid.map(uuid)),
+            VmColumn::InstanceUuid => Cell::text(facts.instance_uuid.map(uuid)),
+            VmColumn::Annotation => Cell::untrusted(facts.note.as_deref()),
+            VmColumn::CustomAttributes => {
+                let pairs: BTreeMap<_, _> = custom_attribute::by_name(&facts.custom_values, &self.attributes);
+                if pairs.is_empty() { Cell::Nothing } else { Cell::Pairs(pairs) }
+            }
+            VmColumn::Tags => Cell::texts(self.tags.get(id).cloned().unwrap_or_default()),
+        }
+    }
+}
