@@ -120,6 +120,12 @@ struct Measured {
     cold_page: Vec<Duration>,
     second_page: Vec<Duration>,
     warm_page: Vec<Duration>,
+    /// What an earlier build may not know.
+    found: Vec<Duration>,
+    ordered: Vec<Duration>,
+    grouped: Vec<Duration>,
+    /// How much memory the cache takes for each VM, in KB.
+    kb_a_vm: Vec<f64>,
     cold_info: Vec<Duration>,
     warm_info: Vec<Duration>,
     calls_a_second: Vec<f64>,
@@ -144,10 +150,20 @@ impl Measured {
         ensure!(page["total"] == bench.vms, "there are {} machines, not {}", page["total"], bench.vms);
         self.cold_page.push(took);
         self.second_page.push(session.timed("list_vms", &json!({}))?.0);
+        let without = memory_kb(&session, "VmRSS:")?;
         warm_up(&mut session)?;
+        let cache = memory_kb(&session, "VmRSS:")?.saturating_sub(without);
+        self.kb_a_vm.push(f64::from(u32::try_from(cache)?) / f64::from(bench.vms));
         for number in 0..5 {
             self.warm_page.push(session.timed("list_vms", &json!({}))?.0);
             self.warm_info.push(session.timed("get_vm_info", &json!({ "vm": bench.name(number) }))?.0);
+            for (times, question) in [
+                (&mut self.found, json!({ "find": bench.name(number) })),
+                (&mut self.ordered, json!({ "sort": "-memory_mb" })),
+                (&mut self.grouped, json!({ "group_by": "host" })),
+            ] {
+                times.extend(session.timed("list_vms", &question).map(|(took, ..)| took).ok());
+            }
         }
         self.fly(bench, &mut session)
     }
@@ -168,13 +184,8 @@ impl Measured {
             ended += 1;
         }
         self.calls_a_second.push(f64::from(ended) / started.elapsed().as_secs_f64());
-        let status = std::fs::read_to_string(format!("/proc/{}/status", session.child.id()))?;
-        let mb = |name: &str| -> anyhow::Result<u64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
-            Ok(line.context("Linux does not say how much memory the program has")?.trim().parse::<u64>()? / 1024)
-        };
-        self.memory_mb.push(mb("VmRSS:")?);
-        self.peak_mb.push(mb("VmHWM:")?);
+        self.memory_mb.push(memory_kb(session, "VmRSS:")? / 1024);
+        self.peak_mb.push(memory_kb(session, "VmHWM:")? / 1024);
         Ok(())
     }
 
@@ -219,6 +230,15 @@ impl Measured {
         line("cache_load_requests", format!("{} (bar: at most 3)", self.load_requests));
         line("cache_load_mb", format!("{:.2}, reads of pages meanwhile included", self.load_mb));
         line("warm_page_ms", format!("{} (bar: 2 at 10,000)", best_and_median(&mut self.warm_page)));
+        for (what, times) in
+            [("find", &mut self.found), ("sort", &mut self.ordered), ("group_by_host", &mut self.grouped)]
+        {
+            if !times.is_empty() {
+                line(&format!("{what}_ms"), format!("{} (bar: 5 at 10,000)", best_and_median(times)));
+            }
+        }
+        let least = self.kb_a_vm.iter().copied().fold(f64::NAN, f64::min);
+        line("cache_kb_a_vm", format!("{least:.1} (bar: less than 4)"));
         line("info_by_name_cold_ms", best_and_median(&mut self.cold_info));
         line("info_by_name_cold_requests", format!("{} (bar: at most 4)", self.cold_info_requests));
         line("info_by_name_warm_ms", best_and_median(&mut self.warm_info));
@@ -229,6 +249,13 @@ impl Measured {
         let (memory, peak) = (most(&self.memory_mb), most(&self.peak_mb));
         line("memory_mb", format!("{memory}, at its peak {peak} (bar: less than 80 at 10,000)"));
     }
+}
+
+/// How much memory a program has, in KB, by a line of what Linux says of it.
+fn memory_kb(session: &Session, name: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", session.child.id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+    Ok(line.context("Linux does not say how much memory the program has")?.trim().parse()?)
 }
 
 /// Lists until the answer comes from memory.
