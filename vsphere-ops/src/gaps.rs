@@ -96,6 +96,14 @@ impl Gaps {
         }
     }
 
+    /// Adds what could not be read of properties that are not here yet.
+    pub(crate) fn and(&mut self, others: Self) {
+        let is_known = |other: &Unreadable| self.unreadable.iter().any(|known| known.property == other.property);
+        let new: Vec<Unreadable> = others.unreadable.into_iter().filter(|other| !is_known(other)).collect();
+        self.unreadable.extend(new);
+        self.missing.extend(others.missing);
+    }
+
     /// The value of a part; where it failed, it is missing.
     pub(crate) fn part<T: Default>(&mut self, what: &str, part: Result<T>) -> T {
         part.unwrap_or_else(|error| {

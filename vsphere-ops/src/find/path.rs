@@ -150,6 +150,11 @@ impl Ancestry {
         self.entities.get(id)?.parent.as_deref()
     }
 
+    /// The type of an object.
+    pub(crate) fn type_of(&self, id: &str) -> Option<&str> {
+        Some(self.entities.get(id)?.reference.type_.as_str())
+    }
+
     /// The inventory path; `None` where the object is not known.
     pub(crate) fn path(&self, object: &ManagedObjectReference) -> Option<String> {
         self.path_of(&object.value)

@@ -264,30 +264,23 @@ impl Names {
         self.others.push(others);
     }
 
-    /// The types of objects that are read with all VMs, where these columns tell which are wanted.
-    pub(super) fn types(columns: &[VmColumn]) -> Vec<(&'static str, &'static [&'static str])> {
-        let needs = |wanted: &[Beside]| columns.iter().any(|column| wanted.contains(&column.beside()));
-        let mut types: Vec<(&'static str, &'static [&'static str])> = Vec::new();
-        if needs(&[Beside::Hosts, Beside::Clusters]) {
-            types.push(("HostSystem", &["name", "parent"]));
-        }
-        if needs(&[Beside::Clusters]) {
-            types.push(("ComputeResource", &["name"]));
-        }
-        if needs(&[Beside::Folders]) {
-            types.extend(["Folder", "Datacenter"].map(|type_| (type_, &["name", "parent"][..])));
-        }
-        // A vApp is a pool, too.
-        if needs(&[Beside::Pools, Beside::Folders]) {
-            types.push(("ResourcePool", &["name", "parent"]));
-        }
-        if needs(&[Beside::Networks]) {
-            types.push(("Network", &["name"]));
-        }
-        if needs(&[Beside::Datastores]) {
-            types.push(("Datastore", &["name"]));
-        }
-        types
+    /// The types of objects that are read with all VMs, where these columns tell which are wanted. They are all or few, so that
+    /// the session needs few views.
+    pub(super) fn types(columns: &[VmColumn]) -> &'static [(&'static str, &'static [&'static str])] {
+        const HOSTS: &[(&str, &[&str])] = &[("HostSystem", &["name"])];
+        const ALL: &[(&str, &[&str])] = &[
+            ("HostSystem", &["name", "parent"]),
+            ("ComputeResource", &["name"]),
+            ("ResourcePool", &["name", "parent"]),
+            ("Folder", &["name", "parent"]),
+            ("Datacenter", &["name", "parent"]),
+            ("Network", &["name"]),
+            ("Datastore", &["name"]),
+        ];
+        let is_there = |column: &VmColumn| {
+            matches!(column.beside(), Beside::Itself | Beside::Hosts | Beside::Attributes | Beside::Tags)
+        };
+        if columns.iter().all(is_there) { HOSTS } else { ALL }
     }
 
     /// Reads what these columns need for these VMs and is not known, in one request; tags and custom attributes take one more each.
@@ -349,7 +342,10 @@ impl Names {
 
     fn cluster(&self, host: &str) -> Cell {
         let parent = self.others.iter().find_map(|others| others.parent_of(host));
-        Cell::text(parent.map(|parent| self.label(parent)))
+        // A host alone is in a compute resource that is no cluster.
+        let is_cluster =
+            |id: &&str| self.others.iter().any(|others| others.type_of(id) == Some("ClusterComputeResource"));
+        Cell::text(parent.filter(is_cluster).map(|parent| self.label(parent)))
     }
 
     /// What a column says of a VM.

@@ -119,10 +119,12 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
     let found = Found::read(client, &wanted, &wanted.columns()).await?;
     let standing = found.fitting(&wanted).map(|seen| Standing::of(&wanted, &found.names, seen));
     let window = wanted.window(standing.collect())?;
-    let Found { mut names, .. } = found;
+    let Found { mut names, gaps: found_gaps, .. } = found;
     let references = window.items.iter().map(|key| ManagedObjectReference::new("VirtualMachine", &key.id));
     let details = find::details(client, references, &VmColumn::all_paths(wanted.shown())).await?;
-    let gaps = Gaps::of(&details);
+    // What a condition could not look at is missing in the answer, too.
+    let mut gaps = if wanted.columns().is_empty() { Gaps::default() } else { found_gaps };
+    gaps.and(Gaps::of(&details));
     let read: Vec<Read> = find::in_order(&window.items, details).map(Read::of).collect();
     let seen: Vec<Seen<'_>> = read.iter().map(Read::seen).collect();
     names.complete(client, &seen, &wanted.shown()).await?;
@@ -308,15 +310,10 @@ impl Found {
         let paths = VmColumn::all_paths(columns.iter().copied().chain([VmColumn::Name]));
         let paths = [&paths[..], &[vm::IS_TEMPLATE.path()]].concat();
         let mut types = vec![("VirtualMachine", &paths[..])];
-        let others = Names::types(columns);
-        match container {
-            // The hosts are few, and their names are shown.
-            None if others.iter().all(|(type_, _)| *type_ != "HostSystem") => types.push(("HostSystem", &["name"])),
-            _ => {}
-        }
-        // Below a container there are not all of them: their names come afterwards.
+        // The hosts are few, and their names are shown. Below a container there are not all of what VMs refer to: their names come
+        // afterwards.
         if container.is_none() {
-            types.extend(others);
+            types.extend(Names::types(columns));
         }
         let contents = find::scan(client, container.as_ref(), &types).await?;
         let (vms, others): (Vec<_>, Vec<_>) =

@@ -140,9 +140,8 @@ impl VmMirror {
         let all: Vec<Seen<'_>> = window.items.iter().map(|entry| seen(entry)).collect();
         names.complete(&self.client, &all, &shown).await?;
         let items = all.iter().map(|seen| wanted.summary(&names, *seen)).collect();
-        let paths = VmColumn::all_paths(shown);
-        let refused = window.items.iter().flat_map(|entry| &entry.row.refused);
-        let gaps = refused.filter(|missing| paths.contains(&missing.path.as_str())).cloned().collect();
+        let mut gaps = refused(sorted.iter(), wanted.columns());
+        gaps.and(refused(window.items.iter(), shown));
         Ok(Some(Page { freshness: self.freshness(), gaps, ..window.page(items) }))
     }
 
@@ -172,7 +171,7 @@ impl VmMirror {
         let sorted = self.vms.sorted();
         let fitting = sorted.iter().filter(|entry| is_on(entry, host.as_deref())).map(|entry| seen(entry));
         let fitting = fitting.filter(|seen| wanted.fits(&names, *seen));
-        Ok(Some(wanted.groups(&names, fitting, column, self.freshness(), Gaps::default())))
+        Ok(Some(wanted.groups(&names, fitting, column, self.freshness(), refused(sorted.iter(), columns))))
     }
 
     /// The names that a query needs of all VMs, and the id of the host whose VMs are wanted; `None` where the mirror does not hold
@@ -198,9 +197,9 @@ impl VmMirror {
         let mut names = Names::of_hosts(self.vms.beside());
         // Those of hosts are there.
         let others: Vec<VmColumn> = columns.iter().copied().filter(|column| column.beside() != Beside::Hosts).collect();
-        let types = Names::types(&others);
-        if !types.is_empty() {
-            names.with(Ancestry::of(&self.client, &find::scan(&self.client, None, &types).await?));
+        if others.iter().any(|column| column.beside() != Beside::Itself) {
+            let others = find::scan(&self.client, None, Names::types(&others)).await?;
+            names.with(Ancestry::of(&self.client, &others));
         }
         Ok(Some((names, host)))
     }
@@ -451,6 +450,16 @@ impl VmCache for VmMirror {
 
 fn seen(entry: &Entry<VirtualMachine, Row>) -> Seen<'_> {
     Seen { name: entry.object.label(), id: entry.object.id(), facts: &entry.row.facts }
+}
+
+/// What could not be read of these VMs for these columns.
+fn refused<'a>(
+    entries: impl Iterator<Item = &'a Arc<Entry<VirtualMachine, Row>>>,
+    columns: impl IntoIterator<Item = VmColumn>,
+) -> Gaps {
+    let paths = VmColumn::all_paths(columns);
+    let refused = entries.flat_map(|entry| &entry.row.refused);
+    refused.filter(|missing| paths.contains(&missing.path.as_str())).cloned().collect()
 }
 
 fn is_on(entry: &Entry<VirtualMachine, Row>, host: Option<&str>) -> bool {
