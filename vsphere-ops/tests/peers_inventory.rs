@@ -8,11 +8,13 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use peers::{CountingProxy, Vcsim, govc, govc_run};
 use serde_json::Value;
+use vsphere_ops::columns::{Cell, Column as _};
 use vsphere_ops::managed::{
     ClusterComputeResource, Datastore, HostSystem, ManagedEntity, Network, ResourcePool, VirtualMachine,
     virtual_machine as vm,
 };
-use vsphere_ops::{Client, Config, Mo, Task, TaskEvent, wait_all};
+use vsphere_ops::vm::{VmColumn, VmMirror, VmQuery, VmSummary, list};
+use vsphere_ops::{Client, Config, ListQuery, Mo, Page, Task, TaskEvent, wait_all};
 use vsphere_soap::request::ManagedObject;
 
 /// Where and how govc creates a machine.
@@ -97,6 +99,62 @@ async fn peers_globs_find_what_those_of_govc_find() {
     }
     assert_eq!(dc.get::<VirtualMachine>("vm/DC1_H0_VM1").await.unwrap().label(), "DC1_H0_VM1");
     assert!(dc.get::<VirtualMachine>("DC0_H0_VM1").await.unwrap_err().is_not_found());
+    client.logout().await.unwrap();
+}
+
+/// The name of the object of a kind with this id, as govc has it.
+async fn govc_name(vcsim: &Vcsim, reference: &Value) -> String {
+    let id = format!("{}:{}", reference["type"].as_str().unwrap(), reference["value"].as_str().unwrap());
+    let collected = govc(&vcsim.govc_url(), &["object.collect", &id, "name"]).await.unwrap();
+    collected[0]["val"]["_value"].as_str().or(collected[0]["val"].as_str()).unwrap().to_owned()
+}
+
+#[tokio::test]
+#[ignore = "needs vcsim: cargo xtask peers"]
+async fn peers_columns_of_lists_are_what_govc_says() {
+    let (vcsim, client) = connected(&["-folder", "1", "-pg", "1"]).await;
+    govc_run(&vcsim.govc_url(), &["snapshot.create", "-vm", "DC0_C0_RP0_VM0", "before"]).await.unwrap();
+    let columns = VmColumn::ALL.iter().copied().filter(|column| *column != VmColumn::Tags).collect();
+    let query = VmQuery { columns, page: ListQuery::first(1000), ..Default::default() };
+    let page = list(&client, &query).await.unwrap();
+    assert!(page.items.len() >= 4);
+    let mut in_clusters = 0;
+    for vm in &page.items {
+        let known = govc(&vcsim.govc_url(), &["vm.info", "-json", &vm.name]).await.unwrap();
+        let known = &known["virtualMachines"][0];
+        let text = |column| match vm.columns.get(column).unwrap() {
+            Cell::Text(text) => Some(text.clone()),
+            Cell::Nothing => None,
+            other => panic!("{column:?}: {other:?}"),
+        };
+        let found = govc_find(&vcsim, &["/", "-type", "m", "-name", &vm.name]).await;
+        assert_eq!(Some(found), text(VmColumn::Path).map(|path| [path].into()), "{}", vm.name);
+        assert_eq!(text(VmColumn::Uuid).as_deref(), known["config"]["uuid"].as_str());
+        assert_eq!(text(VmColumn::InstanceUuid).as_deref(), known["config"]["instanceUuid"].as_str());
+        assert_eq!(text(VmColumn::ResourcePool), Some(govc_name(&vcsim, &known["resourcePool"]).await));
+        for (column, property) in [(VmColumn::Networks, "network"), (VmColumn::Datastores, "datastore")] {
+            let mut names = Vec::new();
+            for reference in known[property].as_array().unwrap() {
+                names.push(govc_name(&vcsim, reference).await);
+            }
+            names.sort();
+            assert_eq!(*vm.columns.get(column).unwrap(), Cell::Texts(names), "{} {column:?}", vm.name);
+        }
+        let snapshots = known["snapshot"]["rootSnapshotList"].as_array().map_or(0, Vec::len);
+        assert_eq!(*vm.columns.get(VmColumn::Snapshots).unwrap(), Cell::Number(snapshots as i64));
+        let used = known["summary"]["storage"]["committed"].as_i64().unwrap();
+        assert_eq!(*vm.columns.get(VmColumn::UsedBytes).unwrap(), Cell::Number(used));
+        // A host alone is in no cluster.
+        let is_in_one = vm.name.contains("_C0_");
+        assert_eq!(text(VmColumn::Cluster).is_some(), is_in_one, "{}", vm.name);
+        in_clusters += usize::from(is_in_one);
+    }
+    assert!(in_clusters > 0 && in_clusters < page.items.len());
+    let mirror = VmMirror::start(&client).await.unwrap();
+    let held = query.columns.iter().copied().filter(|column| *column != VmColumn::CustomAttributes).collect();
+    let query = VmQuery { columns: held, ..query };
+    let of = |page: &Page<VmSummary>| page.items.iter().map(|vm| format!("{vm:?}")).collect::<Vec<_>>();
+    assert_eq!(of(&mirror.list(&query).await.unwrap().unwrap()), of(&list(&client, &query).await.unwrap()));
     client.logout().await.unwrap();
 }
 
