@@ -58,8 +58,12 @@ pub(crate) enum Either<A, B> {
 }
 
 impl<A: Answers, B: Answers> Answers for Either<A, B> {
+    /// The fields of both, none of which is always there.
     fn schema() -> Option<Value> {
-        Some(json!({ "type": "object", "anyOf": [A::schema()?, B::schema()?] }))
+        let fields = |schema: Value| schema["properties"].as_object().cloned().unwrap_or_default();
+        let mut properties = fields(A::schema()?);
+        properties.extend(fields(B::schema()?));
+        Some(json!({ "type": "object", "properties": properties }))
     }
 
     fn into_response(self) -> Result<CallToolResponse> {

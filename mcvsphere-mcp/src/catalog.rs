@@ -209,6 +209,11 @@ impl Catalog {
     }
 
     /// When the user is asked.
+    /// The most objects that one call may destroy.
+    pub(crate) fn max_objects(&self) -> confirm::MostObjects {
+        self.offer.max_objects
+    }
+
     pub(crate) fn confirm_mode(&self) -> confirm::Mode {
         self.offer.confirm
     }

@@ -62,6 +62,16 @@ pub(crate) enum Mode {
     Never,
 }
 
+/// The most objects that one call may destroy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MostObjects(pub(crate) usize);
+
+impl Default for MostObjects {
+    fn default() -> Self {
+        Self(20)
+    }
+}
+
 /// How a question reaches the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -108,6 +118,21 @@ impl Cx {
         self.server.asks_before(self.call.tool)
     }
 
+    /// Refuses to destroy more objects at once than the settings allow.
+    ///
+    /// # Errors
+    /// `invalid_argument`, with how many there are.
+    pub(crate) fn at_most(&self, number: usize) -> Result<()> {
+        let (MostObjects(most), tool) = (self.server.catalog().max_objects(), self.call.tool);
+        if number <= most {
+            return Ok(());
+        }
+        Err(ToolError::invalid_argument(format!(
+            "this call would change or lose {number} objects, and {most} are the most at once (MCP_MAX_OBJECTS): nothing was done. \
+             Call {tool} for fewer at a time, each with the user's agreement"
+        )))
+    }
+
     /// The plan that the user agreed to, or that needs no agreement: the very one to carry out.
     ///
     /// `measure` makes a plan and what is shown of it. It is called again after a user has thought about it, and the plan of
@@ -131,6 +156,9 @@ impl Cx {
     {
         let always = self.server.catalog().confirm_mode() == Mode::Always;
         let (plan, preview) = measure().await?;
+        if let Some(number) = preview.losses() {
+            self.at_most(number)?;
+        }
         if !self.asks() || !preview.asks(always) {
             return Ok(plan);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     Toolset,
-    confirm::Mode,
+    confirm::{Mode, MostObjects},
     permission::{Effect, Spec},
     settings::{SettingsError, name},
 };
@@ -24,6 +24,8 @@ pub(crate) struct Offer {
     pub(crate) confirm: Mode,
     /// Tools before which the user is not asked.
     pub(crate) unasked: BTreeSet<String>,
+    /// The most objects that one call may destroy.
+    pub(crate) max_objects: MostObjects,
 }
 
 impl Offer {

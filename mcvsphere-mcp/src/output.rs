@@ -161,7 +161,7 @@ mod tests {
         "evc_mode", "highest_evc_mode", "lockdown_mode", "management_ip", "vcenter_ip", "distributed_switch",
         "dns_servers", "gateway", "host_name", "ipv6_gateway", "netmask", "opaque_switches", "origin",
         "physical_nics", "port_group", "search_domains", "services", "stack", "firewall_rules", "tags", "changed",
-        "os", "associable_types", "cardinality", "category", "about", "datacenter", "explanation", "folder", "pool",
+        "resource_pool", "mac_addresses", "tools_status", "tools_version_status", "os", "associable_types", "cardinality", "category", "about", "datacenter", "explanation", "folder", "pool",
         "provisioning", "severity", "previous_policy", "attribute", "value",
         // The API: names and types of its own, and the reference of an object. What it answers is marked whole.
         "object", "access", "example", "extended_by", "extends", "fields", "methods", "parameters", "values", "signature",

@@ -36,7 +36,7 @@ use crate::{
     Permission, Toolset,
     audit::{Place, Target},
     backends::LoginMode,
-    confirm::Mode,
+    confirm::{Mode, MostObjects},
     credentials::GuestCredentials,
     files::LocalFiles,
     http::tokens::Token,
@@ -105,6 +105,8 @@ settings! {
     MCP_CONFIRM <MODE> confirm: Mode = "ask";
     /// Do not ask before these tools act, unless `MCP_CONFIRM` is always
     MCP_CONFIRM_ALLOW <NAMES> confirm_allow: BTreeSet<String>;
+    /// The most objects that one call may change or lose with something: a call that destroys more is refused, and says how many there are
+    MCP_MAX_OBJECTS <NUMBER> max_objects: MostObjects = "20";
     /// Include output schemas in `tools/list`, for programs that check answers
     MCP_OUTPUT_SCHEMAS <BOOL> output_schemas: bool = "false";
     /// Let tools read and write files in this directory, and nowhere else; without it they touch none, but for `mcvsphere tools call`, which uses the current directory
@@ -385,6 +387,7 @@ impl Settings {
             read_only: self.read_only(),
             confirm: self.confirm(),
             unasked: owned(self.confirm_allow()),
+            max_objects: self.max_objects(),
         }
     }
 

@@ -68,6 +68,11 @@ impl Preview {
         !self.objects.is_empty() && (always || !self.harmless)
     }
 
+    /// How many objects are shown, where something is lost with them.
+    pub(super) fn losses(&self) -> Option<usize> {
+        (!self.harmless).then_some(self.objects.len())
+    }
+
     /// All that has to be as it was when the user answered.
     pub(super) fn state(&self) -> Value {
         let objects: Vec<Value> = self.objects.iter().cloned().map(lasting).collect();

@@ -10,7 +10,11 @@ use std::{
 use vsphere_ops::transfer::WebHosts;
 
 use super::SettingsError;
-use crate::{Permission, Toolset, arguments::nearest, confirm::Mode};
+use crate::{
+    Permission, Toolset,
+    arguments::nearest,
+    confirm::{Mode, MostObjects},
+};
 
 /// What a setting can hold.
 pub(crate) trait Kind: Sized {
@@ -241,6 +245,15 @@ impl Kind for Duration {
     fn read(text: &str) -> Result<Self, String> {
         let seconds = text.trim().parse().ok().filter(|seconds| *seconds > 0);
         seconds.map(Self::from_secs).ok_or_else(|| format!("must be a number of seconds, not {text:?}"))
+    }
+}
+
+impl Kind for MostObjects {
+    seen_by_value!();
+
+    fn read(text: &str) -> Result<Self, String> {
+        let number = text.trim().parse().ok().filter(|number| *number > 0);
+        number.map(Self).ok_or_else(|| format!("must be a number of objects, 1 or more, not {text:?}"))
     }
 }
 

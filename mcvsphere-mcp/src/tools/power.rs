@@ -114,6 +114,7 @@ async fn agreed(cx: &Cx, names: &[String], ending: &Ending) -> Result<several::V
     let client = cx.client().await?;
     cx.agreed(|| async {
         let vms = client.vms(names).await;
+        cx.at_most(vms.len())?;
         let running = if cx.asks() { vms.running().await? } else { Vec::new() };
         let ids: Vec<&str> = vms.found().map(|vm| vm.id()).collect();
         let preview = preview(running, ending)?.bind(ids)?;

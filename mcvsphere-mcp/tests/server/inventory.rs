@@ -92,7 +92,7 @@ async fn folders_are_listed_created_by_path_or_name_and_moved_into() {
 async fn a_folder_with_30_vms_ends_with_what_an_administrator_can_decide() {
     let lab = demo().await;
     filled(&lab, "vm/batch/inner", 30).await;
-    let client = planning(&lab).await;
+    let client = older(lab.server(&[("MCP_MAX_OBJECTS", "31")]), ()).await;
     let (code, text) = refused(&client, "delete_folder", json!({ "folder": "vm/batch" })).await;
     assert_eq!(code, "invalid_state");
     for part in
@@ -107,6 +107,8 @@ async fn a_folder_with_30_vms_ends_with_what_an_administrator_can_decide() {
     assert!(text.contains("shutdown_guest or power_off_vm first"), "{text}");
     machine(&lab, "batch-11").await.power_off().await.unwrap().await.unwrap();
 
+    let (code, text) = refused(&planning(&lab).await, "delete_folder", destroy.clone()).await;
+    assert!(code == "invalid_argument" && text.contains("31 objects, and 20 are the most at once"), "{text}");
     let (plan, with_token) = planned(&client, "delete_folder", destroy.clone()).await;
     let question = plan["question"].as_str().unwrap();
     assert_eq!(question, "Delete the folder \"/fra1/vm/batch\" and DELETE its 30 VMs with all their disks?");

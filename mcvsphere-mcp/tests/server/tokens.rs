@@ -268,7 +268,7 @@ async fn every_machine_is_shown_or_named() {
     for name in &names {
         lab.running(name).await;
     }
-    let client = older(lab.server(&[]), ()).await;
+    let client = older(lab.server(&[("MCP_MAX_OBJECTS", "33")]), ()).await;
     let result = call(&client, "power_off_vm", json!({ "vms": names })).await;
     let plan = result.structured_content.unwrap();
     assert_eq!((&plan["total"], plan["others"].as_array().unwrap().len()), (&json!(33), 13));
@@ -276,6 +276,28 @@ async fn every_machine_is_shown_or_named() {
     for name in &names {
         assert!(text.contains(name.as_str()), "{name}: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_call_destroys_no_more_than_the_settings_allow_whether_or_not_it_asks() {
+    let lab = Lab::new().await;
+    let names: Vec<String> = (0..4).map(|number| format!("web-{number}")).collect();
+    for name in &names {
+        lab.running(name).await;
+    }
+    for mode in ["ask", "never"] {
+        let client = older(lab.server(&[("MCP_MAX_OBJECTS", "3"), ("MCP_CONFIRM", mode)]), ()).await;
+        let text = format!("{:?}", call(&client, "reset_vm", json!({ "vms": names })).await);
+        assert!(text.contains("4 objects, and 3 are the most at once (MCP_MAX_OBJECTS): nothing was done"), "{text}");
+        // One that is named twice is one.
+        let again = [&names[..3], &names[..3]].concat();
+        let result = call(&client, "reset_vm", json!({ "vms": again })).await;
+        assert_eq!(result.is_error, Some(false), "{mode}: {result:?}");
+        // Nothing is lost with what is powered on.
+        let result = call(&client, "power_on_vm", json!({ "vms": names })).await;
+        assert_eq!(result.is_error, Some(false), "{mode}: {result:?}");
+    }
+    assert_eq!(lab.sim.calls("ResetVM_Task"), 3);
 }
 
 /// Names that try to end the question, to answer it, to hide a part of it or to be obeyed.
