@@ -319,7 +319,11 @@ impl Client {
 
     /// This time before now, by the server's clock: ours may be another.
     pub(crate) async fn time_ago(&self, time: Duration, operation: &str) -> Result<DateTime> {
-        let now = self.server_time().await?;
+        Self::earlier(self.server_time().await?, time, operation)
+    }
+
+    /// This time before another.
+    pub(crate) fn earlier(now: DateTime, time: Duration, operation: &str) -> Result<DateTime> {
         let then = TimeDelta::from_std(time).ok().and_then(|time| now.checked_sub_signed(time));
         then.ok_or_else(|| invalid(operation, format!("{time:?} ago is before all time")))
     }

@@ -88,11 +88,22 @@ impl Gaps {
     /// Counts a property that could not be read of one object more.
     pub(crate) fn note(&mut self, missing: Missing) {
         let Missing { path, reason, privilege } = missing;
-        let same =
-            |known: &&mut Unreadable| known.property == path && known.privilege == privilege && known.reason == reason;
+        self.count(Unreadable { property: path, privilege, reason, objects: 1 });
+    }
+
+    /// Adds the gaps of another part of the report.
+    pub(crate) fn append(&mut self, other: Self) {
+        other.unreadable.into_iter().for_each(|hidden| self.count(hidden));
+        self.missing.extend(other.missing);
+    }
+
+    fn count(&mut self, hidden: Unreadable) {
+        let same = |known: &&mut Unreadable| {
+            (&known.property, &known.privilege, &known.reason) == (&hidden.property, &hidden.privilege, &hidden.reason)
+        };
         match self.unreadable.iter_mut().find(same) {
-            Some(known) => known.objects += 1,
-            None => self.unreadable.push(Unreadable { property: path, privilege, reason, objects: 1 }),
+            Some(known) => known.objects += hidden.objects,
+            None => self.unreadable.push(hidden),
         }
     }
 

@@ -1,16 +1,18 @@
-//! Snapshots of VMs: found, listed with what they take, taken on several VMs at once, gone back to,
+//! Snapshots of VMs: found, listed with what they take, of one VM or of all, taken on several VMs at once, gone back to,
 //! deleted.
 //!
 //! ```
 //! use vsphere_ops::managed::VirtualMachine;
 //! use vsphere_ops::ListQuery;
-//! use vsphere_ops::snapshot::{Doomed, NewSnapshot};
+//! use vsphere_ops::snapshot::{self, Doomed, NewSnapshot, SnapshotQuery};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
 //! let erp = client.get::<VirtualMachine>("erp-app-01").await?;
 //! for snapshot in erp.list_snapshots(&ListQuery::default()).await?.items {
 //!     println!("{} of {}: {:?} bytes", snapshot.path, snapshot.created, snapshot.size_bytes);
 //! }
+//! let all = snapshot::list(&client, &SnapshotQuery::default()).await?;
+//! println!("{} snapshots of {} VMs", all.page.total, all.totals.vms);
 //! let reversion = erp.reversion(Some("/before 2026.2 upgrade/before hotfix 3")).await?; // by path; or a name, or an id
 //! println!("{:?} bytes would be lost", reversion.written_since_bytes);
 //! reversion.carry_out().await?;
@@ -33,6 +35,7 @@
 
 mod change;
 mod deletion;
+mod list;
 mod lookup;
 mod reversion;
 mod size;
@@ -47,6 +50,7 @@ use vsphere_soap::object::format_date_time;
 
 pub use change::{NewSnapshot, SnapshotChange, SnapshotRenaming};
 pub use deletion::{Deleted, Doomed, SnapshotDeletion};
+pub use list::{SnapshotList, SnapshotQuery, SnapshotTotals, VmSnapshot, list};
 pub use reversion::{Reversion, Reverted};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -80,10 +84,10 @@ pub struct SnapshotInfo {
     pub description: Untrusted,
     /// When it was taken, RFC 3339.
     pub created: String,
-    /// The VM's state in it: on where it holds memory, suspended, or off.
+    /// The VM's state when it was taken, to which a reversion brings it back: on where it holds memory, suspended, or off.
     #[serde(serialize_with = "crate::words::state")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
-    pub state: VirtualMachinePowerState,
+    pub state_when_taken: VirtualMachinePowerState,
     /// Whether VMware Tools had brought the file systems to rest.
     pub quiesced: bool,
     /// Whether the VM's present state comes from it.
@@ -123,10 +127,15 @@ impl Mo<VirtualMachine> {
         let (tree, gaps) = Tree::measured_with_gaps(self).await?;
         let glob = query.glob();
         let fitting = tree.nodes.into_iter().filter(|node| glob.as_ref().is_none_or(|glob| glob.fits(&node.name)));
-        // The oldest first.
-        let key = |node: &SnapshotInfo| (node.taken.timestamp(), node.taken.timestamp_subsec_nanos(), node.id.clone());
-        let window = Window::of(fitting, key, query)?;
+        let window = Window::of(fitting, SnapshotInfo::key, query)?;
         Ok(Page { gaps, ..window.into() })
+    }
+}
+
+impl SnapshotInfo {
+    /// Where it stands in a list: the oldest comes first.
+    fn key(&self) -> (i64, u32, String) {
+        (self.taken.timestamp(), self.taken.timestamp_subsec_nanos(), self.id.clone())
     }
 }
 
@@ -172,7 +181,7 @@ impl Tree {
                 description: node.description.as_str().into(),
                 created: format_date_time(&node.create_time),
                 taken: node.create_time,
-                state: node.state.clone(),
+                state_when_taken: node.state.clone(),
                 quiesced: node.quiesced,
                 is_current: current == Some(node.snapshot.value.as_str()),
                 size_bytes: None,

@@ -37,6 +37,20 @@ impl Untrusted {
         self.0
     }
 
+    /// The first so many characters, with an ellipsis in place of the rest.
+    ///
+    /// ```
+    /// let note = vsphere_ops::Untrusted::from("ask Ann before a reboot");
+    /// assert_eq!(note.cut(7), "ask Ann…");
+    /// ```
+    #[must_use]
+    pub fn cut(self, most: usize) -> Self {
+        match self.0.char_indices().nth(most).and_then(|(at, _)| self.0.get(..at)) {
+            Some(beginning) => Self(format!("{beginning}…")),
+            None => self,
+        }
+    }
+
     /// Whether there is no text.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -99,7 +99,7 @@ async fn the_tree_is_listed_flat_with_sizes() {
     assert_eq!((&page["total"], &page["truncated"]), (&json!(3), &json!(false)), "{page:#}");
     let items = page["items"].as_array().unwrap();
     let rows: Vec<_> =
-        items.iter().map(|item| [&item["path"], &item["id"], &item["state"], &item["is_current"]]).collect();
+        items.iter().map(|item| [&item["path"], &item["id"], &item["state_when_taken"], &item["is_current"]]).collect();
     assert_eq!(
         json!(rows),
         json!([
@@ -173,7 +173,7 @@ async fn a_snapshot_has_memory_and_rest_as_far_as_there_is_some() {
 
     let answer = take(json!(["web-1", "old-1"]), json!({ "memory": false, "quiesce": true })).await;
     assert_eq!((&answer["failed"], &answer["results"][0]["snapshot"]["quiesced"]), (&json!(1), &json!(true)));
-    assert_eq!(answer["results"][0]["snapshot"]["state"], "powered_off");
+    assert_eq!(answer["results"][0]["snapshot"]["state_when_taken"], "powered_off");
     let message = answer["results"][1]["error"]["message"].as_str().unwrap();
     assert!(message.contains("\"old-1\"") && message.contains("wait_for_vm_tools"), "{message}");
     assert_eq!((tree(&web).await, tree(&old).await), ("s(s*)".to_owned(), String::new()));

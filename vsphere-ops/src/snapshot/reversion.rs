@@ -125,7 +125,7 @@ impl Mo<VirtualMachine> {
             back_to: target.path.clone(),
             back_to_id: target.id.clone(),
             back_to_created: target.created.clone(),
-            power_state_after: target.state.clone(),
+            power_state_after: target.state_when_taken.clone(),
             target,
             machine: self.clone(),
             contents: Contents::of(config.as_ref(), info.as_ref()),

@@ -2,6 +2,7 @@
 
 use vsphere_ops::ListQuery;
 use vsphere_ops::managed::VirtualMachine;
+use vsphere_ops::snapshot::{self, SnapshotQuery};
 use vsphere_ops::vm::{self, VmQuery};
 
 use crate::server::{Reply, Server, object};
@@ -108,4 +109,36 @@ async fn statistics_without_counters_are_told_with_what_is_missing() {
     assert_eq!((stats.cpu_usage_mhz, stats.realtime.is_none()), (Some(120), true));
     assert_eq!(stats.gaps.missing[0].what, "the real-time counters");
     assert!(!stats.gaps.missing[0].why.is_empty());
+}
+
+#[tokio::test]
+async fn snapshots_that_could_not_be_read_or_measured_are_gaps_and_the_others_are_listed() {
+    let server = Server::start(|call| {
+        let tree = "<rootSnapshotList><snapshot type=\"VirtualMachineSnapshot\">snapshot-7</snapshot>\
+                    <vm type=\"VirtualMachine\">vm-1</vm><name>old</name><description/><id>1</id>\
+                    <createTime>2020-01-01T00:00:00Z</createTime><state>poweredOff</state><quiesced>false</quiesced>\
+                    </rootSnapshotList>";
+        let name = |id| ("name", "xsd:string", id);
+        let snapshot = ("snapshot", "VirtualMachineSnapshotInfo", tree);
+        let known = object("VirtualMachine", "vm-1", &[name("vm-1"), snapshot]);
+        let hidden = with(object("VirtualMachine", "vm-2", &[name("vm-2")]), &refused("snapshot", "System.Read"));
+        match call.operation.as_str() {
+            "CurrentTime" => Reply::Good("<returnval>2020-01-11T12:00:00Z</returnval>".to_owned()),
+            "RetrieveProperties" => {
+                Reply::Good((known + &hidden).replace("<objects>", "<returnval>").replace("</objects>", "</returnval>"))
+            }
+            "RetrievePropertiesEx" => {
+                Reply::value(&with(object("VirtualMachine", "vm-1", &[]), &refused("layoutEx", "System.Read")))
+            }
+            _ => Reply::Usual,
+        }
+    })
+    .await;
+    let query = SnapshotQuery { sizes: true, ..Default::default() };
+    let list = snapshot::list(&server.client().await, &query).await.unwrap();
+    let rows: Vec<_> = list.page.items.iter().map(|row| (&*row.vm, &*row.snapshot.id, row.age_days)).collect();
+    assert_eq!(rows, [("vm-1", "snapshot-7", 10.5)]);
+    assert_eq!((list.page.items[0].snapshot.size_bytes, list.totals.page_bytes), (None, Some(0)));
+    let hidden: Vec<_> = list.page.gaps.unreadable.iter().map(|it| (&*it.property, it.objects)).collect();
+    assert_eq!(hidden, [("snapshot", 1), ("layoutEx", 1)]);
 }
