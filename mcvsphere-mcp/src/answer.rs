@@ -74,6 +74,10 @@ impl<A: Answers, B: Answers> Answers for Either<A, B> {
     }
 }
 
+/// A page of a list, and figures on all that it lists.
+#[derive(Debug)]
+pub(crate) struct Summed<T, S>(pub(crate) Listed<T>, pub(crate) S);
+
 impl<T: Serialize + JsonSchema + Send + 'static> Answers for Object<T> {
     fn schema() -> Option<Value> {
         Some(output::object::<T>())
@@ -90,11 +94,40 @@ impl<T: Serialize + JsonSchema + Send + 'static> Answers for Listed<T> {
     }
 
     fn into_response(self) -> Result<CallToolResponse> {
+        Ok(response(self.data()?, false))
+    }
+}
+
+impl<T: Serialize> Listed<T> {
+    /// The page, and of its items the fields that are wanted.
+    fn data(&self) -> Result<Value> {
         let mut data = to_value(&self.page)?;
         if let (Some(fields), Some(items)) = (&self.fields, data.get_mut("items").and_then(Value::as_array_mut)) {
             for item in items.iter_mut().filter_map(Value::as_object_mut) {
                 *item = chosen(item, fields);
             }
+        }
+        Ok(data)
+    }
+}
+
+impl<T, S> Answers for Summed<T, S>
+where
+    T: Serialize + JsonSchema + Send + 'static,
+    S: Serialize + JsonSchema + Send + 'static,
+{
+    fn schema() -> Option<Value> {
+        let (mut list, mut sums) = (output::list::<T>(), output::object::<S>());
+        if let (Some(list), Some(sums)) = (list["properties"].as_object_mut(), sums["properties"].as_object_mut()) {
+            list.append(sums);
+        }
+        Some(list)
+    }
+
+    fn into_response(self) -> Result<CallToolResponse> {
+        let (mut data, mut sums) = (self.0.data()?, to_value(&self.1)?);
+        if let (Some(data), Some(sums)) = (data.as_object_mut(), sums.as_object_mut()) {
+            data.append(sums);
         }
         Ok(response(data, false))
     }

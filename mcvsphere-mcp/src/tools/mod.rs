@@ -72,7 +72,7 @@ mod prelude {
         Permission::*,
         Tool, ToolError,
         Toolset::*,
-        answer::{Either, Listed},
+        answer::{Either, Listed, Summed},
         arguments::{NoArguments, in_range, kinds::*, number, paging::Paging},
         confirm::Preview,
         error::Result,

@@ -1,20 +1,28 @@
 //! Snapshots of VMs.
 
+use std::time::Duration;
+
 use vsphere_ops::{
     snapshot::{
-        Deleted, Doomed, NewSnapshot, Reversion, Reverted, SnapshotChange, SnapshotDeletion, SnapshotInfo,
-        SnapshotRenaming,
+        self, Deleted, Doomed, NewSnapshot, Reversion, Reverted, SnapshotChange, SnapshotDeletion, SnapshotQuery,
+        SnapshotRenaming, SnapshotTotals, VmSnapshot,
     },
     types::VirtualMachinePowerState::{PoweredOn, Suspended},
 };
 
 use super::prelude::*;
 
+/// The most days that snapshots may be asked to be older than: a century.
+const MOST_DAYS: u64 = 36_500;
+
 /// The tools of this family.
 pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::reads("list_snapshots", Snapshots, "List snapshots", list_snapshots)
-            .about("List a VM's snapshots, oldest first, with path in the tree, time, state and size."),
+            .about(
+            "List the snapshots of all VMs or of one, oldest first, with path in the tree, time, age, size and the VM's \
+             power state when taken.",
+        ),
         Tool::adds("create_snapshot", Snapshots, PowerOps, "Take snapshots", create_snapshot)
             .about("Take a snapshot of one or several VMs, in parallel.")
             .long()
@@ -58,9 +66,18 @@ pub(super) fn tools() -> Vec<Tool> {
     ]
 }
 
-async fn list_snapshots(args: ListSnapshots, cx: Cx) -> Result<Listed<SnapshotInfo>> {
-    let (query, fields) = args.paging.open(&cx)?;
-    Ok(cx.page(args.vm.find(&cx).await?.list_snapshots(&query).await?, fields))
+async fn list_snapshots(args: ListSnapshots, cx: Cx) -> Result<Summed<VmSnapshot, SnapshotTotals>> {
+    let (page, fields) = args.paging.open(&cx)?;
+    let days = args.older_than_days.map(|days| in_range("older_than_days", Some(days), 1, MOST_DAYS)).transpose()?;
+    let query = SnapshotQuery {
+        page,
+        vm: args.vm.map(Into::into),
+        older_than: days.map(|days| Duration::from_secs(days * 24 * 3600)),
+        // They are read only where somebody wants them.
+        sizes: fields.as_ref().is_none_or(|fields| fields.iter().any(|field| field == "size_bytes")),
+    };
+    let list = snapshot::list(&cx.client().await?, &query).await?;
+    Ok(Summed(cx.page(list.page, fields), list.totals))
 }
 
 async fn create_snapshot(args: CreateSnapshot, cx: Cx) -> Result<Batch<SnapshotChange>> {
@@ -117,9 +134,12 @@ async fn rename_snapshot(args: RenameSnapshot, cx: Cx) -> Result<Object<Snapshot
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ListSnapshots {
-    vm: VmName,
+    /// All by default.
+    vm: Option<VmName>,
+    /// Only older ones.
+    older_than_days: Option<u64>,
     #[serde(flatten)]
-    paging: Paging<SnapshotInfo>,
+    paging: Paging<VmSnapshot>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -39,6 +39,7 @@ mod readme;
 mod resources;
 mod schema_rules;
 mod serial_ports;
+mod snapshot_inventory;
 mod snapshots;
 mod tags;
 mod tasks;
