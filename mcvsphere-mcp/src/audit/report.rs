@@ -8,11 +8,11 @@ use std::{
 };
 
 use anyhow::Context;
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::{render, text::one_line};
+use crate::{arguments::moment, render, text::one_line};
 
 /// The most characters of the arguments in the table.
 const LONGEST: usize = 100;
@@ -119,12 +119,7 @@ fn since(text: &str) -> Result<DateTime<Utc>, String> {
         };
         Utc::now().checked_sub_signed(time?)
     };
-    let date = || Some(text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc());
-    let moment = DateTime::parse_from_rfc3339(text).ok().map(|moment| moment.to_utc());
-    moment
-        .or_else(date)
-        .or_else(ago)
-        .ok_or_else(|| "must be such as 2027-03-01, 2027-03-01T10:00:00Z or 24h".to_owned())
+    moment(text).or_else(ago).ok_or_else(|| "must be such as 2027-03-01, 2027-03-01T10:00:00Z or 24h".to_owned())
 }
 
 #[cfg(test)]

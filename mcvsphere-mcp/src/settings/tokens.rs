@@ -12,11 +12,10 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, Utc};
-
 use super::{SettingsError, TOKENS, file::Entry, kinds::Kind as _};
 use crate::{
     Permission,
+    arguments::moment,
     http::tokens::{Digest, Token},
 };
 
@@ -56,12 +55,6 @@ fn token(name: &str, entry: &Entry) -> Result<Token, String> {
         Err(problem) => return Err(format!("{problem}: a date such as 2027-03-01, or never")),
     };
     Ok(Token { name: name.to_owned(), level, digest, expires })
-}
-
-/// A date, which begins at midnight UTC, or a moment of RFC 3339.
-fn moment(text: &str) -> Option<DateTime<Utc>> {
-    let date = || Some(text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc());
-    DateTime::parse_from_rfc3339(text).ok().map(|moment| moment.to_utc()).or_else(date)
 }
 
 #[cfg(test)]
