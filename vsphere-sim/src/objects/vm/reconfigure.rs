@@ -53,12 +53,20 @@ pub(super) fn reconfigure(world: &mut World, vm: &Moref, spec: &VirtualMachineCo
     if let Some(name) = name {
         world.rename(vm, name, user)?;
     }
+    let listed = |text: &Option<String>| text.clone().unwrap_or_default();
+    let message = format!(
+        "Reconfigured {} on {}.  \n \nModified:  \n \n{} \n \n Added:  \n \n{} \n \n Deleted:  \n \n{}",
+        world.name_of(vm),
+        host_name(world, vm),
+        listed(&changes.modified),
+        listed(&changes.added),
+        listed(&changes.deleted)
+    );
     let event = VmReconfiguredEvent {
         config_spec: spec.clone(),
         config_changes: Some(Box::new(changes)),
         ..Default::default()
     };
-    let message = format!("Reconfigured {} on {}", world.name_of(vm), host_name(world, vm));
     world.post(vm, user, event, message);
     tell_conflicts(world, vm, spec, user)
 }
@@ -67,33 +75,39 @@ pub(super) fn host_name(world: &World, vm: &Moref) -> String {
     world.host_of(vm).map(|host| world.name_of(&host)).unwrap_or_default()
 }
 
-/// What is different, as the event lists it.
+/// What is different, as the event lists it: a path and the values of each change.
 fn differences(old: &VirtualMachineConfigInfo, new: &VirtualMachineConfigInfo) -> ChangesInfoEventArgument {
-    let mut changes = ChangesInfoEventArgument::default();
-    let mut modified = Vec::new();
-    let (was, is) = (&old.hardware, &new.hardware);
-    if was.num_cpu != is.num_cpu {
-        modified.push(format!("config.hardware.numCPU: {} -> {};", was.num_cpu, is.num_cpu));
-    }
-    if was.memory_mb != is.memory_mb {
-        modified.push(format!("config.hardware.memoryMB: {} -> {};", was.memory_mb, is.memory_mb));
-    }
-    if old.name != new.name {
-        modified.push(format!("config.name: \"{}\" -> \"{}\";", old.name, new.name));
-    }
-    if old.annotation != new.annotation {
-        modified.push("config.annotation;".to_owned());
-    }
-    let has = |devices: &VirtualMachineConfigInfo, key| devices.hardware.device.iter().any(|device| device.key == key);
-    let named = |config: &VirtualMachineConfigInfo, other: &VirtualMachineConfigInfo| {
-        let only = config.hardware.device.iter().filter(|device| !has(other, device.key));
-        let keys: Vec<String> = only.map(|device| format!("config.hardware.device({})", device.key)).collect();
-        (!keys.is_empty()).then(|| keys.join("; "))
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let known = |config: &VirtualMachineConfigInfo| {
+        let hot_add = |is_on: Option<bool>| is_on.map_or("<unset>".to_owned(), |is_on| is_on.to_string());
+        [
+            ("config.hardware.numCPU", config.hardware.num_cpu.to_string()),
+            ("config.hardware.memoryMB", config.hardware.memory_mb.to_string()),
+            ("config.name", quoted(&config.name)),
+            ("config.annotation", quoted(config.annotation.as_deref().unwrap_or_default())),
+            ("config.cpuHotAddEnabled", hot_add(config.cpu_hot_add_enabled)),
+            ("config.memoryHotAddEnabled", hot_add(config.memory_hot_add_enabled)),
+        ]
     };
-    changes.modified = (!modified.is_empty()).then(|| modified.join(" "));
-    changes.added = named(new, old);
-    changes.deleted = named(old, new);
-    changes
+    let both = known(old).into_iter().zip(known(new));
+    let modified = both.filter(|((_, was), (_, is))| was != is);
+    let modified: Vec<String> = modified.map(|((path, was), (_, is))| format!("{path}: {was} -> {is}; ")).collect();
+    let has = |config: &VirtualMachineConfigInfo, key| config.hardware.device.iter().any(|device| device.key == key);
+    let only = |config: &VirtualMachineConfigInfo, other: &VirtualMachineConfigInfo| {
+        let only = config.hardware.device.iter().filter(|device| !has(other, device.key));
+        let told = only.map(|device| {
+            let info = device.device_info.as_ref();
+            let (label, summary) = info.map_or(("", ""), |info| (info.label.as_str(), info.summary.as_str()));
+            let info = format!("(label = {}, summary = {})", quoted(label), quoted(summary));
+            format!("config.hardware.device({0}): (key = {0}, deviceInfo = {info}); ", device.key)
+        });
+        lines(&told.collect::<Vec<_>>())
+    };
+    ChangesInfoEventArgument { modified: lines(&modified), added: only(new, old), deleted: only(old, new) }
+}
+
+fn lines(entries: &[String]) -> Option<String> {
+    (!entries.is_empty()).then(|| entries.join("\n\n"))
 }
 
 /// Two adapters with one address are allowed, but somebody should know.
