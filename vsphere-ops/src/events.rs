@@ -26,12 +26,14 @@
 //! - Events are read through a collector on the server, of which a session may have few. It is destroyed when the stream
 //!   ends or is dropped, so do not keep streams that nobody reads.
 
+mod changes;
+mod kinds;
 mod report;
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use vsphere_model::managed::{EventHistoryCollector, EventManager, event_history_collector};
 use vsphere_model::types::{
     DateTime, Event, EventEx, EventFilterSpec, EventFilterSpecByEntity, EventFilterSpecByTime,
@@ -46,6 +48,8 @@ use crate::guard;
 use crate::mo::Mo;
 use crate::watch::{Change, Pause, Watch, is_away};
 
+pub use changes::{ChangeKind, ConfigChange, changes_of};
+pub use kinds::type_named;
 pub use report::{EventReport, RecentEvents};
 
 /// The fewest and the most events of a page. Servers take no more, and lose events that come at once with fewer.
@@ -72,7 +76,15 @@ impl Client {
     /// # }
     /// ```
     pub fn events(&self) -> EventQuery {
-        EventQuery { client: self.clone(), filter: EventFilterSpec::default(), last: None, text: None, page_size: 200 }
+        EventQuery {
+            client: self.clone(),
+            filter: EventFilterSpec::default(),
+            last: None,
+            text: None,
+            without_logins: false,
+            page_size: 200,
+            grows: false,
+        }
     }
 }
 
@@ -159,7 +171,11 @@ pub struct EventQuery {
     last: Option<Duration>,
     /// What messages have to contain, in lower case.
     text: Option<String>,
+    /// Whether routine logins and logouts are left out.
+    without_logins: bool,
     page_size: usize,
+    /// Whether each page is twice as large as the one before, as far as pages go.
+    grows: bool,
 }
 
 impl EventQuery {
@@ -175,6 +191,7 @@ impl EventQuery {
     }
 
     /// Only events of these types (`VmPoweredOnEvent`), or with these ids of extended events (`vim.event.…`, `esx.…`).
+    /// [`type_named`] knows them by what people write.
     pub fn types<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.filter.event_type_id = names.into_iter().map(Into::into).collect();
         self
@@ -230,6 +247,24 @@ impl EventQuery {
         self
     }
 
+    /// In a [report](Self::report), without the logins and logouts that succeed, of which there may be more than of all
+    /// else. A query of [types](Self::types) has those that it names. Servers have no such filter: events are read until
+    /// there are enough others.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// let done = client.events().without_logins().report(20).await?;
+    /// println!("{} events, and {} logins", done.returned, done.logins_left_out);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    pub fn without_logins(mut self) -> Self {
+        self.without_logins = true;
+        self
+    }
+
     /// How many events to ask for at once: 25 to 1000, and 200 by default.
     pub fn page_size(mut self, events: usize) -> Self {
         self.page_size = page_for(events);
@@ -245,26 +280,7 @@ impl EventQuery {
     /// # Errors
     /// Server errors.
     pub async fn latest(self, count: usize) -> Result<Vec<Poly<Event>>> {
-        match self.latest_known(count).await {
-            (events, None) => Ok(events),
-            (_, Some(error)) => Err(error),
-        }
-    }
-
-    /// The same, with those that came before an error.
-    async fn latest_known(mut self, count: usize) -> (Vec<Poly<Event>>, Option<Error>) {
-        self.page_size = page_for(count);
-        let mut events = Vec::new();
-        let mut newest_first = self.newest_first();
-        while events.len() < count
-            && let Some(event) = newest_first.next().await
-        {
-            match event {
-                Ok(event) => events.push(event),
-                Err(error) => return (events, Some(error)),
-            }
-        }
-        (events, None)
+        self.page_size(count).newest_first().take(count).try_collect().await
     }
 
     /// All events that there are now, oldest first.
@@ -430,6 +446,9 @@ impl Reader {
             Order::NewestFirst => collector.raw.read_previous_events(page_size).await?,
             Order::OldestFirst | Order::Follow => collector.raw.read_next_events(page_size).await?,
         };
+        if self.query.grows {
+            self.query.page_size = page_for(self.query.page_size * 2);
+        }
         (self.works, self.ever_worked) = (true, true);
         self.pause = Pause::default();
         let (more, before) = (!page.is_empty(), self.waiting.len());

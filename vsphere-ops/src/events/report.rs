@@ -1,9 +1,11 @@
 //! Events as they are shown to people.
 
+use futures::stream::StreamExt as _;
 use serde::Serialize;
 use vsphere_model::types::{Event, EventEx, ManagedObjectReference, Poly};
 use vsphere_soap::object::format_date_time;
 
+use super::changes::{ConfigChange, changes_of, shown};
 use super::{EventQuery, name_of};
 use crate::error::Result;
 use crate::gaps::Gaps;
@@ -31,6 +33,9 @@ pub struct RecentEvents {
     pub total: Option<usize>,
     /// Whether there are older ones that fit the query.
     pub truncated: bool,
+    /// How many routine logins and logouts were read and left out, where the query leaves them out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub logins_left_out: usize,
     /// What is not known: a read that broke off has given the events before it.
     #[serde(flatten)]
     pub gaps: Gaps,
@@ -63,8 +68,12 @@ pub struct EventReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The text for people, in the language of the session. Names and notes that people and guests wrote are in it: not
-    /// to be trusted.
+    /// to be trusted. Where `changes` tell what was changed, its first line.
     pub message: Untrusted,
+    /// What was changed by a reconfiguration, shown as one text. People write some of it: not to be trusted.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "shown")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Untrusted>"))]
+    pub changes: Vec<ConfigChange>,
     /// The server's number for it.
     pub key: i32,
 }
@@ -90,34 +99,60 @@ impl EventQuery {
     /// Server errors.
     pub async fn report(mut self, count: usize) -> Result<RecentEvents> {
         let mut gaps = Gaps::default();
+        let (text, without_logins) = (self.text.take(), self.without_logins && self.filter.event_type_id.is_empty());
+        let is_sifted = text.is_some() || without_logins;
         // One more than is shown tells whether there are more.
         let wanted = count.saturating_add(1);
-        let text = self.text.take();
-        let (mut events, broken) = match text {
-            None => self.latest_known(wanted).await,
-            Some(text) => {
-                let (read, broken) = self.page_size(MOST_SEARCHED).latest_known(MOST_SEARCHED).await;
-                if read.len() == MOST_SEARCHED {
-                    gaps.lacks("older events", format!("only the newest {MOST_SEARCHED} were searched for the text"));
+        self = self.page_size(wanted);
+        // Where few events fit, the pages soon are the largest.
+        self.grows = is_sifted;
+        let mut newest_first = self.newest_first();
+        let (mut events, mut read, mut logins_left_out) = (Vec::new(), 0, 0);
+        while events.len() < wanted {
+            if is_sifted && read == MOST_SEARCHED {
+                gaps.lacks("older events", format!("only the newest {MOST_SEARCHED} were searched for those that fit"));
+                break;
+            }
+            match newest_first.next().await {
+                None => break,
+                Some(Err(error)) if read == 0 => return Err(error),
+                Some(Err(error)) => {
+                    gaps.lacks("older events", error.to_string());
+                    break;
                 }
-                (read.into_iter().filter(|event| contains(event, &text)).collect(), broken)
+                Some(Ok(event)) => {
+                    read += 1;
+                    if without_logins && is_routine(&event) {
+                        logins_left_out += 1;
+                    } else if text.as_deref().is_none_or(|text| contains(&event, text)) {
+                        events.push(event);
+                    }
+                }
             }
-        };
-        if let Some(error) = broken {
-            if events.is_empty() {
-                return Err(error);
-            }
-            gaps.lacks("older events", error.to_string());
         }
         let truncated = events.len() > count || !gaps.is_empty();
         events.truncate(count);
         let items: Vec<EventReport> = events.iter().map(EventReport::from).collect();
-        Ok(RecentEvents { returned: items.len(), total: (!truncated).then_some(items.len()), truncated, items, gaps })
+        let total = (!truncated).then_some(items.len());
+        Ok(RecentEvents { returned: items.len(), total, truncated, logins_left_out, items, gaps })
     }
 }
 
-/// How many events are searched for a text at most.
+/// How many events are looked through at most.
 const MOST_SEARCHED: usize = 10_000;
+
+/// What servers record each time that somebody, or some program, comes and goes. Logins that failed are not among it.
+const ROUTINE: [&str; 4] =
+    ["UserLoginSessionEvent", "UserLogoutSessionEvent", "com.vmware.sso.LoginSuccess", "com.vmware.sso.Logout"];
+
+fn is_routine(event: &Poly<Event>) -> bool {
+    ROUTINE.contains(&name_of(event))
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
 
 fn contains(event: &Poly<Event>, text: &str) -> bool {
     event.full_formatted_message.as_deref().is_some_and(|message| message.to_lowercase().contains(text))
@@ -126,13 +161,18 @@ fn contains(event: &Poly<Event>, text: &str) -> bool {
 impl From<&Poly<Event>> for EventReport {
     fn from(event: &Poly<Event>) -> Self {
         let (entity, entity_id) = about(event).unzip();
+        let changes = changes_of(event);
+        let message = event.full_formatted_message.as_deref().unwrap_or_default();
+        // The server repeats all changes in the lines below.
+        let message = if changes.is_empty() { message } else { message.lines().next().unwrap_or_default().trim_end() };
         Self {
             time: format_date_time(&event.created_time),
             type_: name_of(event).to_owned(),
             entity: entity.map(|name| name::decode(&name)),
             entity_id,
             user: Some(event.user_name.clone()).filter(|user| !user.is_empty()),
-            message: event.full_formatted_message.as_deref().unwrap_or_default().into(),
+            message: message.into(),
+            changes,
             key: event.key,
         }
     }
