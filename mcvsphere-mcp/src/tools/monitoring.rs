@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use vsphere_ops::{
     alarms::{self, AlarmQuery, TriggeredAlarm},
-    events::{RecentEvents, Recursion},
+    events::{self, EventQuery, RecentEvents, Recursion},
     managed::ManagedEntity,
     stats::{HostStats, VmStats},
+    types::DateTime,
     vm::{ToolsReady, ToolsStatus},
 };
 
@@ -44,11 +46,13 @@ pub(super) fn tools() -> Vec<Tool> {
             "List triggered alarms, worst and newest first, of the whole inventory or of one object and all \
                  below it, acknowledged ones included.",
         ),
-        Tool::reads("get_recent_events", Monitoring, "Get recent events", get_recent_events)
-            .about("List the newest events of the whole inventory. list_recent_events has the filters."),
+        Tool::reads("get_recent_events", Monitoring, "Get recent events", get_recent_events).about(
+            "List the newest events of the whole inventory, without routine logins. list_recent_events has the \
+                 filters.",
+        ),
         Tool::reads("list_recent_events", Monitoring, "List recent events", list_recent_events).about(
-            "List events, newest first: what happened, when, to what, by whom. An entity's events include those of \
-                 all below it.",
+            "List events, newest first: what happened, when, to what, by whom, and what was changed of a VM. An \
+                 entity's events include those of all below it.",
         ),
     ]
 }
@@ -81,7 +85,7 @@ async fn get_recent_events(args: GetRecentEvents, cx: Cx) -> Result<Object<Recen
     let count = in_range("count", args.count, 50, 1000)?;
     let hours = in_range("hours", args.hours, USUAL_HOURS, MOST_HOURS)?;
     let events = cx.client().await?.events().last(Duration::from_secs(hours * 3600));
-    Ok(Object(events.report(count).await?))
+    Ok(Object(events.without_logins().report(count).await?))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -102,17 +106,22 @@ struct GetAlarms {
 
 async fn list_recent_events(args: ListRecentEvents, cx: Cx) -> Result<Object<RecentEvents>> {
     let count = in_range("max_count", args.max_count, 50, 1000)?;
-    let hours = in_range("hours_back", args.hours_back, USUAL_HOURS, MOST_HOURS)?;
+    let span = args.span()?;
+    let types = args.event_types.iter().flatten().map(|name| events::type_named(name));
+    let types = types.collect::<vsphere_ops::Result<Vec<String>>>()?;
     let client = cx.client().await?;
-    let mut events = client.events().last(Duration::from_secs(hours * 3600));
+    let mut events = span.of(client.events());
     if let Some(entity) = &args.entity {
         events = events.entity(client.get::<ManagedEntity>(entity).await?.reference(), Recursion::All);
     }
-    if let Some(types) = args.event_types {
+    if !types.is_empty() {
         events = events.types(types);
     }
     if let Some(user) = args.user {
         events = events.users([user]);
+    }
+    if !args.include_logins.unwrap_or(false) {
+        events = events.without_logins();
     }
     if let Some(text) = &args.text {
         events = events.containing(text);
@@ -124,16 +133,69 @@ async fn list_recent_events(args: ListRecentEvents, cx: Cx) -> Result<Object<Rec
 struct ListRecentEvents {
     /// 50 by default.
     max_count: Option<usize>,
-    /// VmPoweredOnEvent, esx.problem.…
+    /// VmPoweredOn, esx.problem.…
     event_types: Option<Vec<String>>,
     /// 24 by default.
     hours_back: Option<u64>,
+    /// Time or date.
+    since: Option<String>,
+    /// Time or date.
+    until: Option<String>,
     /// Object.
     entity: Option<String>,
     /// DOMAIN\\name
     user: Option<String>,
     /// In the message.
     text: Option<String>,
+    /// Routine logins and logouts too.
+    include_logins: Option<bool>,
+}
+
+impl ListRecentEvents {
+    /// When the events happened that are asked for.
+    ///
+    /// # Errors
+    /// `invalid_argument` for what is no time, and for times that exclude each other.
+    fn span(&self) -> Result<Span> {
+        let hours = in_range("hours_back", self.hours_back, USUAL_HOURS, MOST_HOURS)?;
+        let back = Duration::from_secs(hours * 3600);
+        let until = self.until.as_deref().map(|until| time("until", until)).transpose()?;
+        let since = self.since.as_deref().map(|since| time("since", since)).transpose()?;
+        if since.is_some() && self.hours_back.is_some() {
+            return Err(ToolError::invalid_argument("`since` and `hours_back` exclude each other: give one"));
+        }
+        let since = since.or_else(|| until?.checked_sub_signed(TimeDelta::from_std(back).ok()?));
+        match (since, until) {
+            (Some(since), Some(until)) if since > until => {
+                Err(ToolError::invalid_argument("`since` is after `until`: exchange them"))
+            }
+            (Some(since), until) => Ok(Span::Between(since, until)),
+            (None, _) => Ok(Span::Last(back)),
+        }
+    }
+}
+
+/// A time of the server's clock.
+fn time(argument: &str, text: &str) -> Result<DateTime> {
+    let is_none =
+        || format!("`{argument}` is {}, but must be a time or a date: 2027-03-01T10:00:00Z, 2027-03-01", quoted(text));
+    Ok(moment(text.trim()).ok_or_else(|| ToolError::invalid_argument(is_none()))?.fixed_offset())
+}
+
+/// When events happened.
+enum Span {
+    Last(Duration),
+    Between(DateTime, Option<DateTime>),
+}
+
+impl Span {
+    fn of(self, events: EventQuery) -> EventQuery {
+        match self {
+            Self::Last(time) => events.last(time),
+            Self::Between(since, None) => events.since(since),
+            Self::Between(since, Some(until)) => events.since(since).until(until),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -15,6 +15,7 @@ mod datastore_files;
 mod disks;
 mod doctor;
 mod effects;
+mod events;
 mod gate;
 mod guests;
 mod hosts;
