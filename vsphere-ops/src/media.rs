@@ -240,7 +240,7 @@ fn report(machine: &Mo<VirtualMachine>, done: &Reconfigured, drive: Option<&Poly
 }
 
 /// The image that is in a drive.
-fn image(drive: &VirtualDevice) -> Option<&str> {
+pub(crate) fn image(drive: &VirtualDevice) -> Option<&str> {
     let iso = drive.backing.as_ref()?.downcast_ref::<VirtualCdromIsoBackingInfo>()?;
     Some(iso.file_name.as_str()).filter(|file| !file.is_empty())
 }

@@ -34,6 +34,7 @@ mod names;
 mod reconfigure;
 mod rename;
 mod report;
+mod resources;
 mod template;
 mod tools;
 
@@ -44,7 +45,7 @@ pub use create::{CreateVm, Firmware, NewVm, Provisioning, create};
 pub(crate) use delete::{CLONES, clones_of};
 pub use delete::{Deleted, Deletion, LostNic, LostSnapshot};
 pub(crate) use info::disk;
-pub use info::{ToolsInfo, VmDisk, VmInfo, VmNic};
+pub use info::{ToolsInfo, VmCdDrive, VmDisk, VmInfo, VmNic};
 pub use list::{VmQuery, VmSummary, groups, list};
 pub use mirror::{MirroredVm, VmCache, VmMirror};
 pub(crate) use names::checked_name;
@@ -52,6 +53,7 @@ pub use reconfigure::{Changes, Reconfiguration, Reconfigured, SettingChange};
 pub use rename::Renamed;
 pub use report::VmReport;
 pub(crate) use report::report;
+pub use resources::VmResources;
 pub use template::{TemplateSummary, templates};
 pub use tools::{ToolsReady, ToolsStatus};
 

@@ -5,21 +5,25 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use vsphere_model::managed::{VirtualMachine, virtual_machine as vm};
 use vsphere_model::types::{
-    GuestInfo, ManagedObjectReference, Poly, VirtualDevice, VirtualDisk, VirtualEthernetCard,
+    GuestInfo, ManagedObjectReference, Poly, VirtualCdrom, VirtualDevice, VirtualDeviceDeviceBackingInfo,
+    VirtualDeviceRemoteDeviceBackingInfo, VirtualDisk, VirtualEthernetCard,
     VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualEthernetCardNetworkBackingInfo,
-    VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualMachineConfigInfo, VirtualMachinePowerState,
-    VirtualMachineSnapshotTree,
+    VirtualEthernetCardOpaqueNetworkBackingInfo, VirtualMachineConfigInfo, VirtualMachineFaultToleranceState,
+    VirtualMachinePowerState, VirtualMachineSnapshotTree,
 };
 use vsphere_soap::object::format_date_time;
 
+use super::VmResources;
 use crate::custom_attribute;
 use crate::device::label;
 use crate::error::Result;
 use crate::find::Ancestry;
 use crate::gaps::Gaps;
+use crate::media::image;
 use crate::mo::Mo;
 use crate::units::Size;
 use crate::untrusted::{self, Untrusted};
+use crate::words::word;
 
 /// All about one VM.
 ///
@@ -58,6 +62,18 @@ pub struct VmInfo {
     pub cores_per_socket: Option<i32>,
     /// Memory in MiB.
     pub memory_mb: Option<i32>,
+    /// Whether CPUs can be added while it runs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cpu_hot_add: bool,
+    /// Whether memory can be added while it runs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub memory_hot_add: bool,
+    /// What it is guaranteed and may use at most.
+    #[serde(flatten)]
+    pub resources: VmResources,
+    /// The inventory path of its resource pool or vApp. A template has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// The virtual hardware version (`vmx-21`).
     pub hardware_version: Option<String>,
     /// `bios` or `efi`.
@@ -92,8 +108,29 @@ pub struct VmInfo {
     pub disks: Vec<VmDisk>,
     /// The network adapters.
     pub nics: Vec<VmNic>,
+    /// The CD drives, and what is in them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cd_drives: Vec<VmCdDrive>,
     /// How many snapshots it has.
     pub snapshots: usize,
+    /// Whether its disks have to be consolidated: a deleted snapshot has left files behind.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub consolidation_needed: bool,
+    /// The question that it waits with. Names of files and of devices of the guest may be in it: not to be trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<Untrusted>,
+    /// Whether its configuration, and so its memory and swap files, are encrypted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub encrypted: bool,
+    /// Its state in fault tolerance (`running`, `need_secondary`…), where that is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault_tolerance: Option<String>,
+    /// The key of the extension that manages it (`com.vmware.vcDr`): changes of others may break it, or be undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub managed_by: Option<String>,
+    /// The product in it, as the package says that it was deployed from: not to be trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<Untrusted>,
     /// Storage in use, in bytes.
     pub storage_used_bytes: Option<i64>,
     /// What is not known of it, and why.
@@ -185,6 +222,34 @@ pub struct VmNic {
     pub ip_addresses: Vec<String>,
 }
 
+/// A CD drive among the details of its VM.
+///
+/// ```
+/// use vsphere_ops::vm::VmCdDrive;
+///
+/// fn keeps_from_moving(drive: &VmCdDrive) -> bool {
+///     drive.connected && drive.device.is_some()
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct VmCdDrive {
+    /// The label (`CD/DVD drive 1`).
+    pub label: String,
+    /// The device key.
+    pub key: i32,
+    /// The image in it, as a datastore path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iso: Option<String>,
+    /// The drive of the host, or of the computer that a console runs on, that is behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Whether the guest sees what is in it.
+    pub connected: bool,
+    /// Whether it is connected at power-on.
+    pub start_connected: bool,
+}
+
 impl Mo<VirtualMachine> {
     /// Reads all about the VM.
     ///
@@ -204,7 +269,7 @@ impl Mo<VirtualMachine> {
     /// `not_found` if it is gone, and server errors.
     pub async fn info(&self) -> Result<VmInfo> {
         let client = self.client();
-        let ((name, runtime, config, guest, datastores, snapshot, storage, values, fields), mut gaps) = self
+        let ((name, runtime, config, guest, datastores, snapshot, storage, values, fields, pool), mut gaps) = self
             .read_known((
                 vm::NAME,
                 vm::RUNTIME,
@@ -215,13 +280,16 @@ impl Mo<VirtualMachine> {
                 vm::STORAGE_COMMITTED,
                 vm::CUSTOM_VALUE,
                 vm::AVAILABLE_FIELD,
+                vm::RESOURCE_POOL,
             ))
             .await?;
         let networks = config.as_ref().map(portgroups).unwrap_or_default();
         let related = datastores.iter().cloned().chain(runtime.host.clone()).chain(networks);
         let related: Vec<ManagedObjectReference> = related.collect();
-        let around = Ancestry::read_with(client, std::slice::from_ref(self.reference()), related.iter().cloned()).await;
-        let around = gaps.part("its inventory path, and the names of its host, datastores and networks", around);
+        let placed: Vec<ManagedObjectReference> = [self.reference().clone()].into_iter().chain(pool.clone()).collect();
+        let around = Ancestry::read_with(client, &placed, related.iter().cloned()).await;
+        let around =
+            gaps.part("its inventory path and pool, and the names of its host, datastores and networks", around);
         let path = around.path(self.reference()).unwrap_or_default();
         let names: HashMap<String, String> =
             related.iter().filter_map(|object| Some((object.value.clone(), around.name(object)?.to_owned()))).collect();
@@ -230,6 +298,8 @@ impl Mo<VirtualMachine> {
         let hardware = config.as_ref().map(|config| &config.hardware);
         let devices = hardware.map(|hardware| hardware.device.as_slice()).unwrap_or_default();
         let annotation = config.as_ref().and_then(|config| config.annotation.clone());
+        let is_on =
+            |flag: fn(&VirtualMachineConfigInfo) -> Option<bool>| config.as_ref().and_then(flag).unwrap_or(false);
         Ok(VmInfo {
             name: crate::name::decode(&name),
             id: self.id().to_owned(),
@@ -242,6 +312,10 @@ impl Mo<VirtualMachine> {
             cpu: hardware.map(|hardware| hardware.num_cpu),
             cores_per_socket: hardware.and_then(|hardware| hardware.num_cores_per_socket),
             memory_mb: hardware.map(|hardware| hardware.memory_mb),
+            cpu_hot_add: is_on(|config| config.cpu_hot_add_enabled),
+            memory_hot_add: is_on(|config| config.memory_hot_add_enabled),
+            resources: config.as_ref().map(VmResources::of).unwrap_or_default(),
+            pool: pool.as_ref().map(|pool| around.path(pool).unwrap_or_else(|| pool.value.clone())),
             hardware_version: config.as_ref().map(|config| config.version.clone()),
             firmware: config.as_ref().and_then(|config| config.firmware.clone()),
             guest_id: config.as_ref().map(|config| config.guest_id.clone()),
@@ -261,6 +335,13 @@ impl Mo<VirtualMachine> {
             vmx_path: config.as_ref().map(|config| config.files.vm_path_name.clone()).unwrap_or_default(),
             disks: devices.iter().filter_map(disk).collect(),
             nics: devices.iter().filter_map(|device| nic(device, &guest, &names)).collect(),
+            cd_drives: devices.iter().filter_map(cd_drive).collect(),
+            consolidation_needed: runtime.consolidation_needed.unwrap_or(false),
+            question: runtime.question.as_ref().map(|question| question.text.as_str().into()),
+            encrypted: config.as_ref().is_some_and(|config| config.key_id.is_some()),
+            fault_tolerance: runtime.fault_tolerance_state.as_ref().and_then(fault_tolerance),
+            managed_by: config.as_ref().and_then(managed_by),
+            product: config.as_ref().and_then(product),
             snapshots: snapshot.map_or(0, |snapshot| count(&snapshot.root_snapshot_list)),
             storage_used_bytes: storage.map(|storage| storage.committed),
             gaps,
@@ -313,6 +394,45 @@ fn nic(device: &Poly<VirtualDevice>, guest: &GuestInfo, names: &HashMap<String, 
         network,
         ip_addresses: reported.flat_map(|net| net.ip_address.iter().filter_map(untrusted::address)).collect(),
     })
+}
+
+fn cd_drive(device: &Poly<VirtualDevice>) -> Option<VmCdDrive> {
+    let drive = device.downcast_ref::<VirtualCdrom>()?;
+    let backing = drive.backing.as_ref();
+    let of_host = backing.and_then(|backing| backing.downcast_ref::<VirtualDeviceDeviceBackingInfo>());
+    let of_client = backing.and_then(|backing| backing.downcast_ref::<VirtualDeviceRemoteDeviceBackingInfo>());
+    let device = of_host.map(|backing| &backing.device_name).or(of_client.map(|backing| &backing.device_name));
+    let connectable = drive.connectable.as_ref();
+    Some(VmCdDrive {
+        label: label(drive),
+        key: drive.key,
+        iso: image(drive).map(str::to_owned),
+        device: device.filter(|name| !name.is_empty()).cloned(),
+        connected: connectable.is_some_and(|connectable| connectable.connected),
+        start_connected: connectable.is_some_and(|connectable| connectable.start_connected),
+    })
+}
+
+fn fault_tolerance(state: &VirtualMachineFaultToleranceState) -> Option<String> {
+    (*state != VirtualMachineFaultToleranceState::NotConfigured).then(|| word(state))
+}
+
+fn managed_by(config: &VirtualMachineConfigInfo) -> Option<String> {
+    Some(config.managed_by.as_ref()?.extension_key.clone()).filter(|key| !key.is_empty())
+}
+
+/// Name, version and vendor of the first product; most packages have one.
+fn product(config: &VirtualMachineConfigInfo) -> Option<Untrusted> {
+    let product = config.v_app_config.as_ref()?.product.first()?;
+    let name = [&product.name, &product.version].into_iter().flatten().filter(|text| !text.is_empty());
+    let name = name.map(String::as_str).collect::<Vec<_>>().join(" ");
+    let vendor = product.vendor.as_deref().filter(|vendor| !vendor.is_empty());
+    match (name.is_empty(), vendor) {
+        (true, None) => None,
+        (true, Some(vendor)) => Some(vendor.into()),
+        (false, None) => Some(name.into()),
+        (false, Some(vendor)) => Some(format!("{name} ({vendor})").into()),
+    }
 }
 
 pub(super) fn count(trees: &[VirtualMachineSnapshotTree]) -> usize {

@@ -4,6 +4,7 @@
 
 mod find;
 mod gaps;
+mod info;
 mod read;
 mod server;
 mod task;
