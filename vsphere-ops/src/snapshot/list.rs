@@ -20,6 +20,9 @@ use crate::vm::optional;
 
 const OPERATION: &str = "list snapshots";
 
+/// Of how many VMs the layout of files is read in one request.
+const MEASURED_AT_ONCE: usize = 100;
+
 /// The most characters of a description in a list of all VMs.
 const MOST_OF_A_DESCRIPTION: usize = 200;
 
@@ -40,7 +43,7 @@ pub struct SnapshotQuery {
     pub vm: Option<String>,
     /// Only those that were taken longer ago than this, by the server's clock.
     pub older_than: Option<Duration>,
-    /// With sizes, which takes a request more.
+    /// With sizes, which takes a request more for each hundred VMs on the page.
     pub sizes: bool,
 }
 
@@ -115,8 +118,8 @@ pub struct VmSnapshot {
 
 /// Lists the snapshots of all VMs, templates included, or of one, the oldest first.
 ///
-/// However many VMs there are, it takes two requests, a third for sizes, and those that find a VM by its name. The layout of
-/// files, which is large, is read of the VMs on the page alone.
+/// However many VMs there are, it takes two requests, and those that find a VM by its name. Sizes take one more for each
+/// hundred VMs on the page: the layout of files, which is large, is read of these alone.
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -203,19 +206,20 @@ async fn measure(
     page: &mut [VmSnapshot],
     infos: &HashMap<String, VirtualMachineSnapshotInfo>,
 ) -> Result<Gaps> {
-    let ids: HashSet<String> = page.iter().map(|listed| listed.vm_id.clone()).collect();
-    if ids.is_empty() {
-        return Ok(Gaps::default());
-    }
-    let vms = ids.iter().map(|id| ManagedObjectReference::new("VirtualMachine", id));
-    let layouts = find::details(client, vms, &[vm::LAYOUT_EX.path()]).await?;
-    let gaps = Gaps::of(&layouts);
+    let ids: HashSet<&String> = page.iter().map(|listed| &listed.vm_id).collect();
+    let vms: Vec<ManagedObjectReference> =
+        ids.into_iter().map(|id| ManagedObjectReference::new("VirtualMachine", id)).collect();
+    let mut gaps = Gaps::default();
     let mut sizes: HashMap<&str, i64> = HashMap::new();
-    for content in layouts {
-        let mut values = Values::new(content.prop_set, content.missing_set);
-        let layout: Option<VirtualMachineFileLayoutEx> = optional(&mut values, vm::LAYOUT_EX.path());
-        if let (Some(info), Some(layout)) = (infos.get(&content.obj.value), layout) {
-            sizes.extend(size::of_all(info, &layout));
+    for some in vms.chunks(MEASURED_AT_ONCE) {
+        let layouts = find::details(client, some.iter().cloned(), &[vm::LAYOUT_EX.path()]).await?;
+        gaps.append(Gaps::of(&layouts));
+        for content in layouts {
+            let mut values = Values::new(content.prop_set, content.missing_set);
+            let layout: Option<VirtualMachineFileLayoutEx> = optional(&mut values, vm::LAYOUT_EX.path());
+            if let (Some(info), Some(layout)) = (infos.get(&content.obj.value), layout) {
+                sizes.extend(size::of_all(info, &layout));
+            }
         }
     }
     for listed in page {
