@@ -26,13 +26,13 @@ const MOST_HOURS: u64 = 24 * 366;
 pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::reads("get_vm_stats", Monitoring, "Get a VM's statistics", get_vm_stats).about(
-            "Get what a VM uses now: CPU, memory, and the host's measurements of the last 5 \
-                 minutes (CPU ready, ballooned and swapped memory, disk latency, network). What the server does \
-                 not measure is left out.",
+            "Get what a VM uses now: CPU and memory by quick stats, some seconds old, and in `realtime` the host's \
+                 measurements of the last 5 minutes (CPU ready, ballooned and swapped memory, disk latency, network). \
+                 What the server does not measure is left out.",
         ),
         Tool::reads("get_host_stats", Monitoring, "Get a host's statistics", get_host_stats).about(
-            "Get what a host uses now: CPU, memory, and its measurements of the last 5 minutes (CPU ready, \
-                 ballooned and swapped memory, storage latency, network).",
+            "Get what a host uses now: CPU and memory by quick stats, some seconds old, and in `realtime` its \
+                 measurements of the last 5 minutes (CPU ready, ballooned and swapped memory, storage latency, network).",
         ),
         Tool::reads("wait_for_vm_tools", Monitoring, "Wait for VMware Tools", wait_for_vm_tools).long().about(
             "Wait until VMware Tools run in a VM, as after power_on_vm. Returns their version and, as the guest \

@@ -16,8 +16,9 @@ pub(super) fn tools() -> Vec<Tool> {
                  many at once. It also finds, filters, sorts, counts and sums them; get_vm_info has the details of one.",
         ),
         Tool::reads("get_vm_info", Vm, "Get a VM's details", get_vm_info).about(
-            "Get everything about one VM: hardware, guest, disks, network adapters, datastores, \
-                 host, UUIDs, annotation, VMware Tools, number of snapshots and inventory path.",
+            "Get everything about one VM: hardware, guest, disks, network adapters, CD drives, datastores, host, pool, \
+                 reservations and limits, UUIDs, annotation, VMware Tools, number of snapshots, pending question, who \
+                 manages it, and inventory path. What is unset or usual is absent.",
         ),
     ]
 }

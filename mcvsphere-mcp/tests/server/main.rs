@@ -45,6 +45,7 @@ mod snapshots;
 mod tags;
 mod tasks;
 mod tokens;
+mod vm_details;
 mod vm_snapshots;
 mod windows;
 
