@@ -49,7 +49,7 @@ use crate::mo::Mo;
 use crate::watch::{Change, Pause, Watch, is_away};
 
 pub use changes::{ChangeKind, ConfigChange, changes_of};
-pub use kinds::type_named;
+pub use kinds::types_named;
 pub use report::{EventReport, RecentEvents};
 
 /// The fewest and the most events of a page. Servers take no more, and lose events that come at once with fewer.
@@ -191,7 +191,7 @@ impl EventQuery {
     }
 
     /// Only events of these types (`VmPoweredOnEvent`), or with these ids of extended events (`vim.event.…`, `esx.…`).
-    /// [`type_named`] knows them by what people write.
+    /// Servers compare them letter by letter: [`types_named`] has a type with those that extend it, by what people write.
     pub fn types<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.filter.event_type_id = names.into_iter().map(Into::into).collect();
         self

@@ -51,8 +51,8 @@ pub(super) fn tools() -> Vec<Tool> {
                  filters.",
         ),
         Tool::reads("list_recent_events", Monitoring, "List recent events", list_recent_events).about(
-            "List events, newest first: what happened, when, to what, by whom, and what was changed of a VM. An \
-                 entity's events include those of all below it.",
+            "List events, newest first: what happened, when, to what, by whom, and what a reconfiguration \
+                 changed. An entity's events include those of all below it.",
         ),
     ]
 }
@@ -107,8 +107,8 @@ struct GetAlarms {
 async fn list_recent_events(args: ListRecentEvents, cx: Cx) -> Result<Object<RecentEvents>> {
     let count = in_range("max_count", args.max_count, 50, 1000)?;
     let span = args.span()?;
-    let types = args.event_types.iter().flatten().map(|name| events::type_named(name));
-    let types = types.collect::<vsphere_ops::Result<Vec<String>>>()?;
+    let types = args.event_types.iter().flatten().map(|name| events::types_named(name));
+    let types = types.collect::<vsphere_ops::Result<Vec<_>>>()?.concat();
     let client = cx.client().await?;
     let mut events = span.of(client.events());
     if let Some(entity) = &args.entity {
