@@ -107,8 +107,8 @@ impl Gaps {
         }
     }
 
-    /// Adds what could not be read of properties that are not here yet.
-    pub(crate) fn and(&mut self, others: Self) {
+    /// Adds the gaps in properties that have none here, so that none is counted twice.
+    pub(crate) fn append_others(&mut self, others: Self) {
         let is_known = |other: &Unreadable| self.unreadable.iter().any(|known| known.property == other.property);
         let new: Vec<Unreadable> = others.unreadable.into_iter().filter(|other| !is_known(other)).collect();
         self.unreadable.extend(new);

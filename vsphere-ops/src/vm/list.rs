@@ -124,7 +124,7 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
     let details = find::details(client, references, &VmColumn::all_paths(wanted.shown())).await?;
     // What a condition could not look at is missing in the answer, too.
     let mut gaps = if wanted.columns().is_empty() { Gaps::default() } else { found_gaps };
-    gaps.and(Gaps::of(&details));
+    gaps.append_others(Gaps::of(&details));
     let read: Vec<Read> = find::in_order(&window.items, details).map(Read::of).collect();
     let seen: Vec<Seen<'_>> = read.iter().map(Read::seen).collect();
     names.complete(client, &seen, &wanted.shown()).await?;

@@ -141,7 +141,7 @@ impl VmMirror {
         names.complete(&self.client, &all, &shown).await?;
         let items = all.iter().map(|seen| wanted.summary(&names, *seen)).collect();
         let mut gaps = refused(sorted.iter(), wanted.columns());
-        gaps.and(refused(window.items.iter(), shown));
+        gaps.append_others(refused(window.items.iter(), shown));
         Ok(Some(Page { freshness: self.freshness(), gaps, ..window.page(items) }))
     }
 
