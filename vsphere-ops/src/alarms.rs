@@ -120,7 +120,7 @@ impl<M: ManagedObject> Mo<M> {
     }
 
     /// The same, with what is not known: without the names of alarms and objects there are ids in their place.
-    async fn known_alarms(&self) -> Result<(Vec<TriggeredAlarm>, Gaps)> {
+    pub(crate) async fn known_alarms(&self) -> Result<(Vec<TriggeredAlarm>, Gaps)> {
         let (states, mut gaps) = self.read_known(Property::<M, Vec<AlarmState>>::new("triggeredAlarmState")).await?;
         let names = gaps.part("the names of alarms and objects", names(self.client(), &states).await);
         let mut alarms: Vec<(AlarmState, TriggeredAlarm)> = states

@@ -38,6 +38,7 @@
 //! | start tasks and wait for them | [`task`], [`power`], [`snapshot`], [`several`] |
 //! | change the disks, CD drives, network adapters and serial ports of a VM | [`disk`], [`media`], [`nic`], [`serial`] |
 //! | run programs and move files inside guests | [`guest`] |
+//! | find what is wrong in the inventory | [`diagnosis`] |
 //! | read events, alarms, statistics and counters | [`events`], [`alarms`], [`stats`], [`performance`] |
 //! | create, clone, change and delete VMs | [`vm`], [`placement`] |
 //! | move VMs to other hosts, clusters and datastores | [`migration`] |
@@ -84,6 +85,7 @@ pub mod customization;
 pub mod datastore;
 mod datastore_path;
 mod device;
+pub mod diagnosis;
 pub mod disk;
 mod end;
 mod error;

@@ -24,7 +24,7 @@ use vsphere_ops::types::{
     VirtualPCIPassthroughDeviceBackingInfo,
 };
 use vsphere_ops::{Circumstance, Client, Config, ErrorKind, ListQuery, Mo, Scope, Task};
-use vsphere_sim::{Model, Role, Sim, Size};
+use vsphere_sim::{Incident, Model, Role, Sim, Size};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -144,7 +144,8 @@ async fn a_host_tells_what_it_is_made_of() {
 
 #[tokio::test]
 async fn a_host_tells_how_it_is_connected() {
-    let (_sim, client) = demo().await;
+    let unplugged = Incident::LinkDown { host: "esx-01.corp.example".into(), nic: "vmnic3".into() };
+    let (_sim, client) = of(Model::demo().incident(unplugged)).await;
     let host = host_of(&client, "esx-01.corp.example").await;
     // An adapter in a distributed port group.
     let group: Mo<Network> = client.get("infra").await.unwrap();

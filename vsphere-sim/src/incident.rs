@@ -3,14 +3,19 @@
 use std::io;
 use std::time::Duration;
 
-use crate::Sim;
-use crate::fault::Outcome;
+use chrono::TimeDelta;
+use vsphere_model::types::{Poly, TaskInfo, TaskInfoState, TaskReasonUser};
+
+use crate::fault::{Fault, Outcome};
 use crate::objects::compute::Compute;
 use crate::objects::datacenter::Datacenter;
 use crate::objects::datastore::{self, Datastore, files::File};
-use crate::objects::host::{Host, failure};
-use crate::objects::vm::{Vm, question};
+use crate::objects::host::{Host, failure, health, storage};
+use crate::objects::license_manager;
+use crate::objects::vm::{Vm, question, snapshot};
+use crate::trouble::fault_named;
 use crate::world::{Managed, Moref, World};
+use crate::{Model, Sim};
 
 /// The file that fills a datastore up.
 const BALLAST: &str = "ballast.bin";
@@ -63,14 +68,7 @@ impl Sim {
     /// # Errors
     /// [`NotFound`](io::ErrorKind::NotFound) where no datastore has this name or id; the text lists those that there are.
     pub fn fill_datastore(&self, datastore: &str, free: u64) -> io::Result<()> {
-        self.happens::<Datastore>("datastore", datastore, |world, datastore| {
-            let datastore = world.edit::<Datastore>(datastore)?;
-            if datastore.find(BALLAST).is_some() {
-                datastore.remove_tree(BALLAST)?;
-            }
-            let excess = datastore.free().saturating_sub(i64::try_from(free).unwrap_or(i64::MAX));
-            if excess > 0 { datastore.put_file(BALLAST, File::made(excess)) } else { Ok(()) }
-        })
+        self.happens::<Datastore>("datastore", datastore, |world, datastore| fill(world, datastore, free))
     }
 
     /// A datastore can be accessed by no host any more, or by all again.
@@ -158,8 +156,26 @@ impl Sim {
     /// # }
     /// ```
     pub fn pass_time(&self, time: Duration) {
-        let time = chrono::TimeDelta::from_std(time).unwrap_or(chrono::TimeDelta::zero());
+        let time = TimeDelta::from_std(time).unwrap_or(TimeDelta::zero());
         self.core.write().pass(time);
+    }
+
+    /// Lets this happen.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use vsphere_sim::{Incident, Model, Sim};
+    ///
+    /// let sim = Sim::start(Model::demo()).await?;
+    /// sim.incident(&Incident::ServiceStops { host: "esx-01.corp.example".into(), service: "ntpd".into() })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`NotFound`](io::ErrorKind::NotFound) where there is no such object; the text lists those that there are.
+    pub fn incident(&self, incident: &Incident) -> io::Result<()> {
+        incident.happen(&mut self.core.write())
     }
 
     fn happens<T: Managed>(
@@ -168,14 +184,277 @@ impl Sim {
         name: &str,
         what: impl FnOnce(&mut World, &Moref) -> Outcome<()>,
     ) -> io::Result<()> {
-        let mut world = self.core.write();
-        let all: Vec<&Moref> = world.all::<T>().into_iter().map(|(reference, _)| reference).collect();
-        let named = |reference: &&Moref| reference.value == name || world.name_of(reference) == name;
-        let Some(found) = all.iter().copied().find(named).cloned() else {
-            let known: Vec<String> = all.into_iter().map(|reference| world.name_of(reference)).collect();
-            let message = format!("there is no {kind} {name:?}, only {}", known.join(", "));
-            return Err(io::Error::new(io::ErrorKind::NotFound, message));
-        };
-        what(&mut world, &found).map_err(|fault| io::Error::other(format!("{kind} {name:?}: {:?}", fault.localized())))
+        happens::<T>(&mut self.core.write(), kind, name, what)
     }
+}
+
+fn happens<T: Managed>(
+    world: &mut World,
+    kind: &str,
+    name: &str,
+    what: impl FnOnce(&mut World, &Moref) -> Outcome<()>,
+) -> io::Result<()> {
+    let all: Vec<&Moref> = world.all::<T>().into_iter().map(|(reference, _)| reference).collect();
+    let named = |reference: &&Moref| reference.value == name || world.name_of(reference) == name;
+    let Some(found) = all.iter().copied().find(named).cloned() else {
+        let known: Vec<String> = all.into_iter().map(|reference| world.name_of(reference)).collect();
+        let message = format!("there is no {kind} {name:?}, only {}", known.join(", "));
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+    };
+    what(world, &found).map_err(|fault| io::Error::other(format!("{kind} {name:?}: {}", fault.message())))
+}
+
+/// Something that goes wrong in the inventory: from the start with [`Model::incident`](crate::Model::incident), or later
+/// with [`Sim::incident`]. What the server says of it follows: alarms, summaries, figures.
+///
+/// ```
+/// use std::time::Duration;
+/// use vsphere_sim::{Incident, Model};
+///
+/// let age = Duration::from_secs(4 * 24 * 3600);
+/// let old = Incident::Snapshot { vm: "DC0_C0_VM0".into(), name: "before patch".into(), age, bytes: 1 << 30 };
+/// let model = Model::sized(Default::default()).incident(old);
+/// # let _ = model;
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Incident {
+    /// A datastore has so many bytes left, as by [`Sim::fill_datastore`].
+    DatastoreFills {
+        /// Its name or id.
+        datastore: String,
+        /// What is left.
+        free: u64,
+    },
+    /// A host can't access a datastore any more, or none can.
+    DatastoreLost {
+        /// Its name or id.
+        datastore: String,
+        /// The only host that can't.
+        host: Option<String>,
+    },
+    /// A host fails, as by [`Sim::fail_host`].
+    HostFails {
+        /// Its name or id.
+        host: String,
+    },
+    /// Somebody has disconnected a host.
+    HostDisconnected {
+        /// Its name or id.
+        host: String,
+    },
+    /// A host is in maintenance mode, whatever runs on it.
+    Maintenance {
+        /// Its name or id.
+        host: String,
+    },
+    /// A health provider has quarantined a host.
+    Quarantine {
+        /// Its name or id.
+        host: String,
+    },
+    /// A sensor of a host, or one of its parts, turns yellow or red.
+    Sensor {
+        /// The host's name or id.
+        host: String,
+        /// What the hardware calls it (`System Board 1 Fan1A`, `CPU Package 1`).
+        sensor: String,
+        /// Red, and not only yellow.
+        red: bool,
+    },
+    /// A physical NIC of a host has lost its link.
+    LinkDown {
+        /// The host's name or id.
+        host: String,
+        /// The NIC (`vmnic0`).
+        nic: String,
+    },
+    /// All paths over a storage adapter of a host are dead: `vmhba1` or `vmhba2`.
+    PathsDead {
+        /// The host's name or id.
+        host: String,
+        /// The adapter.
+        adapter: String,
+    },
+    /// The certificate of a host ends.
+    CertificateEnds {
+        /// The host's name or id.
+        host: String,
+        /// In what time.
+        after: Duration,
+    },
+    /// The evaluation of the server and its hosts ends.
+    EvaluationEnds {
+        /// In what time.
+        after: Duration,
+    },
+    /// A service of a host stops.
+    ServiceStops {
+        /// The host's name or id.
+        host: String,
+        /// Its key (`ntpd`).
+        service: String,
+    },
+    /// The server has lost a VM: `disconnected`, `orphaned`, `inaccessible` or `invalid`.
+    VmLost {
+        /// Its name or id.
+        vm: String,
+        /// How.
+        state: String,
+    },
+    /// A VM asks something, as by [`Sim::ask`].
+    Question {
+        /// Its name or id.
+        vm: String,
+        /// What it asks.
+        text: String,
+    },
+    /// Disks of a VM need consolidation.
+    Consolidation {
+        /// Its name or id.
+        vm: String,
+    },
+    /// A task of a VM has failed.
+    TaskFails {
+        /// The VM's name or id.
+        vm: String,
+        /// What it did (`VirtualMachine.powerOn`).
+        operation: String,
+        /// The fault that it ended with (`NoDiskSpace`).
+        fault: String,
+    },
+    /// A VM has a snapshot.
+    Snapshot {
+        /// The VM's name or id.
+        vm: String,
+        /// The snapshot's name.
+        name: String,
+        /// Its age.
+        age: Duration,
+        /// What has been written to the VM's first disk since, in bytes.
+        bytes: u64,
+    },
+}
+
+impl Incident {
+    /// Changes the world.
+    ///
+    /// # Errors
+    /// As [`Sim::incident`].
+    pub(crate) fn happen(&self, world: &mut World) -> io::Result<()> {
+        let of_host = |world: &mut World, host: &str, what: &dyn Fn(&mut World, &Moref) -> Outcome<()>| {
+            happens::<Host>(world, "host", host, what)
+        };
+        let of_vm = |world: &mut World, vm: &str, what: &dyn Fn(&mut World, &Moref) -> Outcome<()>| {
+            happens::<Vm>(world, "virtual machine", vm, what)
+        };
+        match self {
+            Self::DatastoreFills { datastore, free } => {
+                happens::<Datastore>(world, "datastore", datastore, |world, datastore| fill(world, datastore, *free))
+            }
+            Self::DatastoreLost { datastore, host: None } => {
+                happens::<Datastore>(world, "datastore", datastore, |world, datastore| {
+                    world.edit::<Datastore>(datastore)?.set_accessible(false);
+                    Ok(())
+                })
+            }
+            Self::DatastoreLost { datastore, host: Some(host) } => of_host(world, host, &|world, host| {
+                let of_host = world.get::<Host>(host)?.datastores.clone();
+                let named = |at: &Moref| at.value == *datastore || world.name_of(at) == *datastore;
+                let found = of_host.into_iter().find(named).ok_or_else(|| Fault::invalid_argument("datastore"))?;
+                world.edit::<Datastore>(&found)?.set_accessible_on(host, false);
+                Ok(())
+            }),
+            Self::HostFails { host } => of_host(world, host, &failure::fail),
+            Self::HostDisconnected { host } => of_host(world, host, &failure::disconnect),
+            Self::Maintenance { host } => of_host(world, host, &|world, host| {
+                world.edit::<Host>(host)?.runtime.in_maintenance_mode = true;
+                failure::noticed(world, host);
+                Ok(())
+            }),
+            Self::Quarantine { host } => of_host(world, host, &|world, host| {
+                world.edit::<Host>(host)?.runtime.in_quarantine_mode = Some(true);
+                Ok(())
+            }),
+            Self::Sensor { host, sensor, red } => of_host(world, host, &|world, host| {
+                let found = world.edit::<Host>(host)?;
+                if !health::has(found, sensor) {
+                    return Err(Fault::invalid_argument("sensor"));
+                }
+                found.ailments.sensors.insert(sensor.clone(), if *red { "red" } else { "yellow" });
+                Ok(())
+            }),
+            Self::LinkDown { host, nic } => of_host(world, host, &|world, host| {
+                let found = world.edit::<Host>(host)?;
+                if !found.nic_names().contains(nic) {
+                    return Err(Fault::invalid_argument("nic"));
+                }
+                found.ailments.unplugged.insert(nic.clone());
+                Ok(())
+            }),
+            Self::PathsDead { host, adapter } => {
+                of_host(world, host, &|world, host| storage::kill_paths(world, host, adapter))
+            }
+            Self::CertificateEnds { host, after } => of_host(world, host, &|world, host| {
+                let end = world.now() + delta(*after);
+                world.edit::<Host>(host)?.ailments.certificate_ends = Some(end);
+                Ok(())
+            }),
+            Self::EvaluationEnds { after } => license_manager::end_evaluation(world, delta(*after))
+                .map_err(|fault| io::Error::other(fault.message().to_owned())),
+            Self::ServiceStops { host, service } => {
+                of_host(world, host, &|world, host| world.edit::<Host>(host)?.stop_service(service))
+            }
+            Self::VmLost { vm, state } => of_vm(world, vm, &|world, vm| {
+                let known = ["disconnected", "orphaned", "inaccessible", "invalid"].contains(&state.as_str());
+                let state = Some(state.as_str()).filter(|_| known).ok_or_else(|| Fault::invalid_argument("state"))?;
+                world.edit::<Vm>(vm)?.runtime.connection_state = state.into();
+                Ok(())
+            }),
+            Self::Question { vm, text } => of_vm(world, vm, &|world, vm| {
+                let asked = question::question("msg.sim.question", text.clone(), &[("0", "Retry"), ("1", "Cancel")], 0);
+                world.edit::<Vm>(vm)?.runtime.question = Some(Box::new(asked));
+                Ok(())
+            }),
+            Self::Consolidation { vm } => of_vm(world, vm, &|world, vm| {
+                world.edit::<Vm>(vm)?.runtime.consolidation_needed = Some(true);
+                Ok(())
+            }),
+            Self::TaskFails { vm, operation, fault } => of_vm(world, vm, &|world, vm| {
+                let info = TaskInfo {
+                    description_id: operation.clone(),
+                    entity: Some(vm.clone()),
+                    entity_name: Some(world.name_of(vm)),
+                    state: TaskInfoState::Running,
+                    start_time: Some(world.now()),
+                    reason: Poly::new(TaskReasonUser { user_name: Model::USER.to_owned(), ..Default::default() }),
+                    ..Default::default()
+                };
+                let task = world.add_task(info, false);
+                let fault = Fault::of(fault_named(fault), format!("{operation} failed: {fault}."));
+                world.finish(&task, Box::new(move |_| Err(fault)));
+                Ok(())
+            }),
+            Self::Snapshot { vm, name, age, bytes } => of_vm(world, vm, &|world, vm| {
+                let wanted = snapshot::Wanted { name: name.clone(), ..Default::default() };
+                let taken = world.now() - delta(*age);
+                snapshot::freeze(world, vm, &wanted, taken)?;
+                snapshot::write(world, vm, i64::try_from(*bytes).unwrap_or(i64::MAX))
+            }),
+        }
+    }
+}
+
+/// Leaves so many bytes free on a datastore, by a file that takes the rest.
+fn fill(world: &mut World, datastore: &Moref, free: u64) -> Outcome<()> {
+    let datastore = world.edit::<Datastore>(datastore)?;
+    if datastore.find(BALLAST).is_some() {
+        datastore.remove_tree(BALLAST)?;
+    }
+    let excess = datastore.free().saturating_sub(i64::try_from(free).unwrap_or(i64::MAX));
+    if excess > 0 { datastore.put_file(BALLAST, File::made(excess)) } else { Ok(()) }
+}
+
+fn delta(time: Duration) -> TimeDelta {
+    TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX)
 }

@@ -29,8 +29,8 @@
 //!   with fewer rights, older versions and tighter limits are settings of it.
 //! - [`Trouble`] is what goes wrong between server and client: latency, faults of chosen methods, lost connections and
 //!   sessions, a server that is busy. [`Sim::end_sessions`] is a restart of the server.
-//! - What goes wrong in the inventory are [`Sim::fail_host`] and [`Sim::fill_datastore`]; tasks are as slow as
-//!   [`Model::pace`] says.
+//! - [`Incident`] is what goes wrong in the inventory: a host that fails, a datastore that fills up, an old snapshot. Tasks
+//!   are as slow as [`Model::pace`] says.
 //! - [`coverage`] lists which methods are simulated. The others answer the fault `NotSupported` with their name.
 //!
 //! Other programs reach it as they reach a vCenter: govc, pyVmomi and others are used to test it. `mcvsphere sim` runs it
@@ -61,6 +61,7 @@ use std::sync::Arc;
 use vsphere_soap::http::Thumbprint;
 
 pub use coverage::{Coverage, coverage};
+pub use incident::Incident;
 pub use model::{Cardinality, Model, Role, Size};
 pub use trouble::Trouble;
 

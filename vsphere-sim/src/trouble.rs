@@ -169,7 +169,7 @@ impl Troubles {
     }
 }
 
-fn fault_named(name: &str) -> Poly<MethodFault> {
+pub(crate) fn fault_named(name: &str) -> Poly<MethodFault> {
     let object = registry().data(name).map(|info| Object::with_unknown(info.instance(), None));
     object.and_then(|object| object.try_into().ok()).unwrap_or_default()
 }

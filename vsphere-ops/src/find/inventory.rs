@@ -44,7 +44,7 @@ pub(super) fn is_a(type_: &str, base: &str) -> bool {
 }
 
 /// The type of the object with this id, where the id has the form that vCenter gives to a type: `vm-42`.
-pub(super) fn type_of_id(id: &str) -> Option<&'static str> {
+pub(crate) fn type_of_id(id: &str) -> Option<&'static str> {
     const FORMS: [(&str, &str); 15] = [
         ("vm-", "VirtualMachine"),
         ("host-", "HostSystem"),

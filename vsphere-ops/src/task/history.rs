@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use vsphere_model::managed::{Task as RawTask, TaskHistoryCollector, TaskManager, task, task_history_collector};
 use vsphere_model::types::{
-    ManagedObjectReference, MethodFault, Poly, TaskFilterSpec, TaskFilterSpecByEntity, TaskFilterSpecByTime,
+    DateTime, ManagedObjectReference, MethodFault, Poly, TaskFilterSpec, TaskFilterSpecByEntity, TaskFilterSpecByTime,
     TaskFilterSpecByUsername, TaskFilterSpecRecursionOption, TaskFilterSpecTimeOption, TaskInfo, TaskInfoState,
     TaskReasonAlarm, TaskReasonSchedule, TaskReasonUser,
 };
@@ -234,6 +234,12 @@ impl TaskQuery {
         self
     }
 
+    /// Only tasks that were queued at this time of the server's clock or later.
+    pub(crate) fn since(mut self, begin: DateTime) -> Self {
+        self.filter.time = Some(Box::new(queued_since(begin)));
+        self
+    }
+
     /// The newest `count` tasks, newest first, and whether there are more.
     ///
     /// An ESXi host keeps no history: of it these are the tasks that run, or ended within the last minutes.
@@ -305,13 +311,13 @@ impl TaskQuery {
     async fn set_start(&mut self) -> Result<()> {
         let Some(last) = self.last.take() else { return Ok(()) };
         let begin = self.client.time_ago(last, "read tasks").await?;
-        self.filter.time = Some(Box::new(TaskFilterSpecByTime {
-            time_type: TaskFilterSpecTimeOption::QueuedTime,
-            begin_time: Some(begin),
-            end_time: None,
-        }));
+        self.filter.time = Some(Box::new(queued_since(begin)));
         Ok(())
     }
+}
+
+fn queued_since(begin: DateTime) -> TaskFilterSpecByTime {
+    TaskFilterSpecByTime { time_type: TaskFilterSpecTimeOption::QueuedTime, begin_time: Some(begin), end_time: None }
 }
 
 /// A page is in no particular order.

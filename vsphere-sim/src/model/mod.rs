@@ -10,6 +10,7 @@ mod users;
 use std::io;
 use std::time::Duration;
 
+use crate::incident::Incident;
 use crate::objects;
 use crate::trouble::Trouble;
 use crate::world::World;
@@ -37,6 +38,7 @@ pub struct Model {
     /// Who has which role on the entity at a path.
     permissions: Vec<(String, String, Role)>,
     tags: tags::Wanted,
+    incidents: Vec<Incident>,
 }
 
 #[derive(Debug, Clone)]
@@ -133,6 +135,7 @@ impl Model {
             trouble: Trouble::none(),
             permissions: Vec::new(),
             tags: tags::Wanted::default(),
+            incidents: Vec::new(),
         }
     }
 
@@ -212,6 +215,20 @@ impl Model {
         self
     }
 
+    /// This has gone wrong when the server starts.
+    ///
+    /// ```
+    /// use vsphere_sim::{Incident, Model};
+    ///
+    /// let model = Model::demo().incident(Incident::DatastoreFills { datastore: "nvme-01".into(), free: 0 });
+    /// # let _ = model;
+    /// ```
+    #[must_use]
+    pub fn incident(mut self, incident: Incident) -> Self {
+        self.incidents.push(incident);
+        self
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -240,6 +257,7 @@ impl Model {
         world.settings.pace = pace;
         self.give_rights(world);
         self.make_tags(world);
-        built.map_err(|fault| io::Error::other(format!("the inventory can't be made: {}", fault.message())))
+        built.map_err(|fault| io::Error::other(format!("the inventory can't be made: {}", fault.message())))?;
+        self.incidents.iter().try_for_each(|incident| incident.happen(world))
     }
 }

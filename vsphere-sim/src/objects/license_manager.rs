@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use chrono::TimeDelta;
 use vsphere_model::managed;
 use vsphere_model::types::{
-    Any, EvaluationLicenseSource, InvalidState, KeyAnyValue, KeyValue, LicenseAssignmentManagerLicenseAssignment,
-    LicenseEntityNotFound, LicenseManagerEvaluationInfo, LicenseManagerLicenseInfo, LicenseSource, LicenseUsageInfo,
-    Poly,
+    Any, DateTime, EvaluationLicenseSource, InvalidState, KeyAnyValue, KeyValue,
+    LicenseAssignmentManagerLicenseAssignment, LicenseEntityNotFound, LicenseManagerEvaluationInfo,
+    LicenseManagerLicenseInfo, LicenseSource, LicenseUsageInfo, Poly,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
@@ -36,6 +37,8 @@ const EVALUATION_HOURS: i64 = 60 * 24;
 
 /// The managed object `LicenseManager`.
 struct LicenseManager {
+    /// When the evaluation ends.
+    evaluation_ends: DateTime,
     licenses: Vec<LicenseManagerLicenseInfo>,
     /// The keys of licences, by the id of what they are assigned to.
     assigned: HashMap<String, String>,
@@ -55,11 +58,11 @@ impl Managed for LicenseManager {
             "licensedEdition" => Prop::made("eval".to_owned()),
             "evaluation" => Prop::made(LicenseManagerEvaluationInfo {
                 properties: vec![
-                    property_of("expirationHours", Any::Long(EVALUATION_HOURS)),
-                    property_of("expirationMinutes", Any::Long(EVALUATION_HOURS * 60)),
+                    property_of("expirationHours", Any::Long(self.hours_left(look.world))),
+                    property_of("expirationMinutes", Any::Long(self.hours_left(look.world) * 60)),
                 ],
             }),
-            "source" => Prop::made(source()),
+            "source" => Prop::made(self.source(look.world)),
             "sourceAvailable" => Prop::made(true),
             "licenseAssignmentManager" => Prop::made(Moref::new("LicenseAssignmentManager", ASSIGNMENTS)),
             _ => Prop::UNSET,
@@ -87,7 +90,8 @@ pub(super) fn install(world: &mut World) {
         properties: vec![property_of("Localized", Any::String("Evaluation Mode".to_owned()))],
         ..Default::default()
     };
-    let manager = LicenseManager { licenses: vec![evaluation], assigned: HashMap::new() };
+    let evaluation_ends = world.now() + TimeDelta::hours(EVALUATION_HOURS);
+    let manager = LicenseManager { evaluation_ends, licenses: vec![evaluation], assigned: HashMap::new() };
     world.content.license_manager = Some(world.add_as("LicenseManager", manager));
     world.add_as(ASSIGNMENTS, LicenseAssignmentManager);
 }
@@ -96,8 +100,14 @@ fn property_of(key: &str, value: Any) -> KeyAnyValue {
     KeyAnyValue { key: key.to_owned(), value }
 }
 
-fn source() -> Poly<LicenseSource> {
-    Poly::new(EvaluationLicenseSource { remaining_hours: Some(EVALUATION_HOURS), ..Default::default() })
+/// The evaluation ends after this time.
+///
+/// # Errors
+/// `ManagedObjectNotFound` on a server without licences.
+pub(crate) fn end_evaluation(world: &mut World, after: TimeDelta) -> Outcome<()> {
+    let end = world.now() + after;
+    edit(world)?.evaluation_ends = end;
+    Ok(())
 }
 
 /// What licences can be assigned to: the server itself and its hosts. Each with its name and the units that it takes.
@@ -112,6 +122,16 @@ fn assets(world: &World) -> Vec<(String, String, i32)> {
 }
 
 impl LicenseManager {
+    /// The hours of the evaluation that have begun or are to come.
+    fn hours_left(&self, world: &World) -> i64 {
+        ((self.evaluation_ends - world.now()).num_seconds().max(0) + 3599) / 3600
+    }
+
+    fn source(&self, world: &World) -> Poly<LicenseSource> {
+        let remaining_hours = Some(self.hours_left(world));
+        Poly::new(EvaluationLicenseSource { remaining_hours, ..Default::default() })
+    }
+
     fn key_of(&self, asset: &str) -> &str {
         self.assigned.get(asset).map_or(EVALUATION, String::as_str)
     }
@@ -237,8 +257,9 @@ fn remove_label(world: &mut World, call: &Call) -> Outcome<Reply> {
     Ok(Reply::NONE)
 }
 
-fn usage(_: &World, _: &Call) -> Outcome<Reply> {
-    Ok(Reply::of(LicenseUsageInfo { source: source(), source_available: true, ..Default::default() }))
+fn usage(world: &World, _: &Call) -> Outcome<Reply> {
+    let source = manager(world)?.source(world);
+    Ok(Reply::of(LicenseUsageInfo { source, source_available: true, ..Default::default() }))
 }
 
 fn assigned(world: &World, call: &Call) -> Outcome<Reply> {

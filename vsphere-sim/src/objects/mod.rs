@@ -18,7 +18,7 @@ pub(crate) mod folder;
 pub(crate) mod guest_operations;
 pub(crate) mod host;
 pub(crate) mod lease;
-mod license_manager;
+pub(crate) mod license_manager;
 pub(crate) mod network;
 pub(crate) mod option_manager;
 mod ovf;

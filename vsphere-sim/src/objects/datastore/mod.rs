@@ -124,6 +124,13 @@ impl Datastore {
         }
     }
 
+    /// A host can't access it any more, or can again.
+    pub(crate) fn set_accessible_on(&mut self, host: &Moref, accessible: bool) {
+        for mount in self.mounts.iter_mut().filter(|mount| mount.key == *host) {
+            mount.mount_info.accessible = Some(accessible);
+        }
+    }
+
     fn is_accessible(&self) -> bool {
         self.mounts.is_empty() || self.mounts.iter().any(|at| at.mount_info.accessible != Some(false))
     }

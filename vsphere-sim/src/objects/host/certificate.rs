@@ -1,7 +1,7 @@
 //! The certificate that a host shows to vCenter.
 
 use chrono::Duration;
-use vsphere_model::types::HostCertificateManagerCertificateInfo;
+use vsphere_model::types::{DateTime, HostCertificateManagerCertificateInfo};
 
 use super::{Host, part};
 use crate::call::{Call, Handler, Methods, Reply};
@@ -15,16 +15,24 @@ pub(crate) const METHODS: Methods = &[
 ];
 
 /// vCenter's own authority issued it when the host came in, for five years.
-pub(super) fn info(host: &Host) -> HostCertificateManagerCertificateInfo {
+pub(super) fn info(host: &Host, now: DateTime) -> HostCertificateManagerCertificateInfo {
     let from = host.runtime.boot_time.map(|time| time - Duration::days(90));
+    let until = host.ailments.certificate_ends.or(from.map(|time| time + Duration::days(1825)));
+    // The times that a vCenter takes by default.
+    let status = match until.map_or(i64::MAX, |until| (until - now).num_days()) {
+        _ if until.is_some_and(|until| until <= now) => "expired",
+        ..60 => "expirationImminent",
+        60..240 => "expiringShortly",
+        _ => "good",
+    };
     let name = host.net.host_name();
     HostCertificateManagerCertificateInfo {
         kind: Some("Machine".to_owned()),
         issuer: Some("O=vcenter.example.com,ST=California,C=US,DC=local,DC=vsphere,CN=CA".to_owned()),
         not_before: from,
-        not_after: from.map(|time| time + Duration::days(1825)),
+        not_after: until,
         subject: Some(format!("CN={name},OU=VMware Engineering,O=VMware,L=Palo Alto,ST=California,C=US")),
-        status: "good".to_owned(),
+        status: status.to_owned(),
     }
 }
 
@@ -42,7 +50,7 @@ pub(super) fn thumbprint(name: &str) -> String {
 }
 
 fn list(world: &World, call: &Call) -> Outcome<Reply> {
-    Ok(Reply::list(vec![info(part::host(world, call)?)]))
+    Ok(Reply::list(vec![info(part::host(world, call)?, world.now())]))
 }
 
 fn none(world: &World, call: &Call) -> Outcome<Reply> {

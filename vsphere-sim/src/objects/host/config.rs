@@ -33,7 +33,7 @@ impl Host {
             option: option::settings(self),
             option_def: option::definitions(),
             system_resources: Some(Box::new(system_resources())),
-            date_time_info: Some(Box::new(self.clock.info(world))),
+            date_time_info: Some(Box::new(self.clock.info(world, self.services.runs("ntpd")))),
             flags: Some(Box::new(HostFlagInfo { background_snapshots_enabled: Some(false) })),
             admin_disabled: Some(self.lockdown != vsphere_model::types::HostLockdownMode::LockdownDisabled),
             lockdown_mode: Some(self.lockdown.clone()),

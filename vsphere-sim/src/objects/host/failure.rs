@@ -7,7 +7,7 @@ use vsphere_model::types::{
     VirtualMachineConnectionState, VirtualMachinePowerState, VmFailoverFailed, VmRestartedOnAlternateHostEvent,
 };
 
-use super::{Host, maintenance, power};
+use super::{Host, connection, maintenance, power};
 use crate::fault::Outcome;
 use crate::objects::compute::Compute;
 use crate::objects::vm::{self, Vm};
@@ -32,6 +32,19 @@ pub(crate) fn fail(world: &mut World, host: &Moref) -> Outcome<()> {
     let failed = host.clone();
     world.later(DECLARED_DEAD, move |world| fail_over(world, &cluster, &failed));
     Ok(())
+}
+
+/// Somebody has disconnected the host.
+///
+/// # Errors
+/// `ManagedObjectNotFound`.
+pub(crate) fn disconnect(world: &mut World, host: &Moref) -> Outcome<()> {
+    connection::set_connection(world, host, HostSystemConnectionState::Disconnected)
+}
+
+/// The cluster of the host counts again what it has.
+pub(crate) fn noticed(world: &mut World, host: &Moref) {
+    connection::touch_compute(world, host);
 }
 
 /// The host has power again, and starts.

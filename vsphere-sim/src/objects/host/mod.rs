@@ -9,7 +9,7 @@ pub(super) mod datastore_system;
 pub(crate) mod failure;
 pub(super) mod firewall;
 mod hardware;
-mod health;
+pub(crate) mod health;
 pub(crate) mod load;
 pub(super) mod maintenance;
 pub(super) mod network;
@@ -17,17 +17,17 @@ mod option;
 mod part;
 pub(super) mod power;
 pub(super) mod service;
-pub(super) mod storage;
+pub(crate) mod storage;
 pub(super) mod summary;
 pub(super) mod time;
 pub(super) mod vnic;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vsphere_model::managed;
 use vsphere_model::types::{
-    Any, HostAutoStartManagerConfig, HostHardwareSummary, HostLockdownMode, HostRuntimeInfo, HostSystemConnectionState,
-    HostSystemPowerState,
+    Any, DateTime, HostAutoStartManagerConfig, HostHardwareSummary, HostLockdownMode, HostRuntimeInfo,
+    HostSystemConnectionState, HostSystemPowerState,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
@@ -68,6 +68,21 @@ pub(crate) struct Host {
     pub(super) lockdown: HostLockdownMode,
     pub(super) lockdown_exceptions: Vec<String>,
     pub(super) disks: Vec<storage::Disk>,
+    /// What does not work as it should.
+    pub(crate) ailments: Ailments,
+}
+
+/// What of a host does not work as it should.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ailments {
+    /// Sensors that are not green, with their colour.
+    pub(crate) sensors: BTreeMap<String, &'static str>,
+    /// Physical NICs without a cable.
+    pub(crate) unplugged: BTreeSet<String>,
+    /// Storage adapters all of whose paths are dead.
+    pub(crate) dead_adapters: BTreeSet<String>,
+    /// When its certificate ends, where that is not five years after the host came in.
+    pub(crate) certificate_ends: Option<DateTime>,
 }
 
 impl Managed for Host {
@@ -123,6 +138,14 @@ impl Host {
             && self.runtime.power_state == HostSystemPowerState::PoweredOn
     }
 
+    /// A service stops.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub(crate) fn stop_service(&mut self, key: &str) -> Outcome<()> {
+        self.services.set_running(key, false)
+    }
+
     /// The address of its management network.
     pub(crate) fn address(&self) -> String {
         network::address(network::MANAGEMENT, self.number)
@@ -174,6 +197,7 @@ pub(crate) fn add_with(world: &mut World, name: &str, compute: &Moref, profile: 
         lockdown: HostLockdownMode::LockdownDisabled,
         lockdown_exceptions: Vec::new(),
         disks: storage::local_disks(number),
+        ailments: Ailments::default(),
     };
     let host = world.add_as(&id, host);
     part::add_all(world, &host, number);

@@ -207,11 +207,16 @@ impl Vnic {
 impl Host {
     pub(super) fn network_info(&self, world: &World) -> HostNetworkInfo {
         let net = &self.net;
+        let proxy_switch = dvs::proxy_switches(world, self);
+        let in_use = |nic: &str| {
+            let key = format!("key-vim.host.PhysicalNic-{nic}");
+            net.uses_nic(nic) || proxy_switch.iter().any(|switch| switch.pnic.contains(&key))
+        };
         HostNetworkInfo {
+            pnic: self.physical_nics(in_use),
             vswitch: net.switches.iter().map(|switch| self.describe_switch(switch)).collect(),
-            proxy_switch: dvs::proxy_switches(world, self),
+            proxy_switch,
             portgroup: net.port_groups.iter().map(|group| self.describe_port_group(group)).collect(),
-            pnic: self.physical_nics(),
             vnic: net.vnics.iter().map(Vnic::describe).collect(),
             dns_config: Some(net.dns.clone()),
             ip_route_config: Some(net.route.clone()),
@@ -254,18 +259,19 @@ impl Host {
         (0..self.hardware.num_nics).map(|index| format!("vmnic{index}")).collect()
     }
 
-    fn physical_nics(&self) -> Vec<PhysicalNic> {
+    fn physical_nics(&self, in_use: impl Fn(&str) -> bool) -> Vec<PhysicalNic> {
         let full_duplex = |speed_mb| PhysicalNicLinkInfo { speed_mb, duplex: true };
-        // The last of four has no cable; a machine with two needs both.
-        let has_cable = |index: u64| index < 3;
+        // The last of four has no cable until a switch uses it; a machine with two needs both.
+        let has_cable =
+            |index: u64, device: &str| (index < 3 || in_use(device)) && !self.ailments.unplugged.contains(device);
         let nic = |(index, device): (u64, String)| PhysicalNic {
             key: Some(format!("key-vim.host.PhysicalNic-{device}")),
             pci: format!("0000:{:02x}:00.{}", 0x19 + index / 2, index % 2),
+            link_speed: has_cable(index, &device).then(|| Box::new(full_duplex(25_000))),
             device,
             driver: Some("bnxtnet".to_owned()),
             driver_version: Some("226.0.145.4".to_owned()),
             firmware_version: Some("226.1.107.1".to_owned()),
-            link_speed: has_cable(index).then(|| Box::new(full_duplex(25_000))),
             valid_link_specification: vec![full_duplex(10_000), full_duplex(25_000)],
             spec: PhysicalNicSpec { link_speed: Some(Box::new(full_duplex(25_000))), ..Default::default() },
             wake_on_lan_supported: true,

@@ -122,6 +122,16 @@ impl Services {
         }
     }
 
+    pub(super) fn set_running(&mut self, key: &str, running: bool) -> Outcome<()> {
+        self.named(key)?.running = running;
+        Ok(())
+    }
+
+    /// Whether a service runs.
+    pub(super) fn runs(&self, key: &str) -> bool {
+        KINDS.iter().zip(&self.0).any(|(kind, service)| kind.key == key && service.running)
+    }
+
     fn named(&mut self, key: &str) -> Outcome<&mut Service> {
         let position = KINDS.iter().position(|kind| kind.key == key);
         position

@@ -188,7 +188,7 @@ impl Host {
             key: Some(adapter_key(device)),
             device: device.to_owned(),
             bus,
-            status: "online".to_owned(),
+            status: if self.ailments.dead_adapters.contains(device) { "offline" } else { "online" }.to_owned(),
             model: model.to_owned(),
             driver: Some(driver.to_owned()),
             pci: Some(pci.to_owned()),
@@ -302,12 +302,13 @@ fn adapter_key(device: &str) -> String {
 
 /// By which ways the host reaches each disk.
 fn paths(disks: &[Disk], host: &Host) -> Vec<HostMultipathInfoLogicalUnit> {
+    let state = |adapter: &str| if host.ailments.dead_adapters.contains(adapter) { "dead" } else { "active" };
     let path = |disk: &Disk, adapter: &str, target: usize, lun: usize| HostMultipathInfoPath {
         key: format!("key-vim.host.MultipathInfo.Path-{adapter}:C0:T{target}:L{lun}"),
         name: format!("{adapter}:C0:T{target}:L{lun}"),
-        path_state: "active".to_owned(),
-        state: Some("active".to_owned()),
-        is_working_path: Some(true),
+        path_state: state(adapter).to_owned(),
+        state: Some(state(adapter).to_owned()),
+        is_working_path: Some(state(adapter) == "active"),
         adapter: adapter_key(adapter),
         lun: disk.key(),
         transport: Some(host.transport(adapter)),
@@ -329,6 +330,28 @@ fn paths(disks: &[Disk], host: &Host) -> Vec<HostMultipathInfoLogicalUnit> {
         .enumerate()
         .map(|(number, disk)| unit(disk, ARRAY.iter().map(|adapter| path(disk, adapter, 0, number)).collect()));
     inside.chain(array).collect()
+}
+
+/// All paths over an adapter die. Without any, the host loses its datastores on the array.
+///
+/// # Errors
+/// `NotFound` for an adapter that it does not have.
+pub(crate) fn kill_paths(world: &mut World, host: &Moref, adapter: &str) -> Outcome<()> {
+    if !ARRAY.contains(&adapter) {
+        let message = format!("The host has no adapter '{adapter}' to an array, only {}.", ARRAY.join(" and "));
+        return Err(Fault::new(NotFound::default(), message));
+    }
+    let found = world.edit::<Host>(host)?;
+    found.ailments.dead_adapters.insert(adapter.to_owned());
+    let without = ARRAY.iter().all(|adapter| found.ailments.dead_adapters.contains(*adapter));
+    let inside: Vec<Use> = found.disks.iter().map(|disk| disk.use_.clone()).collect();
+    for datastore in found.datastores.clone().into_iter().filter(|_| without) {
+        if !inside.contains(&Use::Datastore(datastore.clone())) && world.get::<Datastore>(&datastore)?.kind == "VMFS" {
+            world.edit::<Datastore>(&datastore)?.set_accessible_on(host, false);
+        }
+    }
+    part::touch_storage(world, host);
+    Ok(())
 }
 
 /// All there is to find is known already; whoever watches gets it again.

@@ -68,7 +68,9 @@ impl Default for Clock {
 }
 
 impl Clock {
-    pub(super) fn info(&self, world: &World) -> HostDateTimeInfo {
+    /// What is told of it. It follows its servers where the service that asks them runs.
+    pub(super) fn info(&self, world: &World, asks: bool) -> HostDateTimeInfo {
+        let follows = asks && self.is_synchronized();
         let ntp_config =
             Some(Box::new(HostNtpConfig { server: self.servers.clone(), config_file: self.config_file() }));
         if !knows_protocols(world) {
@@ -82,8 +84,8 @@ impl Clock {
             disable_events: Some(self.events_disabled),
             disable_fallback: Some(self.fallback_disabled),
             in_fallback_state: Some(false),
-            service_sync: Some(self.is_synchronized()),
-            remote_ntp_server: self.servers.first().filter(|_| self.is_synchronized()).cloned(),
+            service_sync: Some(follows),
+            remote_ntp_server: self.servers.first().filter(|_| follows).cloned(),
             ..Default::default()
         }
     }

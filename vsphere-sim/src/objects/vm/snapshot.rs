@@ -285,6 +285,19 @@ pub(crate) fn freeze(world: &mut World, vm: &Moref, wanted: &Wanted, create_time
     Ok(snapshot)
 }
 
+/// So many bytes were written to the machine's first disk since its last snapshot.
+///
+/// # Errors
+/// `ManagedObjectNotFound`, `FileNotFound`.
+pub(crate) fn write(world: &mut World, vm: &Moref, bytes: i64) -> Outcome<()> {
+    let machine = world.get::<Vm>(vm)?;
+    let leaf = chain::disks(&machine.config).next().and_then(|disk| chain::files(disk).into_iter().next());
+    let place = world.place_among(&machine.datastores, &leaf.unwrap_or_default())?;
+    let datastore = world.edit::<Datastore>(&place.datastore)?;
+    let extent = datastore.disk(&place.path)?.extent(&place.path).unwrap_or(place.path);
+    datastore.change_file(&extent, |file| file.used = bytes.min(file.size))
+}
+
 /// The files of new children of disks, each with its parent. They have had this time to grow.
 fn deltas(
     world: &World,

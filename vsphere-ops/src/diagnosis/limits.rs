@@ -1,0 +1,42 @@
+//! From when on something is a finding, and who says so.
+//!
+//! ```
+//! use vsphere_ops::diagnosis::limits;
+//!
+//! assert_eq!(limits::SNAPSHOT_AGE.as_secs(), 72 * 3600);
+//! ```
+
+use std::time::Duration;
+
+/// The percentage of free space below which a datastore is a warning: it is red in vCenter's default alarm "Datastore usage on
+/// disk" (yellow above 75 % used, red above 85 %).
+pub const DATASTORE_FREE_WARNING: i64 = 15;
+
+/// The percentage of free space below which a datastore is critical. This is a choice of this library, and no vendor's:
+/// a third of the room that the red alarm leaves.
+pub const DATASTORE_FREE_CRITICAL: i64 = 5;
+
+/// The age from which on a snapshot is a finding: VMware KB 1025279 (Broadcom 318825), "Do not use a single snapshot for more
+/// than 72 hours".
+pub const SNAPSHOT_AGE: Duration = Duration::from_secs(72 * 3600);
+
+/// The part of its disk's capacity that delta files may take, as a divisor. A delta file can grow to the size of its disk
+/// (VMware KB 1015180); half of that is a choice of this library.
+pub const SNAPSHOT_SHARE: i64 = 2;
+
+/// The days before its end from which on a host's certificate is a warning: "Expiration imminent", two months or less
+/// (vSphere Security, "View Certificate Details for ESXi Hosts").
+pub const CERTIFICATE_WARNING_DAYS: i64 = 60;
+
+/// The days before its end from which on a host's certificate is critical: a month, which vSphere 6.0 called imminent.
+pub const CERTIFICATE_CRITICAL_DAYS: i64 = 30;
+
+/// The days before its end from which on a licence is a warning. This is a choice of this library.
+pub const LICENCE_WARNING_DAYS: i64 = 30;
+
+/// The days before its end from which on a licence is critical: hosts whose licence has ended disconnect from vCenter. The
+/// number is a choice of this library.
+pub const LICENCE_CRITICAL_DAYS: i64 = 7;
+
+/// How far back failed tasks are looked for. This is a choice of this library.
+pub const TASKS: Duration = Duration::from_secs(24 * 3600);
