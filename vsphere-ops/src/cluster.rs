@@ -37,6 +37,7 @@ use crate::page::{ByName, ListQuery, Page, Window};
 use crate::read::Values;
 use crate::vm::optional;
 
+pub(crate) use info::ha;
 pub use info::{
     Admission, AdmissionPolicy, Automation, ClusterCpu, ClusterDrs, ClusterHa, ClusterHost, ClusterInfo, ClusterMemory,
 };

@@ -1,4 +1,4 @@
-//! What is wrong in an inventory, ranked, with the evidence for it.
+//! What is wrong in an inventory, ranked, with the evidence for it; and what a cluster has room for.
 //!
 //! ```
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -18,8 +18,10 @@
 //! threshold is a constant of [`limits`] that names its source.
 
 mod attention;
+mod capacity;
 mod datastores;
 mod hosts;
+mod hygiene;
 pub mod limits;
 mod seen;
 mod vms;
@@ -33,6 +35,8 @@ use vsphere_model::types::{HostSystemConnectionState, ManagedObjectReference, Vi
 use crate::untrusted::Untrusted;
 
 pub use attention::Attention;
+pub use capacity::{Capacity, CpuCapacity, KeptFree, MemoryCapacity, Room, RoomRule, SharedDatastore, Workload};
+pub use hygiene::{Chore, ChoreKind, Detail, Hygiene, Untidy};
 
 /// How much a finding matters.
 ///

@@ -4,10 +4,16 @@
 
 use std::time::Duration;
 
-use vsphere_ops::diagnosis::{Attention, Finding, Problem, Severity};
-use vsphere_ops::managed::AlarmManager;
-use vsphere_ops::types::ManagedObjectReference;
-use vsphere_ops::{Client, Config};
+use vsphere_ops::diagnosis::{
+    Attention, Capacity, ChoreKind, Finding, Hygiene, KeptFree, Problem, Room, RoomRule, Severity, Workload,
+};
+use vsphere_ops::managed::{AlarmManager, ClusterComputeResource, Folder, VirtualMachine, cluster_compute_resource};
+use vsphere_ops::types::{
+    ClusterConfigSpecEx, ClusterDasAdmissionControlPolicy, ClusterDasConfigInfo,
+    ClusterFailoverLevelAdmissionControlPolicy, ClusterFailoverResourcesAdmissionControlPolicy, ManagedObjectReference,
+    Poly, VirtualMachineConfigSpec, VirtualMachineFileInfo,
+};
+use vsphere_ops::{Client, Config, Mo};
 use vsphere_sim::{Incident, Model, Role, Sim, Size, Trouble};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -378,4 +384,199 @@ async fn what_a_user_may_not_read_is_a_gap() {
     let attention = client.attention().await.unwrap();
     assert_eq!(attention.warnings, 1, "{:#?}", attention.findings);
     assert!(!attention.gaps.is_empty(), "a reader sees no licences");
+}
+
+const GIB: i64 = 1 << 30;
+
+/// Three hosts of 64 cores with 2,000 MHz and of 512 GiB, with ten VMs of 2 CPUs and 4 GiB.
+async fn cluster(model: Model) -> (Sim, Mo<ClusterComputeResource>) {
+    let sim = Sim::start(model).await.unwrap();
+    let cluster = client(&sim).await.get("DC0_C0").await.unwrap();
+    (sim, cluster)
+}
+
+fn of(capacity: &Capacity, rule: RoomRule) -> &Room {
+    capacity.rules.iter().find(|room| room.rule == rule).unwrap()
+}
+
+#[tokio::test]
+async fn what_fits_follows_from_the_rule_that_leaves_least_room() {
+    let (_sim, cluster) = cluster(Model::sized(Size::default())).await;
+    let work = |vms| Workload { vms, cpus: 4, memory_bytes: 16 * GIB };
+    let capacity = cluster.capacity(Some(work(61)), Some(1)).await.unwrap();
+    assert_eq!((capacity.hosts, capacity.usable_hosts, capacity.host_failures), (3, 3, 1));
+    assert_eq!((capacity.cpu.cores, capacity.cpu.total_mhz, capacity.cpu.running_vcpus), (192, 384_000, 20));
+    assert_eq!((capacity.memory.total_bytes, capacity.memory.running_bytes), (1536 * GIB, 40 * GIB));
+    let memory = of(&capacity, RoomRule::MemoryConfigured);
+    assert_eq!((memory.limit, memory.taken, memory.more_vms), (1024 * GIB, 40 * GIB, Some(61)));
+    let vcpus = of(&capacity, RoomRule::VcpusPerCore);
+    assert_eq!((vcpus.limit, vcpus.taken, vcpus.more_vms), (512, 20, Some(123)));
+    let reserved = of(&capacity, RoomRule::CpuReserved);
+    assert_eq!((reserved.limit, reserved.taken, reserved.more_vms), (256_000, 0, Some(8_000)));
+    assert_eq!((capacity.fits, capacity.rules[0].rule), (Some(true), RoomRule::MemoryConfigured));
+    assert_eq!(capacity.shared_datastores.len(), 2);
+    assert_eq!(cluster.capacity(Some(work(62)), Some(1)).await.unwrap().fits, Some(false));
+    // With all hosts, there is room for 93.
+    assert_eq!(cluster.capacity(Some(work(93)), Some(0)).await.unwrap().fits, Some(true));
+    assert_eq!(cluster.capacity(Some(work(94)), Some(0)).await.unwrap().fits, Some(false));
+    // A VM is on one host.
+    let huge = Workload { vms: 1, cpus: 4, memory_bytes: 513 * GIB };
+    let capacity = cluster.capacity(Some(huge), Some(0)).await.unwrap();
+    assert_eq!((capacity.fits, of(&capacity, RoomRule::LargestHostMemory).fits), (Some(false), false));
+    assert_eq!(of(&capacity, RoomRule::MemoryConfigured).more_vms, Some(2));
+    assert_eq!(cluster.capacity(None, Some(3)).await.unwrap().rules[0].limit, 0);
+    let error = cluster.capacity(Some(Workload { vms: 0, ..huge }), None).await.unwrap_err();
+    assert!(error.to_string().contains("at least one VM"), "{error}");
+}
+
+#[tokio::test]
+async fn what_ha_keeps_free_is_no_room_for_reservations() {
+    let (_sim, cluster) = cluster(Model::sized(Size::default())).await;
+    let with = async |policy: Poly<ClusterDasAdmissionControlPolicy>| {
+        let das = ClusterDasConfigInfo {
+            enabled: Some(true),
+            admission_control_enabled: Some(true),
+            admission_control_policy: Some(policy),
+            ..Default::default()
+        };
+        let spec = ClusterConfigSpecEx { das_config: Some(Box::new(das)), ..Default::default() };
+        let task = cluster.reconfigure_compute_resource_task(&Poly::new(spec), true).await.unwrap();
+        vsphere_ops::Task::<()>::new(cluster.client(), task, "reconfigure", "DC0_C0").await.unwrap();
+        cluster.capacity(None, None).await.unwrap()
+    };
+    let slots = ClusterFailoverLevelAdmissionControlPolicy { failover_level: 1, ..Default::default() };
+    let capacity = with(Poly::new(slots)).await;
+    assert_eq!((capacity.host_failures, capacity.fits), (1, None));
+    assert_eq!(capacity.kept_free, Some(KeptFree { cpu_mhz: 128_000, memory_bytes: 512 * GIB }));
+    assert!(capacity.gaps.is_empty(), "{:?}", capacity.gaps);
+    let share = ClusterFailoverResourcesAdmissionControlPolicy {
+        cpu_failover_resources_percent: 25,
+        memory_failover_resources_percent: 50,
+        ..Default::default()
+    };
+    let capacity = with(Poly::new(share)).await;
+    assert_eq!(capacity.host_failures, 0, "the policy says no number of hosts");
+    assert_eq!(capacity.kept_free, Some(KeptFree { cpu_mhz: 96_000, memory_bytes: 768 * GIB }));
+    assert_eq!(of(&capacity, RoomRule::CpuReserved).limit, 288_000);
+    assert_eq!(of(&capacity, RoomRule::MemoryReserved).limit, 768 * GIB);
+    // Configured memory is not what HA reckons with.
+    assert_eq!(of(&capacity, RoomRule::MemoryConfigured).limit, 1536 * GIB);
+}
+
+#[tokio::test]
+async fn a_host_in_maintenance_or_lost_counts_for_nothing() {
+    let model = Model::sized(Size::default()).incident(Incident::Maintenance { host: HOST.into() });
+    let (_sim, cluster) = cluster(model).await;
+    let capacity = cluster.capacity(None, Some(0)).await.unwrap();
+    assert_eq!((capacity.hosts, capacity.usable_hosts, capacity.cpu.cores), (3, 2, 128));
+}
+
+fn chore(hygiene: &Hygiene, kind: ChoreKind) -> Vec<(&str, Option<i64>)> {
+    let chores = hygiene.chores.iter().filter(|chore| chore.kind == kind).flat_map(|chore| &chore.items);
+    chores.map(|item| (item.object.name.as_str(), item.bytes)).collect()
+}
+
+#[tokio::test]
+async fn a_tidy_inventory_has_no_chore() {
+    let sim = Sim::start(Model::sized(Size::default())).await.unwrap();
+    let hygiene = client(&sim).await.hygiene(true).await.unwrap();
+    assert!(hygiene.chores.is_empty() && hygiene.gaps.is_empty(), "{hygiene:#?}");
+}
+
+#[tokio::test]
+async fn snapshots_give_back_what_was_written_since_and_their_states() {
+    let snapshot = |vm: &str, hours: u32, bytes| Incident::Snapshot {
+        vm: vm.into(),
+        name: "before patch".into(),
+        age: hours * HOUR,
+        bytes,
+    };
+    let model = Model::sized(Size::default())
+        .incident(snapshot(VM, 100, 3 << 30))
+        .incident(snapshot("DC0_C0_VM1", 71, 5 << 30))
+        .incident(Incident::Consolidation { vm: "DC0_C0_VM2".into() });
+    let sim = Sim::start(model).await.unwrap();
+    let hygiene = client(&sim).await.hygiene(false).await.unwrap();
+    // A state without memory has 32 KiB.
+    assert_eq!(chore(&hygiene, ChoreKind::OldSnapshots), [(VM, Some((3 << 30) + (32 << 10)))]);
+    assert_eq!(hygiene.chores[0].bytes, Some((3 << 30) + (32 << 10)));
+    let detail = &hygiene.chores[0].items[0].detail;
+    assert_eq!((detail.days, detail.count), (Some(4), Some(1)));
+    assert_eq!(chore(&hygiene, ChoreKind::Consolidation), [("DC0_C0_VM2", None)]);
+}
+
+#[tokio::test]
+async fn a_vm_is_off_for_long_when_the_events_no_longer_tell_since_when() {
+    let sim = Sim::start(Model::sized(Size::default())).await.unwrap();
+    let client = client(&sim).await;
+    client.get::<VirtualMachine>(VM).await.unwrap().power_off().await.unwrap().await.unwrap();
+    sim.pass_time(29 * DAY);
+    let off = chore(&client.hygiene(false).await.unwrap(), ChoreKind::PoweredOff).len();
+    assert_eq!(off, 0, "it was switched off 29 days ago");
+    sim.pass_time(2 * DAY);
+    let hygiene = client.hygiene(false).await.unwrap();
+    let off = chore(&hygiene, ChoreKind::PoweredOff);
+    let [(VM, Some(bytes))] = off[..] else { panic!("{off:?}") };
+    assert!(bytes > 0);
+}
+
+#[tokio::test]
+async fn old_tools_and_files_that_no_vm_uses_are_told() {
+    let sim = Sim::start(Model::demo()).await.unwrap();
+    let demo = client(&sim).await.hygiene(false).await.unwrap();
+    let old = chore(&demo, ChoreKind::ToolsOld);
+    assert_eq!(old, [("legacy-crm", None), ("print-01", None)]);
+    assert_eq!(chore(&demo, ChoreKind::OrphanedFiles), []);
+
+    let sim = Sim::start(Model::sized(Size::default())).await.unwrap();
+    let client = client(&sim).await;
+    let vm = client.get::<VirtualMachine>(VM).await.unwrap();
+    vm.power_off().await.unwrap().await.unwrap();
+    vm.unregister_vm().await.unwrap();
+    assert_eq!(chore(&client.hygiene(false).await.unwrap(), ChoreKind::OrphanedFiles), []);
+    let hygiene = client.hygiene(true).await.unwrap();
+    let paths: Vec<&str> = hygiene.chores[0].items.iter().map(|item| item.detail.path.as_deref().unwrap()).collect();
+    assert_eq!(paths, ["[DC0_DS0] DC0_C0_VM0/DC0_C0_VM0.vmdk"], "{hygiene:#?}");
+}
+
+#[tokio::test]
+async fn events_that_can_not_be_read_leave_it_open_who_is_off_for_long() {
+    let sim = Sim::start(Model::demo()).await.unwrap();
+    let client = client(&sim).await;
+    let off = chore(&client.hygiene(false).await.unwrap(), ChoreKind::PoweredOff).len();
+    assert!(off > 0, "the spare ones are off since they were made");
+    sim.trouble(Trouble::none().fail("CreateCollectorForEvents", "NoPermission", u32::MAX));
+    let hygiene = client.hygiene(false).await.unwrap();
+    assert_eq!(chore(&hygiene, ChoreKind::PoweredOff), []);
+    assert!(hygiene.gaps.missing.iter().any(|part| part.what.contains("off for long")), "{:?}", hygiene.gaps);
+}
+
+#[tokio::test]
+async fn hardware_is_old_four_versions_behind_what_the_cluster_supports() {
+    let sim = Sim::start(Model::sized(Size { vms: 0, ..Size::default() })).await.unwrap();
+    let client = client(&sim).await;
+    let folder: Mo<Folder> = client.get("/DC0/vm").await.unwrap();
+    let cluster: Mo<ClusterComputeResource> = client.get("DC0_C0").await.unwrap();
+    let pool = cluster.read(cluster_compute_resource::RESOURCE_POOL).await.unwrap().unwrap();
+    for version in ["vmx-18", "vmx-19"] {
+        let files = VirtualMachineFileInfo { vm_path_name: Some("[DC0_DS0]".into()), ..Default::default() };
+        let spec = VirtualMachineConfigSpec {
+            name: Some(version.to_owned()),
+            version: Some(version.to_owned()),
+            guest_id: Some("otherGuest64".to_owned()),
+            num_cpus: Some(1),
+            memory_mb: Some(1024),
+            files: Some(Box::new(files)),
+            ..Default::default()
+        };
+        let task = folder.create_vm_task(&spec, &pool, None).await.unwrap();
+        vsphere_ops::Task::<Mo<VirtualMachine>>::new(&client, task, "create", version).await.unwrap();
+    }
+    let hygiene = client.hygiene(false).await.unwrap();
+    assert_eq!(chore(&hygiene, ChoreKind::HardwareOld), [("vmx-18", None)], "{hygiene:#?}");
+    assert_eq!(hygiene.chores[0].items[0].detail.newest.as_deref(), Some("vmx-22"));
+    // They have no network, and are off.
+    assert_eq!(chore(&hygiene, ChoreKind::NoNetwork), []);
+    client.get::<VirtualMachine>("vmx-19").await.unwrap().power_on().await.unwrap().await.unwrap();
+    assert_eq!(chore(&client.hygiene(false).await.unwrap(), ChoreKind::NoNetwork), [("vmx-19", None)]);
 }

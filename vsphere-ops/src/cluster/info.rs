@@ -412,7 +412,7 @@ fn drs(
     }
 }
 
-fn ha(
+pub(crate) fn ha(
     config: Option<&ClusterConfigInfoEx>,
     own: Option<&ClusterComputeResourceSummary>,
     hosts: &[ClusterHost],

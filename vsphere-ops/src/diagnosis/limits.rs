@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 /// The percentage of free space below which a datastore is a warning: it is red in vCenter's default alarm "Datastore usage on
 /// disk" (yellow above 75 % used, red above 85 %).
 pub const DATASTORE_FREE_WARNING: i64 = 15;
@@ -40,3 +42,27 @@ pub const LICENCE_CRITICAL_DAYS: i64 = 7;
 
 /// How far back failed tasks are looked for. This is a choice of this library.
 pub const TASKS: Duration = Duration::from_secs(24 * 3600);
+
+/// How many virtual CPUs may run for each core. From one to three is no problem, from three to five may begin to slow VMs down
+/// ("Best Practices for Oversubscription of CPU, Memory and Storage in vSphere Virtual Environments", Dell and VMware); four
+/// is a choice of this library.
+pub const VCPUS_PER_CORE: i64 = 4;
+
+/// The MHz that admission control of HA counts for a VM without a reservation: the default of `das.vmcpuminmhz` (vSphere
+/// Availability).
+pub const HA_VM_MHZ: i64 = 32;
+
+/// How long a VM is off before it could be tidied: as long as a vCenter keeps events by default (30 days), so that a power-off is
+/// known where there was one.
+pub const OFF: TimeDelta = TimeDelta::days(30);
+
+/// The percentage of its CPUs below which a VM is idle. This is a choice of this library.
+pub const IDLE_PERCENT: i64 = 1;
+
+/// How long a VM runs before it can be idle. This is a choice of this library.
+pub const IDLE_UPTIME: TimeDelta = TimeDelta::days(7);
+
+/// How many versions behind the newest of its cluster a VM's hardware is old. A release of ESXi brings about three (7.0 had
+/// 17 to 19, 8.0 has 20 and 21); this many is a choice of this library, as VMware KB 1010675 wants an upgrade only where a
+/// feature asks for it.
+pub const HARDWARE_BEHIND: u32 = 4;

@@ -20,7 +20,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    fn new(content: ObjectContent) -> Self {
+    pub(super) fn new(content: ObjectContent) -> Self {
         let mut values = Values::new(content.prop_set, content.missing_set);
         let name = values.take::<Option<String>>("name").ok().flatten();
         let subject = Subject::new(&content.obj, name.as_deref().map(name::decode));

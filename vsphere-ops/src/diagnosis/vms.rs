@@ -89,19 +89,28 @@ impl Vm {
     }
 
     fn old_snapshots(&self, now: DateTime) -> Option<Finding> {
-        let mut all = Vec::new();
-        flatten(&self.snapshots, &mut all);
-        let limit = chrono::TimeDelta::from_std(limits::SNAPSHOT_AGE).ok()?;
-        all.retain(|snapshot| now - snapshot.create_time > limit);
-        let oldest = all.iter().min_by_key(|snapshot| snapshot.create_time)?;
+        let (snapshots, oldest) = old_snapshots(&self.snapshots, now)?;
         let problem = Problem::SnapshotOld {
-            snapshots: all.len(),
+            snapshots,
             oldest: crate::name::decode(&oldest.name).into(),
             days: (now - oldest.create_time).num_days(),
         };
         let since = Some(format_date_time(&oldest.create_time));
         Some(Finding { since, ..Finding::new(Severity::Warning, self.subject.clone(), problem) })
     }
+}
+
+/// How many of the snapshots are older than they should get, and the oldest.
+pub(super) fn old_snapshots(
+    trees: &[VirtualMachineSnapshotTree],
+    now: DateTime,
+) -> Option<(usize, &VirtualMachineSnapshotTree)> {
+    let mut all = Vec::new();
+    flatten(trees, &mut all);
+    let limit = chrono::TimeDelta::from_std(limits::SNAPSHOT_AGE).ok()?;
+    all.retain(|snapshot| now - snapshot.create_time > limit);
+    let oldest = all.iter().min_by_key(|snapshot| snapshot.create_time).copied()?;
+    Some((all.len(), oldest))
 }
 
 fn flatten<'a>(trees: &'a [VirtualMachineSnapshotTree], all: &mut Vec<&'a VirtualMachineSnapshotTree>) {
@@ -166,6 +175,22 @@ fn largest(layout: &VirtualMachineFileLayoutEx, devices: &[Poly<VirtualDevice>])
     let share = |(_, delta, capacity): &(i32, i64, i64)| i128::from(*delta) * 1000 / i128::from((*capacity).max(1));
     let (disk_key, delta_bytes, capacity_bytes) = disks.max_by_key(share)?;
     Some(Problem::SnapshotLarge { disk_key, delta_bytes, capacity_bytes })
+}
+
+/// What all snapshots of a VM take: their states, their memory, and the files of disks that not all states share.
+pub(super) fn snapshot_bytes(layout: &VirtualMachineFileLayoutEx) -> i64 {
+    let all_files =
+        |disks: &[VirtualMachineFileLayoutExDiskLayout]| disks.iter().flat_map(files).collect::<HashSet<i32>>();
+    let mut all = all_files(&layout.disk);
+    let mut own = all.clone();
+    for snapshot in &layout.snapshot {
+        let state = all_files(&snapshot.disk);
+        own = &own & &state;
+        all.extend(state);
+        all.insert(snapshot.data_key);
+        all.extend(snapshot.memory_key);
+    }
+    layout.file.iter().filter(|file| all.contains(&file.key) && !own.contains(&file.key)).map(|file| file.size).sum()
 }
 
 fn files(disk: &VirtualMachineFileLayoutExDiskLayout) -> HashSet<i32> {
