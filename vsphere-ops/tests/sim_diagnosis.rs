@@ -580,3 +580,15 @@ async fn hardware_is_old_four_versions_behind_what_the_cluster_supports() {
     client.get::<VirtualMachine>("vmx-19").await.unwrap().power_on().await.unwrap().await.unwrap();
     assert_eq!(chore(&client.hygiene(false).await.unwrap(), ChoreKind::NoNetwork), [("vmx-19", None)]);
 }
+
+#[tokio::test]
+async fn a_host_without_a_vcenter_is_looked_at_as_far_as_it_goes() {
+    let sim = Sim::start(Model::esxi().incident(Incident::Consolidation { vm: VM.into() })).await;
+    let known = sim.unwrap_err().to_string();
+    let vm = known.rsplit("only ").next().unwrap().split(", ").next().unwrap().to_owned();
+    let sim = Sim::start(Model::esxi().incident(Incident::Consolidation { vm: vm.clone() })).await.unwrap();
+    let client = client(&sim).await;
+    let attention = client.attention().await.unwrap();
+    assert!(attention.findings.iter().any(|at| at.problem == Problem::Consolidation && at.object.name == vm));
+    assert_eq!(chore(&client.hygiene(false).await.unwrap(), ChoreKind::Consolidation), [(vm.as_str(), None)]);
+}
