@@ -165,6 +165,8 @@ mod tests {
         "provisioning", "severity", "previous_policy", "attribute", "value",
         // The API: names and types of its own, and the reference of an object. What it answers is marked whole.
         "object", "access", "example", "extended_by", "extends", "fields", "methods", "parameters", "values", "signature",
+        // Findings: names of adapters, of sensors and of what the server counts, dates, and what the server calls a user's deed.
+        "adapters", "down", "up", "expires", "licence", "servers", "since",
     ];
 
     #[test]

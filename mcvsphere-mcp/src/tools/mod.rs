@@ -4,6 +4,7 @@ mod api;
 mod cluster;
 mod console;
 mod datastore;
+mod diagnosis;
 mod disk;
 mod files;
 mod folder;
@@ -44,6 +45,7 @@ pub(crate) fn all() -> Vec<Tool> {
         host::tools(),
         service::tools(),
         monitoring::tools(),
+        diagnosis::tools(),
         console::tools(),
         datastore::tools(),
         files::tools(),

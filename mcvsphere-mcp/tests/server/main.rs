@@ -12,6 +12,7 @@ mod choke_point;
 mod confirm;
 mod console;
 mod datastore_files;
+mod diagnosis;
 mod disks;
 mod doctor;
 mod effects;
