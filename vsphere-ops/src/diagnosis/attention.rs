@@ -84,7 +84,8 @@ impl Client {
         let mut world = world.map_err(|error| error.in_operation("look for what needs attention"))?;
         let mut unseen = Unseen::default();
         let vms: Vec<Vm> = world.take("VirtualMachine").into_iter().map(Vm::new).collect();
-        let hosts: Vec<Host> = world.take("HostSystem").into_iter().map(|host| Host::new(host, &mut unseen)).collect();
+        let mut hosts: Vec<Host> = world.take("HostSystem").into_iter().map(Host::new).collect();
+        hosts::look_inside(self, &mut hosts, &mut unseen, &mut gaps).await;
         let mut running: HashMap<&str, usize> = HashMap::new();
         for host in vms.iter().filter(|vm| vm.runs).filter_map(|vm| vm.host.as_ref()) {
             *running.entry(host.value.as_str()).or_default() += 1;

@@ -16,21 +16,15 @@ use crate::find;
 use crate::gaps::Gaps;
 use crate::read::Values;
 
-/// The states of paths are read by name, which is short; which device a path leads to is read of the hosts that have dead ones.
-pub(super) const PATHS: &[&str] = &[
-    "runtime.connectionState",
-    "runtime.powerState",
-    "runtime.inMaintenanceMode",
-    "runtime.inQuarantineMode",
-    HEALTH,
-    NICS,
-    SWITCHES,
-    PROXY_SWITCHES,
-    STORAGE,
-    SERVICES,
-    CLOCK,
-    CERTIFICATES,
-];
+pub(super) const PATHS: &[&str] =
+    &["runtime.connectionState", "runtime.powerState", "runtime.inMaintenanceMode", "runtime.inQuarantineMode"];
+
+/// What is told at length: some 200 KB a host. The states of paths are read by name, which is short; which device a path leads
+/// to is read of the hosts that have dead ones.
+const INSIDE: &[&str] = &[HEALTH, NICS, SWITCHES, PROXY_SWITCHES, STORAGE, SERVICES, CLOCK, CERTIFICATES];
+
+/// How many hosts are read at a time, so that no answer gets too large.
+const PORTION: usize = 100;
 
 const HEALTH: &str = "runtime.healthSystemRuntime";
 const NICS: &str = "config.network.pnic";
@@ -62,10 +56,10 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(mut seen: Seen, unseen: &mut Unseen) -> Self {
+    pub(super) fn new(mut seen: Seen) -> Self {
         let state: Option<HostSystemConnectionState> = seen.take("runtime.connectionState");
         let is_standby = seen.take::<HostSystemPowerState>("runtime.powerState") == Some(HostSystemPowerState::StandBy);
-        let mut host = Self {
+        Self {
             maintenance: seen.take("runtime.inMaintenanceMode").unwrap_or(false),
             quarantine: seen.take("runtime.inQuarantineMode").unwrap_or(false),
             is_standby,
@@ -73,18 +67,9 @@ impl Host {
             certificates: None,
             found: Vec::new(),
             state,
-            subject: seen.subject.clone(),
-            reference: seen.reference.clone(),
-        };
-        if host.is_connected() {
-            host.look_inside(&mut seen, unseen);
-        } else {
-            // What vCenter may have of it is what it knew last.
-            let parts = "hardware, network, storage, clock and certificate of hosts";
-            let why = if is_standby { "they are in standby" } else { "vCenter does not reach them" };
-            unseen.note(parts, why);
+            subject: seen.subject,
+            reference: seen.reference,
         }
-        host
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -160,6 +145,33 @@ impl Host {
     }
 }
 
+/// Looks inside of the hosts that vCenter reaches: at their hardware, network, storage and clocks.
+pub(super) async fn look_inside(client: &Client, hosts: &mut [Host], unseen: &mut Unseen, gaps: &mut Gaps) {
+    const ALL: &str = "hardware, network, storage, clock and certificate of hosts";
+    let (connected, lost): (Vec<&mut Host>, Vec<&mut Host>) = hosts.iter_mut().partition(|host| host.is_connected());
+    for host in lost {
+        // What vCenter may have of it is what it knew last.
+        unseen.note(ALL, if host.is_standby { "they are in standby" } else { "vCenter does not reach them" });
+    }
+    let mut connected: HashMap<String, &mut Host> =
+        connected.into_iter().map(|host| (host.reference.value.clone(), host)).collect();
+    let references: Vec<ManagedObjectReference> = connected.values().map(|host| host.reference.clone()).collect();
+    for some in references.chunks(PORTION) {
+        match find::details(client, some.iter().cloned(), INSIDE).await {
+            Ok(contents) => {
+                gaps.add(Gaps::of(&contents));
+                for content in contents {
+                    let mut seen = Seen::new(content);
+                    if let Some(host) = connected.get_mut(&seen.reference.value) {
+                        host.look_inside(&mut seen, unseen);
+                    }
+                }
+            }
+            Err(error) => gaps.lacks(&format!("{ALL} ({})", some.len()), error.to_string()),
+        }
+    }
+}
+
 /// Sensors and parts that are yellow or red. Those that are unknown say nothing.
 fn hardware(health: &HealthSystemRuntime) -> Option<(Severity, Problem)> {
     let bad = |name: &str, status: &ElementDescription| {
@@ -215,21 +227,20 @@ fn clock(clock: &HostDateTimeInfo, services: &[HostService]) -> Option<(Severity
     (!well).then_some((Severity::Warning, Problem::Clock { servers, service_running, synchronized }))
 }
 
-/// The hosts with dead paths, by which devices these lead to, in a request for all such hosts.
+/// The hosts with dead paths, by which devices these lead to.
 pub(super) async fn storage(client: &Client, hosts: &[Host], gaps: &mut Gaps) -> Vec<Finding> {
     let hit = |host: &&Host| host.paths.as_ref().is_some_and(|(dead, ..)| *dead > 0);
     let hit: Vec<&Host> = hosts.iter().filter(hit).collect();
-    if hit.is_empty() {
-        return Vec::new();
-    }
-    let references = hit.iter().map(|host| host.reference.clone());
-    let contents = gaps.part("the devices of dead storage paths", find::details(client, references, &[DEVICES]).await);
     let mut devices: HashMap<String, Vec<HostMultipathInfoLogicalUnit>> = HashMap::new();
-    for content in contents {
-        let mut values = Values::new(content.prop_set, content.missing_set);
-        values.refused().into_iter().for_each(|missing| gaps.note(missing));
-        if let Some(units) = values.take::<Option<_>>(DEVICES).ok().flatten() {
-            devices.insert(content.obj.value, units);
+    for some in hit.chunks(PORTION) {
+        let references = some.iter().map(|host| host.reference.clone());
+        let contents = find::details(client, references, &[DEVICES]).await;
+        for content in gaps.part("the devices of dead storage paths", contents) {
+            let mut values = Values::new(content.prop_set, content.missing_set);
+            values.refused().into_iter().for_each(|missing| gaps.note(missing));
+            if let Some(units) = values.take::<Option<_>>(DEVICES).ok().flatten() {
+                devices.insert(content.obj.value, units);
+            }
         }
     }
     let finding = |host: &Host| {

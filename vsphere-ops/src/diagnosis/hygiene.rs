@@ -291,24 +291,24 @@ impl Client {
         world.take("HostSystem").into_iter().filter_map(of_host).collect()
     }
 
-    /// Adds old snapshots with their sizes, in one request for the VMs that have some.
+    /// Adds old snapshots with their sizes.
     async fn sizes(
         &self,
         mut vms: HashMap<ManagedObjectReference, (Subject, Detail)>,
         found: &mut Found,
         gaps: &mut Gaps,
     ) {
-        let contents = match vms.is_empty() {
-            true => return,
-            false => find::details(self, vms.keys().cloned(), &["layoutEx"]).await,
-        };
-        let contents = gaps.part("the sizes of snapshots", contents);
-        gaps.add(Gaps::of(&contents));
-        for content in contents {
-            let Some((subject, detail)) = vms.remove(&content.obj) else { continue };
-            let mut values = Values::new(content.prop_set, content.missing_set);
-            let layout = values.take::<Option<VirtualMachineFileLayoutEx>>("layoutEx").ok().flatten();
-            found.add(ChoreKind::OldSnapshots, &subject, layout.as_ref().map(vms::snapshot_bytes), detail);
+        let references: Vec<ManagedObjectReference> = vms.keys().cloned().collect();
+        for some in references.chunks(vms::PORTION) {
+            let contents = find::details(self, some.iter().cloned(), &["layoutEx"]).await;
+            let contents = gaps.part("the sizes of snapshots", contents);
+            gaps.add(Gaps::of(&contents));
+            for content in contents {
+                let Some((subject, detail)) = vms.remove(&content.obj) else { continue };
+                let mut values = Values::new(content.prop_set, content.missing_set);
+                let layout = values.take::<Option<VirtualMachineFileLayoutEx>>("layoutEx").ok().flatten();
+                found.add(ChoreKind::OldSnapshots, &subject, layout.as_ref().map(vms::snapshot_bytes), detail);
+            }
         }
         // Those whose sizes the server did not tell.
         for (subject, detail) in vms.into_values() {

@@ -28,6 +28,9 @@ pub(super) const PATHS: &[&str] = &[
 /// The parts of a VM that are told at length, so that they are read only where it has snapshots.
 const LAYOUT: &[&str] = &["layoutEx", "config.hardware.device"];
 
+/// How many VMs are read at length at a time, so that no answer gets too large.
+pub(super) const PORTION: usize = 500;
+
 /// A VM as it was seen.
 pub(super) struct Vm {
     pub(super) reference: ManagedObjectReference,
@@ -120,32 +123,31 @@ fn flatten<'a>(trees: &'a [VirtualMachineSnapshotTree], all: &mut Vec<&'a Virtua
     }
 }
 
-/// The VMs whose delta files take much of their disk, with a request for those that have snapshots.
+/// The VMs whose delta files take much of their disk, of those that have snapshots.
 pub(super) async fn large_snapshots(client: &Client, vms: &[Vm], gaps: &mut Gaps) -> Vec<Finding> {
     let with_snapshots: HashMap<&str, &Vm> =
         vms.iter().filter(|vm| vm.has_snapshots()).map(|vm| (vm.reference.value.as_str(), vm)).collect();
-    if with_snapshots.is_empty() {
-        return Vec::new();
-    }
-    let references = with_snapshots.values().map(|vm| vm.reference.clone());
-    let contents = gaps.part("the sizes of snapshots", find::details(client, references, LAYOUT).await);
+    let references: Vec<ManagedObjectReference> = with_snapshots.values().map(|vm| vm.reference.clone()).collect();
     let mut unknown = 0;
     let mut findings = Vec::new();
-    for content in contents {
-        let refused = !content.missing_set.is_empty();
-        content.missing_set.iter().for_each(|missing| {
-            gaps.note(crate::read::Missing::refused(&missing.path, &missing.fault));
-        });
-        let Some(vm) = with_snapshots.get(content.obj.value.as_str()) else { continue };
-        let mut values = Values::new(content.prop_set, content.missing_set);
-        let layout = values.take::<Option<VirtualMachineFileLayoutEx>>("layoutEx").ok().flatten();
-        let devices = values.take::<Option<Vec<Poly<VirtualDevice>>>>("config.hardware.device").ok().flatten();
-        let (Some(layout), Some(devices)) = (layout, devices) else {
-            unknown += usize::from(!refused);
-            continue;
-        };
-        if let Some(problem) = largest(&layout, &devices) {
-            findings.push(Finding::new(Severity::Warning, vm.subject.clone(), problem));
+    for some in references.chunks(PORTION) {
+        let contents = gaps.part("the sizes of snapshots", find::details(client, some.iter().cloned(), LAYOUT).await);
+        for content in contents {
+            let refused = !content.missing_set.is_empty();
+            content.missing_set.iter().for_each(|missing| {
+                gaps.note(crate::read::Missing::refused(&missing.path, &missing.fault));
+            });
+            let Some(vm) = with_snapshots.get(content.obj.value.as_str()) else { continue };
+            let mut values = Values::new(content.prop_set, content.missing_set);
+            let layout = values.take::<Option<VirtualMachineFileLayoutEx>>("layoutEx").ok().flatten();
+            let devices = values.take::<Option<Vec<Poly<VirtualDevice>>>>("config.hardware.device").ok().flatten();
+            let (Some(layout), Some(devices)) = (layout, devices) else {
+                unknown += usize::from(!refused);
+                continue;
+            };
+            if let Some(problem) = largest(&layout, &devices) {
+                findings.push(Finding::new(Severity::Warning, vm.subject.clone(), problem));
+            }
         }
     }
     if unknown > 0 {
