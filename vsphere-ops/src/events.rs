@@ -191,7 +191,7 @@ impl EventQuery {
     }
 
     /// Only events of these types (`VmPoweredOnEvent`), or with these ids of extended events (`vim.event.…`, `esx.…`).
-    /// Servers compare them letter by letter: [`types_named`] has a type with those that extend it, by what people write.
+    /// A server may compare them letter by letter: [`types_named`] has a type with those that extend it, by what people write.
     pub fn types<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.filter.event_type_id = names.into_iter().map(Into::into).collect();
         self

@@ -10,17 +10,20 @@ use crate::error::{Result, invalid};
 const MOST_LISTED: usize = 8;
 
 /// The API's names of a type of events, with or without `Event` at its end and in whatever case, and of all types that extend
-/// it. Servers compare the types of a query letter by letter, and what DRS starts is a `DrsVmPoweredOnEvent`. The id of an
+/// it: a server may compare types letter by letter, and what DRS starts is a `DrsVmPoweredOnEvent`. The id of an
 /// extended event has a dot in it, and is taken as it is.
 ///
 /// ```
 /// use vsphere_ops::events::types_named;
 ///
-/// assert_eq!(types_named("vmPoweredOn")?, ["VmPoweredOnEvent", "DrsVmPoweredOnEvent"]);
+/// assert_eq!(
+///     types_named("vmPoweredOn")?,
+///     ["VmPoweredOnEvent", "DrsVmPoweredOnEvent", "VmRestartedOnAlternateHostEvent"]
+/// );
 /// assert_eq!(types_named("vim.event.VmReconfiguredEvent")?, ["VmReconfiguredEvent"]);
 /// assert_eq!(types_named("esx.problem.net.connectivity.lost")?, ["esx.problem.net.connectivity.lost"]);
 /// assert!(types_named("Reconfigured").unwrap_err().to_string().contains("VmReconfiguredEvent"));
-/// # vsphere_ops::Result::Ok(())
+/// # Ok::<(), vsphere_ops::Error>(())
 /// ```
 ///
 /// # Errors
@@ -41,7 +44,8 @@ pub fn types_named(name: &str) -> Result<Vec<String>> {
     let part = plain.to_lowercase();
     let is_near = |name: &&str| !part.is_empty() && name.to_lowercase().contains(&part);
     let mut near: Vec<&str> = known().map(|info| info.name()).filter(is_near).collect();
-    near.sort_unstable();
+    // Most are asked for because of a VM.
+    near.sort_unstable_by_key(|name| (!name.starts_with("Vm"), *name));
     near.truncate(MOST_LISTED);
     let near = if near.is_empty() { String::new() } else { format!(": there are {}", near.join(", ")) };
     Err(invalid("read events", format!("no type of events is called {name:?}{near}")))
