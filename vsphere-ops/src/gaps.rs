@@ -128,22 +128,6 @@ impl Gaps {
         self.missing.push(MissingPart { what: what.to_owned(), why: why.into() });
     }
 
-    /// What another part of the report lacks is lacking, too.
-    pub(crate) fn add(&mut self, other: Self) {
-        for hidden in other.unreadable {
-            let same = |known: &&mut Unreadable| {
-                known.property == hidden.property
-                    && known.privilege == hidden.privilege
-                    && known.reason == hidden.reason
-            };
-            match self.unreadable.iter_mut().find(same) {
-                Some(known) => known.objects += hidden.objects,
-                None => self.unreadable.push(hidden),
-            }
-        }
-        self.missing.extend(other.missing);
-    }
-
     /// Whether everything is known.
     pub fn is_empty(&self) -> bool {
         self.unreadable.is_empty() && self.missing.is_empty()

@@ -119,13 +119,13 @@ impl Client {
                 if tasks.truncated {
                     gaps.lacks("older failed tasks", format!("only the newest {TASKS} are looked at"));
                 }
-                gaps.add(tasks.gaps);
+                gaps.append(tasks.gaps);
                 findings.extend(failures(tasks.items));
             }
             Err(error) => gaps.lacks("failed tasks", error.to_string()),
         }
         for more in [own, of_alarms, of_paths, of_certificates, of_snapshots] {
-            gaps.add(more);
+            gaps.append(more);
         }
         unseen.tell(&mut gaps);
         findings.sort_by(Finding::order);
@@ -190,7 +190,7 @@ async fn licences(client: &Client) -> Result<Licences> {
 /// The licences in use that end soon. A server that has one keeps the evaluation in its list, unused and long ended.
 fn expiring(client: &Client, licences: Licences, now: DateTime, gaps: &mut Gaps) -> Vec<Finding> {
     let Licences { manager, edition, evaluation, all, gaps: own } = licences;
-    gaps.add(own);
+    gaps.append(own);
     let Some(manager) = manager else {
         gaps.lacks("licences", "this server does not tell of them");
         return Vec::new();

@@ -306,8 +306,8 @@ impl Mo<ClusterComputeResource> {
                 Some(pool.read(resource_pool::RUNTIME).await)
             },);
         let (hosts, vms) = (hosts?, vms?);
-        gaps.add(Gaps::of(&hosts));
-        gaps.add(Gaps::of(&vms));
+        gaps.append(Gaps::of(&hosts));
+        gaps.append(Gaps::of(&vms));
         let reserved: Option<ResourcePoolRuntimeInfo> = match reserved {
             Some(Ok(runtime)) => Some(runtime),
             Some(Err(error)) => {
@@ -379,7 +379,7 @@ impl Mo<ClusterComputeResource> {
         let shared: Vec<ManagedObjectReference> = first.datastores.iter().filter(by_all).cloned().collect();
         let contents = find::details(self.client(), shared, &["name", "summary"]).await;
         let contents = gaps.part("shared datastores", contents);
-        gaps.add(Gaps::of(&contents));
+        gaps.append(Gaps::of(&contents));
         let row = |content| {
             let mut seen = Seen::new(content);
             let summary: DatastoreSummary = seen.take("summary")?;

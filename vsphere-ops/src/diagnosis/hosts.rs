@@ -159,7 +159,7 @@ pub(super) async fn look_inside(client: &Client, hosts: &mut [Host], unseen: &mu
     for some in references.chunks(PORTION) {
         match find::details(client, some.iter().cloned(), INSIDE).await {
             Ok(contents) => {
-                gaps.add(Gaps::of(&contents));
+                gaps.append(Gaps::of(&contents));
                 for content in contents {
                     let mut seen = Seen::new(content);
                     if let Some(host) = connected.get_mut(&seen.reference.value) {

@@ -302,7 +302,7 @@ impl Client {
         for some in references.chunks(vms::PORTION) {
             let contents = find::details(self, some.iter().cloned(), &["layoutEx"]).await;
             let contents = gaps.part("the sizes of snapshots", contents);
-            gaps.add(Gaps::of(&contents));
+            gaps.append(Gaps::of(&contents));
             for content in contents {
                 let Some((subject, detail)) = vms.remove(&content.obj) else { continue };
                 let mut values = Values::new(content.prop_set, content.missing_set);
@@ -331,7 +331,7 @@ impl Client {
                         let why = format!("only {MOST_FILES} of {} are told", page.total);
                         gaps.lacks(&format!("files of {}", datastore.subject.name), why);
                     }
-                    gaps.add(page.gaps);
+                    gaps.append(page.gaps);
                     for file in page.items {
                         let detail = Detail {
                             days: file.age_seconds.map(|seconds| seconds / (24 * 3600)),
