@@ -7,7 +7,6 @@ pub(crate) mod paging;
 
 use std::fmt::Display;
 
-use chrono::{DateTime, NaiveDate, Utc};
 use rmcp::model::JsonObject;
 use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -36,12 +35,6 @@ where
             Err(ToolError::invalid_argument(format!("`{argument}` is {number}, but must be from 1 to {most}")))
         }
     }
-}
-
-/// A date, which begins at midnight UTC, or a moment of RFC 3339.
-pub(crate) fn moment(text: &str) -> Option<DateTime<Utc>> {
-    let date = || Some(text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc());
-    DateTime::parse_from_rfc3339(text).ok().map(|moment| moment.to_utc()).or_else(date)
 }
 
 /// The arguments of a tool as its own type, with errors that name the argument.

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use vsphere_soap::object::format_date_time;
@@ -27,6 +27,7 @@ use crate::gaps::Gaps;
 use crate::name::Glob;
 use crate::page::Freshness;
 use crate::untrusted::Untrusted;
+use crate::words::moment;
 
 const OPERATION: &str = "list";
 
@@ -219,8 +220,8 @@ impl<C: Column> Serialize for Cells<C> {
     }
 }
 
-/// A condition on a column, in the form `COLUMN OPERATOR VALUE`: `cpu>=8`, `guest_os=*windows*`, `note=` (it has none),
-/// `note!=` (it has one), `used_bytes>1TB`, `boot_time<2026-01-01`.
+/// A condition on a column, in the form `COLUMN OPERATOR VALUE`: `cpu>=8`, `guest_os=*windows*`, `annotation=` (it has
+/// none), `annotation!=` (it has one), `used_bytes>1TB`, `boot_time<2026-01-01`.
 ///
 /// `=` and `!=` take a glob for texts; of several texts one has to fit, and for `!=` none. `<`, `<=`, `>` and `>=` are for numbers,
 /// bytes and times. A cell that holds nothing is neither less nor more than anything.
@@ -251,8 +252,11 @@ enum Test {
     Compares(&'static [Ordering], i64),
 }
 
+/// How what is another number compares with one.
+const OTHER: &[Ordering] = &[Ordering::Less, Ordering::Greater];
+
 const OPERATORS: [(&str, &[Ordering]); 6] = [
-    ("!=", &[Ordering::Less, Ordering::Greater]),
+    ("!=", OTHER),
     ("<=", &[Ordering::Less, Ordering::Equal]),
     (">=", &[Ordering::Greater, Ordering::Equal]),
     ("=", &[Ordering::Equal]),
@@ -269,7 +273,7 @@ impl<C: Column> Condition<C> {
             Test::Compares(orderings, with) => match cell.ordinal() {
                 Some(ordinal) => orderings.contains(&ordinal.cmp(with)),
                 // Nothing is not the number that is not wanted.
-                None => orderings.len() == 2 && !orderings.contains(&Ordering::Equal),
+                None => *orderings == OTHER,
             },
         }
     }
@@ -285,7 +289,7 @@ impl<C: Column> FromStr for Condition<C> {
         let column = C::named(name.trim())?;
         let operator = OPERATORS.iter().find(|(operator, _)| rest.starts_with(operator));
         let Some((operator, orderings)) = operator else {
-            return Err(wrong("has no operator: write it as cpu>=8, or note!= for what has one".to_owned()));
+            return Err(wrong("has no operator: write it as cpu>=8, or annotation!= for what has one".to_owned()));
         };
         let value = rest.get(operator.len()..).unwrap_or_default().trim();
         let is_equal = match *operator {
@@ -329,11 +333,7 @@ fn operand(kind: Kind, text: &str) -> Option<i64> {
             "false" | "no" => Some(0),
             _ => None,
         },
-        Kind::Time => {
-            let day = || Some(text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc());
-            let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc()).or_else(day)?;
-            Some(time.timestamp_millis())
-        }
+        Kind::Time => moment(text).map(|time| time.timestamp_millis()),
     }
 }
 

@@ -163,7 +163,7 @@ pub use vsphere_soap::object::path::PathError;
 pub use vsphere_soap::operation_id::OperationId;
 pub use vsphere_soap::{Cause, Sent};
 pub use watch::{Change, Watch};
-pub use words::word;
+pub use words::{moment, word};
 
 /// The programs of the READMEs compile.
 #[cfg(doctest)]

@@ -1,7 +1,8 @@
-//! States of the API as the words that reports have for them.
+//! States of the API as the words that reports have for them, and times as people write them.
 
 use std::fmt::Display;
 
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Serialize as _, Serializer};
 
 /// Writes a state as [`word`] has it.
@@ -31,4 +32,17 @@ pub fn word(state: &impl Display) -> String {
         word.push(c.to_ascii_lowercase());
     }
     if word.is_empty() { "unknown".to_owned() } else { word }
+}
+
+/// The time that is written as RFC 3339 has it, or as a date, which is midnight in UTC.
+///
+/// ```
+/// let noon = vsphere_ops::moment("2027-03-01T13:00:00+01:00");
+/// assert_eq!(noon.map(|time| time.to_rfc3339()).as_deref(), Some("2027-03-01T12:00:00+00:00"));
+/// assert!(vsphere_ops::moment("2027-03-01") < noon);
+/// assert_eq!(vsphere_ops::moment("yesterday"), None);
+/// ```
+pub fn moment(text: &str) -> Option<DateTime<Utc>> {
+    let date = || Some(text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc());
+    DateTime::parse_from_rfc3339(text).ok().map(|moment| moment.to_utc()).or_else(date)
 }

@@ -228,7 +228,7 @@ fn what_is_no_condition_says_how_to_write_one() {
 
     for (text, why) in [
         ("cpus>=8", "there is no column \"cpus\": there are name, id, power_state, cpu"),
-        ("cpu", "has no operator"),
+        ("cpu", "has no operator: write it as cpu>=8, or annotation!= for what has one"),
         ("cpu>=many", "needs a whole number after >="),
         ("cpu>", "needs a whole number after >"),
         ("used_bytes>1 furlong", "needs a number of bytes such as"),

@@ -11,8 +11,9 @@ use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use serde_json::{Map, Value, json};
+use vsphere_ops::moment;
 
-use crate::{arguments::moment, render, text::one_line};
+use crate::{render, text::one_line};
 
 /// The most characters of the arguments in the table.
 const LONGEST: usize = 100;

@@ -12,10 +12,11 @@
 
 use std::collections::BTreeMap;
 
+use vsphere_ops::moment;
+
 use super::{SettingsError, TOKENS, file::Entry, kinds::Kind as _};
 use crate::{
     Permission,
-    arguments::moment,
     http::tokens::{Digest, Token},
 };
 

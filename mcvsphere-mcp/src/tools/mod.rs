@@ -75,7 +75,7 @@ mod prelude {
         Tool, ToolError,
         Toolset::*,
         answer::{Either, Listed, Summed},
-        arguments::{NoArguments, in_range, kinds::*, moment, number, paging::Paging},
+        arguments::{NoArguments, in_range, kinds::*, number, paging::Paging},
         confirm::Preview,
         error::Result,
         text::{one_line, quoted},

@@ -7,6 +7,7 @@ use vsphere_ops::{
     alarms::{self, AlarmQuery, TriggeredAlarm},
     events::{self, EventQuery, RecentEvents, Recursion},
     managed::ManagedEntity,
+    moment,
     stats::{HostStats, VmStats},
     types::DateTime,
     vm::{ToolsReady, ToolsStatus},
