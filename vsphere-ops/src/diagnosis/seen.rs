@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::gaps::Gaps;
 use crate::name;
-use crate::read::{self, Missing, Source, Values};
+use crate::read::{self, Missing, Source, Values, is_within};
 
 /// An object with the properties that were asked for.
 pub(super) struct Seen {
@@ -39,10 +39,7 @@ impl Seen {
 
     /// Whether the server refused to tell this property, or what it is in.
     pub(super) fn is_refused(&self, path: &str) -> bool {
-        let holds = |missing: &Missing| {
-            path.strip_prefix(missing.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.refused().iter().any(holds)
+        self.refused().iter().any(|missing| is_within(path, &missing.path))
     }
 }
 
@@ -92,10 +89,8 @@ impl World {
 /// Leaves out a property and what is in it; whether it was there.
 fn leave_out(types: &mut [(&'static str, Vec<String>)], property: &str) -> bool {
     let before: usize = types.iter().map(|(_, paths)| paths.len()).sum();
-    let is_in =
-        |path: &str, other: &str| path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     for (_, paths) in types.iter_mut() {
-        paths.retain(|path| property.is_empty() || path == "name" || !is_in(path, property));
+        paths.retain(|path| property.is_empty() || path == "name" || !is_within(path, property));
     }
     types.iter().map(|(_, paths)| paths.len()).sum::<usize>() < before
 }

@@ -274,6 +274,11 @@ pub struct Values {
     gaps: Vec<Missing>,
 }
 
+/// Whether a property is another, or inside of it.
+pub(crate) fn is_within(path: &str, other: &str) -> bool {
+    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 impl Values {
     pub(crate) fn new(set: Vec<DynamicProperty>, missing: Vec<MissingProperty>) -> Self {
         Self { set, missing, ..Self::default() }
@@ -334,10 +339,7 @@ impl Values {
 
     /// Why the server did not give a property, or what it is inside of.
     fn fault(&self, path: &str) -> Option<&LocalizedMethodFault> {
-        let concerns = |missing: &&MissingProperty| {
-            path.strip_prefix(missing.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.missing.iter().find(concerns).map(|missing| &missing.fault)
+        self.missing.iter().find(|missing| is_within(path, &missing.path)).map(|missing| &missing.fault)
     }
 }
 
