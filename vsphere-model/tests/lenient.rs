@@ -4,20 +4,50 @@
 
 mod common;
 
+use std::sync::Mutex;
+
 use common::envelope;
-use vsphere_model::types::{Any, VirtualMachineConfigInfo, VirtualMachineRuntimeInfo};
+use vsphere_model::types::{Any, ObjectContent, RetrieveResult, VirtualMachineConfigInfo, VirtualMachineRuntimeInfo};
 use vsphere_model::{Answer, registry};
 use vsphere_soap::codec::{DecodeError, Notes};
 use vsphere_soap::envelope::read_leniently;
 use vsphere_soap::fault::SoapFault;
+use vsphere_soap::object::{DataObject, view_mut};
 use vsphere_soap::secrets::Secrets;
 
 fn read(method: &str, document: &[u8], secrets: &[&str]) -> Result<(Answer, Notes), DecodeError> {
-    read_leniently(document, registry(), registry().method(method).unwrap(), || {
+    let secrets = || {
         let mut all = Secrets::new();
         secrets.iter().for_each(|secret| all.add(secret));
         all
-    })
+    };
+    read_leniently(document, registry(), registry().method(method).unwrap(), secrets, None)
+}
+
+#[test]
+fn items_are_shown_as_they_are_read_and_may_be_taken() {
+    let document = two_machines("<propSet><name>name</name><val xsi:type=\"xsd:string\">web-1</val></propSet>");
+    let shown = Mutex::new(Vec::new());
+    let items = |item: &mut dyn DataObject| {
+        let mut shown = shown.lock().unwrap();
+        match view_mut::<ObjectContent>(item) {
+            Some(content) if content.obj.value == "vm-1" => {
+                shown.push(format!("{:?}", std::mem::take(content).prop_set))
+            }
+            Some(content) => shown.push(content.obj.value.clone()),
+            None => shown.push(item.info().name().to_owned()),
+        }
+    };
+    let method = registry().method("RetrievePropertiesEx").unwrap();
+    let (answer, _) = read_leniently(&document, registry(), method, Secrets::new, Some(&items)).unwrap();
+    let Answer::Result { value, .. } = answer else { panic!("a fault") };
+    let page: RetrieveResult = value.take().unwrap();
+    let left: Vec<&str> = page.objects.iter().map(|content| content.obj.value.as_str()).collect();
+    assert_eq!(left, ["", "vm-2"], "one was taken");
+    let shown = shown.into_inner().unwrap();
+    assert_eq!(shown.len(), 4, "{shown:?}");
+    assert!(shown[1].contains("web-1"), "whole when it is shown: {shown:?}");
+    assert_eq!([&shown[0], &shown[2], &shown[3]], ["DynamicProperty", "DynamicProperty", "vm-2"]);
 }
 
 /// The answer with two machines, of which the first has these values.
@@ -39,7 +69,7 @@ type Unread = (Option<String>, String, &'static str);
 fn first_of_two(values: &str) -> (Vec<Any>, Vec<Unread>) {
     let (answer, notes) = read("RetrievePropertiesEx", &two_machines(values), &[]).unwrap();
     let Answer::Result { value, .. } = answer else { panic!("a fault") };
-    let page: vsphere_model::types::RetrieveResult = value.take().unwrap();
+    let page: RetrieveResult = value.take().unwrap();
     assert_eq!(page.objects.len(), 2, "the other machine is shown");
     assert_eq!(page.objects[1].prop_set[0].val.as_str(), Some("web-2"));
     let values = page.objects[0].prop_set.iter().map(|property| property.val.clone()).collect();
@@ -123,7 +153,7 @@ fn bytes_that_are_not_utf8_are_replaced_and_noted() {
     document[at] = 0xe9;
     let (answer, notes) = read("RetrievePropertiesEx", &document, &[]).unwrap();
     let Answer::Result { value, .. } = answer else { panic!("a fault") };
-    let page: vsphere_model::types::RetrieveResult = value.take().unwrap();
+    let page: RetrieveResult = value.take().unwrap();
     assert_eq!(page.objects[0].prop_set[0].val.as_str(), Some("caf\u{fffd} \u{e9}"));
     assert_eq!(page.objects.len(), 2);
     let note = &notes.first[0];

@@ -22,7 +22,7 @@ use vsphere_model::types::{
 use vsphere_soap::error::WaitingFor;
 use vsphere_soap::fault::SoapFault;
 use vsphere_soap::http::Transport;
-use vsphere_soap::request::{Caller, ManagedObject as _, Operation};
+use vsphere_soap::request::{Caller, Items, ManagedObject as _, Operation};
 use vsphere_soap::session::{NoSession, Session};
 use vsphere_soap::{Error, ErrorKind, Result, Sent};
 
@@ -338,14 +338,14 @@ impl Connection {
     }
 
     /// Sends an operation, again where that is safe.
-    async fn send(&self, operation: &Operation, ends: Option<Instant>) -> Result<Any> {
+    async fn send(&self, operation: &Operation, ends: Option<Instant>, items: Option<Items<'_>>) -> Result<Any> {
         let mut retry = Retry::new(self.config.most_attempts(), ends);
         loop {
             let generation = self.generation();
             let limit = self.config.request_limit();
             let limit = ends.map_or(limit, |ends| limit.min(ends.saturating_duration_since(Instant::now())));
             self.touch();
-            let error = match self.session.call_within(operation, limit).await {
+            let error = match self.session.call_within(operation, limit, items).await {
                 Ok(answer) => {
                     self.touch();
                     self.proven.fetch_max(generation, Ordering::AcqRel);
@@ -472,27 +472,31 @@ pub(crate) struct Line {
 #[async_trait]
 impl Caller for Line {
     async fn call(&self, operation: &Operation) -> Result<Any> {
-        self.connection.check_logged_in(operation.method.name)?;
-        // Also where nobody waits for the answer any more.
-        let _change = may_change(operation).then(|| Change::begin(&self.connection));
-        self.answer(operation).await
+        self.answer(operation, None).await
+    }
+
+    async fn call_with(&self, operation: &Operation, items: Items<'_>) -> Result<Any> {
+        self.answer(operation, Some(items)).await
     }
 }
 
 impl Line {
-    async fn answer(&self, operation: &Operation) -> Result<Any> {
+    async fn answer(&self, operation: &Operation, items: Option<Items<'_>>) -> Result<Any> {
         let connection = &self.connection;
+        connection.check_logged_in(operation.method.name)?;
+        // Also where nobody waits for the answer any more.
+        let _change = may_change(operation).then(|| Change::begin(connection));
         // A limit beyond what the clock can hold is none.
         let ends = self.limit.and_then(|limit| Instant::now().checked_add(limit));
         let seen = connection.generation();
-        let refusal = match connection.send(operation, ends).await {
+        let refusal = match connection.send(operation, ends, items).await {
             Err(error) if is_lost_session(&error) => error,
             answer => return answer,
         };
         // The server did not carry it out, whatever it is: sending it again is safe, once.
         within(ends, self.limit, operation, connection.renew(seen, operation, refusal)).await?;
         let renewed = connection.generation();
-        match connection.send(operation, ends).await {
+        match connection.send(operation, ends, items).await {
             Err(refusal) if is_lost_session(&refusal) => {
                 let (connection, method) = (Arc::clone(connection), operation.method.name);
                 let refused = finish(async move { Ok(connection.refused_again(method, renewed, refusal).await) });
@@ -544,7 +548,7 @@ struct Within {
 #[async_trait]
 impl Caller for Within {
     async fn call(&self, operation: &Operation) -> Result<Any> {
-        self.session.call_within(operation, self.limit).await
+        self.session.call_within(operation, self.limit, None).await
     }
 }
 

@@ -7,7 +7,7 @@ use crate::codec::{DecodeError, Decoder, EncodeError, Encoder, Notes, Tag};
 use crate::fault::SoapFault;
 use crate::object::{Any, Array, Element, FieldInfo, ManagedObjectReference, Object, Registry, Type, Value};
 use crate::operation_id::OperationId;
-use crate::request::Method;
+use crate::request::{Items, Method};
 use crate::secrets::Secrets;
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soapenv:Envelope \
@@ -203,13 +203,14 @@ pub fn read_leniently(
     registry: &'static Registry,
     method: &Method,
     secrets: impl FnOnce() -> Secrets,
+    items: Option<Items<'_>>,
 ) -> Result<(Answer, Notes), DecodeError> {
     let text = match std::str::from_utf8(document) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(document),
     };
     let is_lossy = matches!(text, Cow::Owned(_));
-    let mut decoder = Decoder::lenient(&text, is_lossy, registry);
+    let mut decoder = Decoder::lenient(&text, is_lossy, registry).with_items(items);
     let read = answer(&mut decoder, registry, Some(method));
     match read {
         Ok(Answer::Result { .. }) => read.map(|answer| (answer, decoder.notes())),

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use crate::codec::EncodeError;
 use crate::envelope::{self, Written};
 use crate::error::{Error, ErrorKind, Result};
-use crate::object::{Any, FieldInfo, FromAny, ManagedObjectReference, ManagedType, Value};
+use crate::object::{Any, DataObject, FieldInfo, FromAny, ManagedObjectReference, ManagedType, Value};
 use crate::secrets::Secrets;
 
 /// The static description of a method of the API.
@@ -83,7 +83,20 @@ pub trait Caller: fmt::Debug + Send + Sync {
     /// # Errors
     /// Connection errors, server errors, and errors of reading the answer.
     async fn call(&self, operation: &Operation) -> Result<Any>;
+
+    /// As [`call`](Self::call), but shows each item of the lists in the answer to `items` as soon as it is read. One that changes
+    /// answers shows none, as it is by default: what is taken there has gone past it.
+    ///
+    /// # Errors
+    /// Those of [`call`](Self::call). Items of an answer that ends in an error, or that was asked for again, have been shown.
+    async fn call_with(&self, operation: &Operation, items: Items<'_>) -> Result<Any> {
+        let _ = items;
+        self.call(operation).await
+    }
 }
+
+/// Is shown the items of an answer, and may take out what they hold: a long answer need not be in memory as a whole then.
+pub type Items<'a> = &'a (dyn Fn(&mut dyn DataObject) + Send + Sync);
 
 /// A managed object that methods can be called on: its reference, and the caller that carries them out.
 #[derive(Clone)]
@@ -165,6 +178,33 @@ impl<T> Request<T> {
     }
 }
 
+impl<T: FromAny + 'static> Request<T> {
+    /// Sends it, and shows each item of the lists in the answer to `items` as soon as it is read. The answer has what was not
+    /// taken.
+    ///
+    /// # Errors
+    /// As awaiting it. Items that were shown before an error are of an answer that can't be read to its end.
+    pub async fn with_items(self, items: Items<'_>) -> Result<T> {
+        self.send(Some(items)).await
+    }
+
+    async fn send(self, items: Option<Items<'_>>) -> Result<T> {
+        let Self { caller, method, target, written, .. } = self;
+        let fail = |kind| Error::new(method.name, kind).on(target.to_string()).with_effect(method.effect);
+        let Written { document, secrets } = written.map_err(|bad| fail(ErrorKind::Config(bad.to_string())))?;
+        let operation = Operation { method, target: target.clone(), document, secrets };
+        let any = match items {
+            Some(items) => caller.call_with(&operation, items).await?,
+            None => caller.call(&operation).await?,
+        };
+        any.take().map_err(|mismatch| {
+            let message = format!("the answer of {}: {mismatch}", method.name);
+            let message = operation.secrets.strike(&message).into_owned();
+            fail(ErrorKind::Decode { message: message.into(), offset: 0 })
+        })
+    }
+}
+
 impl<T> fmt::Debug for Request<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Request({} on {})", self.method.name, self.target)
@@ -176,17 +216,6 @@ impl<T: FromAny + 'static> IntoFuture for Request<T> {
     type IntoFuture = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let Self { caller, method, target, written, .. } = self;
-            let fail = |kind| Error::new(method.name, kind).on(target.to_string()).with_effect(method.effect);
-            let Written { document, secrets } = written.map_err(|bad| fail(ErrorKind::Config(bad.to_string())))?;
-            let operation = Operation { method, target: target.clone(), document, secrets };
-            let any = caller.call(&operation).await?;
-            any.take().map_err(|mismatch| {
-                let message = format!("the answer of {}: {mismatch}", method.name);
-                let message = operation.secrets.strike(&message).into_owned();
-                fail(ErrorKind::Decode { message: message.into(), offset: 0 })
-            })
-        })
+        Box::pin(self.send(None))
     }
 }

@@ -13,7 +13,7 @@ use crate::fault::SoapFault;
 use crate::http::{Call, Transport};
 use crate::object::{Any, FieldInfo, ManagedObjectReference, Registry, Type, Value};
 use crate::operation_id::OperationId;
-use crate::request::{Caller, Effect, Method, Operation};
+use crate::request::{Caller, Effect, Items, Method, Operation};
 use crate::secrets::Secrets;
 
 /// The version that servers of every age accept from a client that could not negotiate.
@@ -98,7 +98,7 @@ impl Session {
         // Also later answers may quote it.
         self.inner.transport.keep_secret(password);
         let operation = Operation { method: &LOGIN, target: manager.clone(), document, secrets };
-        let answer = self.send(&operation, Some(user), true, None).await;
+        let answer = self.send(&operation, Some(user), true, None, None).await;
         let answer = answer.map_err(|error| error.in_operation("log in"))?;
         let missing = match has_key(&answer) {
             true if self.inner.transport.session_cookie().is_some() => return Ok(()),
@@ -119,17 +119,22 @@ impl Session {
         let Written { document, secrets } = envelope::write_request(&LOGOUT, manager, &[])
             .map_err(|bad| Error::new("log out", ErrorKind::Config(bad.to_string())))?;
         let operation = Operation { method: &LOGOUT, target: manager.clone(), document, secrets };
-        let done = self.send(&operation, None, false, Some(Duration::from_secs(10))).await;
+        let done = self.send(&operation, None, false, Some(Duration::from_secs(10)), None).await;
         self.inner.transport.clear_session_cookie();
         done.map(drop).map_err(|error| error.in_operation("log out"))
     }
 
-    /// Sends an operation with a deadline of its own.
+    /// Sends an operation with a deadline of its own; `items` is shown the items of the lists in its answer.
     ///
     /// # Errors
-    /// As [`Caller::call`].
-    pub async fn call_within(&self, operation: &Operation, deadline: Duration) -> Result<Any> {
-        self.send(operation, None, false, Some(deadline)).await
+    /// As [`Caller::call_with`].
+    pub async fn call_within(
+        &self,
+        operation: &Operation,
+        deadline: Duration,
+        items: Option<Items<'_>>,
+    ) -> Result<Any> {
+        self.send(operation, None, false, Some(deadline), items).await
     }
 
     async fn send(
@@ -138,6 +143,7 @@ impl Session {
         target: Option<&str>,
         opens_session: bool,
         deadline: Option<Duration>,
+        items: Option<Items<'_>>,
     ) -> Result<Any> {
         let name = operation.method.name;
         let reference = operation.target.to_string();
@@ -161,7 +167,8 @@ impl Session {
         let fail = |kind| Error::new(name, kind).on(target).with_effect(effect);
         // The cookie of the answer, too.
         secrets.add_all(&self.inner.transport.secrets());
-        let read = envelope::read_leniently(&answer.body, self.inner.registry, operation.method, || secrets.clone());
+        let (registry, method) = (self.inner.registry, operation.method);
+        let read = envelope::read_leniently(&answer.body, registry, method, || secrets.clone(), items);
         match read {
             Ok((answer, notes)) => {
                 log_notes(name, &notes, &secrets);
@@ -214,7 +221,11 @@ fn has_key(answer: &Any) -> bool {
 #[async_trait]
 impl Caller for Session {
     async fn call(&self, operation: &Operation) -> Result<Any> {
-        self.send(operation, None, false, None).await
+        self.send(operation, None, false, None, None).await
+    }
+
+    async fn call_with(&self, operation: &Operation, items: Items<'_>) -> Result<Any> {
+        self.send(operation, None, false, None, Some(items)).await
     }
 }
 

@@ -9,6 +9,7 @@ use crate::object::{
     Any, Array, Binary, DataObject, DateTime, Element, EnumValue, FieldInfo, Leaf, ManagedObjectReference, Object,
     Registry, Slot, Text, Type, TypeInfo, Unknown,
 };
+use crate::request::Items;
 use crate::secrets::Secrets;
 
 /// Reads values from an XML document, from front to back.
@@ -19,6 +20,8 @@ pub struct Decoder<'a> {
     notes: Option<Notes>,
     /// Whether the document has characters in the place of bytes that are not UTF-8.
     is_lossy: bool,
+    /// Is shown the items of lists.
+    items: Option<Items<'a>>,
 }
 
 const REPLACED: char = char::REPLACEMENT_CHARACTER;
@@ -26,7 +29,7 @@ const REPLACED: char = char::REPLACEMENT_CHARACTER;
 impl<'a> Decoder<'a> {
     /// A decoder at the start of `document`, which knows the types of `registry`.
     pub fn new(document: &'a [u8], registry: &'static Registry) -> Self {
-        Self { cursor: Cursor::new(document), registry, notes: None, is_lossy: false }
+        Self { cursor: Cursor::new(document), registry, notes: None, is_lossy: false, items: None }
     }
 
     /// The same, where a leaf whose text is not of its type is no error: it is left unset, or with its default where it
@@ -34,7 +37,7 @@ impl<'a> Decoder<'a> {
     /// with them are noted too.
     pub fn lenient(document: &'a str, is_lossy: bool, registry: &'static Registry) -> Self {
         let cursor = Cursor::new(document.as_bytes());
-        Self { cursor, registry, notes: Some(Notes::default()), is_lossy }
+        Self { cursor, registry, notes: Some(Notes::default()), is_lossy, items: None }
     }
 
     /// Strikes secrets out of all texts that are read from here on.
@@ -42,6 +45,12 @@ impl<'a> Decoder<'a> {
     pub fn striking(mut self, secrets: &'a Secrets) -> Self {
         self.cursor.strike(secrets);
         self
+    }
+
+    /// Shows each item of a list that is an object to `items` as soon as it is read.
+    #[must_use]
+    pub fn with_items(self, items: Option<Items<'a>>) -> Self {
+        Self { items, ..self }
     }
 
     /// What was passed over so far.
@@ -275,7 +284,14 @@ impl<'a> Decoder<'a> {
                 }
             }
             Slot::Data(data) => self.fields(data, None),
-            Slot::List(list) => self.fields(list.push_new(), None),
+            Slot::List(list) => {
+                let item = list.push_new();
+                self.fields(item, None)?;
+                if let Some(items) = self.items {
+                    items(item);
+                }
+                Ok(())
+            }
             Slot::Poly(poly) => {
                 let object = self.object(tag, poly.base())?;
                 // `object` is of the base type or extends it, so that the slot takes it.
