@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::mo::Mo;
 use crate::page::{ByName, ListQuery, Page, Window};
 use crate::read::Select;
-use crate::watch::{Change, Freshness, Told, Watch};
+use crate::watch::{Change, Freshness, Patch, Told, Watch};
 
 /// A mirror of the objects of type `M`, with a row of type `R` for each, which follows the server.
 ///
@@ -83,6 +83,9 @@ pub type Snapshot<M, R> = HashMap<String, Arc<Entry<M, R>>>;
 /// The objects of an inventory in the order of their names, and of their ids where names are the same.
 pub(crate) type Sorted<M, R> = Vec<Arc<Entry<M, R>>>;
 
+/// Makes a row with what has changed out of the row that was; `None` where it can't.
+pub(crate) type Patcher<R> = fn(&R, &mut Patch) -> Option<R>;
+
 struct Known<M: ManagedObject, R> {
     objects: Arc<Snapshot<M, R>>,
     sorted: Arc<Sorted<M, R>>,
@@ -119,7 +122,23 @@ where
     ///
     /// # Errors
     /// The errors of the watch.
-    pub async fn start<S>(mut watch: Watch<M, S>) -> Result<Self>
+    pub async fn start<S>(watch: Watch<M, S>) -> Result<Self>
+    where
+        S: Select<M, Row = R> + Unpin + Send + 'static,
+    {
+        // Without patches there is nothing to be patched.
+        Self::of(watch, |_, _| None).await
+    }
+
+    /// Starts a mirror that keeps nothing but the rows: they are made once, and what changes is brought into them.
+    pub(crate) async fn start_patched<S>(watch: Watch<M, S>, patch: Patcher<R>) -> Result<Self>
+    where
+        S: Select<M, Row = R> + Unpin + Send + 'static,
+    {
+        Self::of(watch.in_patches(), patch).await
+    }
+
+    async fn of<S>(mut watch: Watch<M, S>, patch: Patcher<R>) -> Result<Self>
     where
         S: Select<M, Row = R> + Unpin + Send + 'static,
     {
@@ -133,7 +152,7 @@ where
         };
         let (sender, known) = watch::channel(known);
         let (answer, looked) = watch::channel(0);
-        let task = Arc::new(AbortOnDrop(tokio::spawn(mirror(watch, sender, answer))));
+        let task = Arc::new(AbortOnDrop(tokio::spawn(mirror(watch, patch, sender, answer))));
         let mut inventory = Self { known, looked, freshness, _task: task };
         loop {
             {
@@ -309,8 +328,12 @@ impl Drop for AbortOnDrop {
 }
 
 /// Brings what the watch tells into the mirror.
-async fn mirror<M, S>(mut watch: Watch<M, S>, known: watch::Sender<Known<M, S::Row>>, answer: watch::Sender<u64>)
-where
+async fn mirror<M, S>(
+    mut watch: Watch<M, S>,
+    patch: Patcher<S::Row>,
+    known: watch::Sender<Known<M, S::Row>>,
+    answer: watch::Sender<u64>,
+) where
     M: ManagedObject,
     S: Select<M> + Unpin,
     S::Row: Send + Sync + 'static,
@@ -349,16 +372,17 @@ where
                     continue;
                 }
                 Told::Change(Ok(change)) => step(change),
+                Told::Patch(patch) => Some(Step::Patch(patch)),
                 Told::Beside(id, name) => Some(Step::Beside(id, name)),
             };
             match &mut gathering {
-                Some(gathered) => step.into_iter().for_each(|step| gathered.apply(step)),
+                Some(gathered) => step.into_iter().for_each(|step| gathered.apply(step, patch)),
                 None => live.extend(step),
             }
         }
         if !live.is_empty() || failed.is_some() {
             known.send_modify(|known| {
-                live.into_iter().for_each(|step| known.apply(step));
+                live.into_iter().for_each(|step| known.apply(step, patch));
                 known.started |= started;
                 known.failed = failed;
             });
@@ -372,6 +396,7 @@ where
 /// A step of the mirror.
 enum Step<M: ManagedObject, R> {
     Put(Arc<Entry<M, R>>),
+    Patch(Patch),
     Remove(String),
     Beside(String, Option<String>),
     Replace(Gathered<M, R>),
@@ -400,9 +425,13 @@ fn step<M: ManagedObject, R>(change: Change<M, R>) -> Option<Step<M, R>> {
 }
 
 impl<M: ManagedObject, R> Gathered<M, R> {
-    fn apply(&mut self, step: Step<M, R>) {
+    fn apply(&mut self, step: Step<M, R>, patcher: Patcher<R>) {
         match step {
             Step::Put(entry) => drop(self.objects.insert(entry.object.id().to_owned(), entry)),
+            Step::Patch(patch) => {
+                let entry = patched(&self.objects, patch, patcher);
+                entry.into_iter().for_each(|entry| drop(self.objects.insert(entry.object.id().to_owned(), entry)));
+            }
             Step::Remove(id) => drop(self.objects.remove(&id)),
             Step::Beside(id, Some(name)) => drop(self.beside.insert(id, name)),
             Step::Beside(id, None) => drop(self.beside.remove(&id)),
@@ -413,8 +442,13 @@ impl<M: ManagedObject, R> Gathered<M, R> {
 
 impl<M: ManagedObject, R> Known<M, R> {
     /// Brings a step into all that is known. Lists are copied only while somebody looks at them.
-    fn apply(&mut self, step: Step<M, R>) {
+    fn apply(&mut self, step: Step<M, R>, patcher: Patcher<R>) {
         match step {
+            Step::Patch(patch) => {
+                if let Some(entry) = patched(&self.objects, patch, patcher) {
+                    self.apply(Step::Put(entry), patcher);
+                }
+            }
             Step::Put(entry) => {
                 let sorted = Arc::make_mut(&mut self.sorted);
                 let before = Arc::make_mut(&mut self.objects).insert(entry.object.id().to_owned(), Arc::clone(&entry));
@@ -444,6 +478,20 @@ impl<M: ManagedObject, R> Known<M, R> {
             }
         }
     }
+}
+
+/// An object with what has changed of it.
+fn patched<M: ManagedObject, R>(
+    objects: &Snapshot<M, R>,
+    mut patch: Patch,
+    patcher: Patcher<R>,
+) -> Option<Arc<Entry<M, R>>> {
+    let before = objects.get(&patch.id)?;
+    let object = match patch.name.take() {
+        Some(name) => Mo::new(before.object.client(), before.object.reference(), Some(name)),
+        None => before.object.clone(),
+    };
+    Some(Arc::new(Entry { object, row: patcher(&before.row, &mut patch)? }))
 }
 
 /// Where an entry stands, or is to stand.

@@ -211,7 +211,8 @@ impl DrivePlan {
     pub async fn carry_out(self) -> Result<DriveChange> {
         let Self { key, change, .. } = self;
         let machine = change.seen.machine().clone();
-        let (done, lock_overridden) = door::open_for(&machine, || change.carry_out()).await?;
+        // It is awaited in two places there.
+        let (done, lock_overridden) = door::open_for(&machine, || Box::pin(change.carry_out())).await?;
         let added = done.added::<VirtualCdrom>().map(|(device, _)| device);
         let drive = key.and_then(|key| done.after.by_key(key)).or(added);
         let drive_added = key.is_none() && added.is_some();

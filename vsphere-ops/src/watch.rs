@@ -42,6 +42,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::mo::Mo;
 use crate::name;
-use crate::read::{Missing, Select};
+use crate::read::{Missing, Select, Values};
 use collector::{Collector, Objects, Subject};
 use driver::{Subscription, Verdict};
 use feed::{Feed, Held, Raw};
@@ -239,13 +240,13 @@ where
         paths.sort_unstable();
         paths.dedup();
         let rows = Rows { select, hidden: HashSet::new(), object: PhantomData };
-        let subject = Subject { objects, type_: M::NAME, paths, beside: None };
+        let subject = Subject { objects, type_: M::NAME, paths, beside: None, only: None };
         Self { client: client.clone(), subject, rows, subscription: None, ended: false }
     }
 
     /// Looks when it is asked to, in place of a stream that waits.
     pub fn checker(self) -> Checker<M, S> {
-        let feed = Feed::new(self.subject.paths.clone());
+        let feed = Feed::new(self.subject.paths.clone(), self.subject.keeping());
         let consumer = feed.lock().join();
         let Self { client, subject, rows, .. } = self;
         Checker { client, subject, rows, feed, consumer, collector: None }
@@ -254,6 +255,13 @@ where
     /// Has the names of all objects of another type told, too: [`Told::Beside`].
     pub(crate) fn beside(mut self, type_: &'static str) -> Self {
         self.subject.beside = Some(type_);
+        self
+    }
+
+    /// Is told of changes as [`Told::Patch`], and alone: nothing but what its consumer makes of the values is kept.
+    pub(crate) fn in_patches(mut self) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        self.subject.only = Some(NEXT.fetch_add(1, Ordering::Relaxed));
         self
     }
 
@@ -282,10 +290,24 @@ where
 /// What a watch tells those in this crate who ask.
 pub(crate) enum Told<M: ManagedObject, R> {
     Change(Result<Change<M, R>>),
+    /// What has changed of an object, in place of the whole row.
+    Patch(Patch),
     /// The name of an object of the other type, by its id; none where it is gone.
     Beside(String, Option<String>),
     /// All that the server knew when this question was asked is told.
     Looked(u64),
+}
+
+/// What has changed of an object.
+pub(crate) struct Patch {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its name, where that has changed.
+    pub(crate) name: Option<String>,
+    /// The properties.
+    pub(crate) paths: Vec<&'static str>,
+    /// The values that they have now; none where they are not set any more.
+    pub(crate) values: Values,
 }
 
 impl<M, S> Watch<M, S>
@@ -315,6 +337,12 @@ where
                         return Poll::Ready(Some(Told::Beside(id, name)));
                     }
                 }
+                Some(Raw::Changed(held, paths)) if this.subject.only.is_some() => {
+                    let name = held.text(&this.subject.paths, NAME).map(name::decode);
+                    let id = held.object.value.clone();
+                    let values = Arc::unwrap_or_clone(held).into_values(&this.subject.paths);
+                    return Poll::Ready(Some(Told::Patch(Patch { id, name, paths, values })));
+                }
                 Some(raw) => {
                     this.ended = matches!(raw, Raw::Failed(_))
                         || (matches!(raw, Raw::Left(_)) && matches!(this.subject.objects, Objects::One(_)));
@@ -342,7 +370,7 @@ where
         loop {
             match ready!(this.poll_told(context)) {
                 Some(Told::Change(change)) => return Poll::Ready(Some(change)),
-                Some(Told::Looked(_) | Told::Beside(..)) => {}
+                Some(Told::Looked(_) | Told::Beside(..) | Told::Patch(_)) => {}
                 None => return Poll::Ready(None),
             }
         }
@@ -472,22 +500,23 @@ where
         subject_paths: &[&'static str],
         raw: Raw,
     ) -> Option<Result<Change<M, S::Row>>> {
-        let object = |held: &Held| Mo::new(client, &held.object, held.text(subject_paths, NAME).map(name::decode));
+        let mut row = |held: Arc<Held>| {
+            let object = Mo::<M>::new(client, &held.object, held.text(subject_paths, NAME).map(name::decode));
+            let row = self.select.row(&mut Arc::unwrap_or_clone(held).into_values(subject_paths));
+            if row.is_err() {
+                self.hidden.insert(object.reference().clone());
+            }
+            (object, row)
+        };
         Some(Ok(match raw {
-            Raw::Entered(held) => match self.select.row(&mut held.values(subject_paths)) {
-                Ok(row) => Change::Entered { object: object(&held), row },
-                Err(missing) => {
-                    self.hidden.insert(held.object.clone());
-                    Change::Unreadable { object: object(&held), missing }
-                }
+            Raw::Entered(held) => match row(held) {
+                (object, Ok(row)) => Change::Entered { object, row },
+                (object, Err(missing)) => Change::Unreadable { object, missing },
             },
-            Raw::Changed(held, paths) => match self.select.row(&mut held.values(subject_paths)) {
-                Ok(row) if self.hidden.remove(&held.object) => Change::Entered { object: object(&held), row },
-                Ok(row) => Change::Changed { object: object(&held), row, paths },
-                Err(missing) => {
-                    self.hidden.insert(held.object.clone());
-                    Change::Unreadable { object: object(&held), missing }
-                }
+            Raw::Changed(held, paths) => match row(held) {
+                (object, Ok(row)) if self.hidden.remove(object.reference()) => Change::Entered { object, row },
+                (object, Ok(row)) => Change::Changed { object, row, paths },
+                (object, Err(missing)) => Change::Unreadable { object, missing },
             },
             Raw::Left(reference) => {
                 self.hidden.remove(&reference);

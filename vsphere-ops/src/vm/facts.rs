@@ -86,7 +86,7 @@ impl From<&Reference> for ManagedObjectReference {
 }
 
 /// The limits and reservations of a VM. Few have any.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Bounds {
     cpu_limit: Option<i64>,
     cpu_reservation: Option<i64>,
@@ -103,6 +103,15 @@ impl VmFacts {
         facts
     }
 
+    /// Takes what these properties are now; those without a value are not set any more.
+    pub(super) fn patch(&mut self, paths: &[&'static str], values: &mut Values) {
+        paths.iter().for_each(|path| self.take(path, Any::Unset));
+        for (path, value) in values.drain() {
+            self.take(&path, value);
+        }
+    }
+
+    /// Takes what a property is, in place of what it was.
     fn take(&mut self, path: &str, value: Any) {
         let text = |value: Any| get::<String>(value).filter(|text| !text.is_empty()).map(Into::into);
         let reference = |value: Any| get(value).map(Reference::of);
@@ -139,12 +148,13 @@ impl VmFacts {
             }
             column::SNAPSHOT => {
                 let info: Option<VirtualMachineSnapshotInfo> = get(value);
+                (self.snapshots, self.oldest_snapshot) = (0, None);
                 self.take_snapshots(&info.map(|info| info.root_snapshot_list).unwrap_or_default());
             }
-            column::CPU_LIMIT => self.bound(value, |bounds, value| bounds.cpu_limit = Some(value)),
-            column::CPU_RESERVATION => self.bound(value, |bounds, value| bounds.cpu_reservation = Some(value)),
-            column::MEMORY_LIMIT => self.bound(value, |bounds, value| bounds.memory_limit = Some(value)),
-            column::MEMORY_RESERVATION => self.bound(value, |bounds, value| bounds.memory_reservation = Some(value)),
+            column::CPU_LIMIT => self.bound(value, |bounds| &mut bounds.cpu_limit),
+            column::CPU_RESERVATION => self.bound(value, |bounds| &mut bounds.cpu_reservation),
+            column::MEMORY_LIMIT => self.bound(value, |bounds| &mut bounds.memory_limit),
+            column::MEMORY_RESERVATION => self.bound(value, |bounds| &mut bounds.memory_reservation),
             _ => {}
         }
     }
@@ -171,10 +181,11 @@ impl VmFacts {
     }
 
     /// -1 stands for no limit, and nothing is reserved by default.
-    fn bound(&mut self, value: Any, set: impl FnOnce(&mut Bounds, i64)) {
-        if let Some(value) = get::<i64>(value).filter(|value| *value > 0) {
-            set(self.bounds.get_or_insert_default(), value);
-        }
+    fn bound(&mut self, value: Any, of: impl FnOnce(&mut Bounds) -> &mut Option<i64>) {
+        let bound = get::<i64>(value).filter(|bound| *bound > 0);
+        let mut bounds = self.bounds.take().unwrap_or_default();
+        *of(&mut bounds) = bound;
+        self.bounds = (*bounds != Bounds::default()).then_some(bounds);
     }
 
     /// The parent in the inventory: a folder, or a vApp.
@@ -404,5 +415,91 @@ impl Names {
             }
             VmColumn::Tags => Cell::texts(self.tags.get(id).cloned().unwrap_or_default()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
+
+    use vsphere_model::types::{DateTime as Time, DynamicProperty};
+    use vsphere_soap::object::Array;
+
+    use super::*;
+    use crate::columns::Column as _;
+
+    fn reference(type_: &str, id: &str) -> ManagedObjectReference {
+        ManagedObjectReference::new(type_, id)
+    }
+
+    fn one(item: impl Into<Any>) -> Any {
+        Any::Array(Array { item: String::new(), items: vec![item.into()] })
+    }
+
+    /// Something for each property.
+    fn value(path: &str) -> Any {
+        let time: Time = "2026-03-01T08:00:00Z".parse().unwrap();
+        match path {
+            path if path == vm::POWER_STATE.path() => VirtualMachinePowerState::PoweredOn.into(),
+            path if path == vm::NUM_CPU.path() || path == vm::MEMORY_SIZE_MB.path() || path == column::DISKS => {
+                4.into()
+            }
+            path if path == vm::HOST.path() => reference("HostSystem", "host-1").into(),
+            path if path == vm::IS_TEMPLATE.path() => true.into(),
+            path if path == vm::RESOURCE_POOL.path() => reference("ResourcePool", "resgroup-1").into(),
+            path if path == vm::NETWORK.path() => one(reference("Network", "network-1")),
+            path if path == vm::DATASTORE.path() => one(reference("Datastore", "datastore-1")),
+            path if path == vm::CUSTOM_VALUE.path() => one(CustomFieldValue { key: 1 }),
+            column::UUID | column::INSTANCE_UUID => "42304b0b-98b2-40ce-9ed0-3f51c4a5b2b5".into(),
+            column::GUEST_NET => one(GuestNicInfo {
+                ip_address: vec!["10.0.0.4".into()],
+                mac_address: Some("00:50:56:00:00:04".into()),
+                ..Default::default()
+            }),
+            column::PARENT => reference("Folder", "group-v1").into(),
+            column::PARENT_VAPP => reference("VirtualApp", "resgroup-v1").into(),
+            column::BOOT_TIME => time.into(),
+            column::SNAPSHOT => {
+                let tree = VirtualMachineSnapshotTree { create_time: time, ..Default::default() };
+                let root_snapshot_list =
+                    vec![VirtualMachineSnapshotTree { child_snapshot_list: vec![tree.clone()], ..tree }];
+                VirtualMachineSnapshotInfo { root_snapshot_list, ..Default::default() }.into()
+            }
+            column::COMMITTED
+            | column::UNCOMMITTED
+            | column::CPU_LIMIT
+            | column::CPU_RESERVATION
+            | column::MEMORY_LIMIT
+            | column::MEMORY_RESERVATION => 4_i64.into(),
+            path if path == vm::GUEST_IP_ADDRESS.path() => "10.0.0.4".into(),
+            _ => "text".into(),
+        }
+    }
+
+    #[test]
+    fn what_changes_takes_the_place_of_what_was() {
+        let mut paths = VmColumn::all_paths(VmColumn::ALL.iter().copied());
+        paths.push(vm::IS_TEMPLATE.path());
+        let with = |paths: &[&'static str]| {
+            let set = paths.iter().map(|path| DynamicProperty { name: (*path).to_owned(), val: value(path) });
+            Values::new(set.collect(), Vec::new())
+        };
+        let all = format!("{:?}", VmFacts::of(&mut with(&paths)));
+        let none = format!("{:?}", VmFacts::default());
+        for path in &paths {
+            let others: Vec<&'static str> = paths.iter().copied().filter(|other| other != path).collect();
+            let without = format!("{:?}", VmFacts::of(&mut with(&others)));
+            assert!(without != all || *path == "name", "{path} is kept");
+            let mut facts = VmFacts::of(&mut with(&paths));
+            facts.patch(&[path], &mut with(&[]));
+            assert_eq!(format!("{facts:?}"), without, "{path} is not set any more");
+            facts.patch(&[path], &mut with(&[path]));
+            assert_eq!(format!("{facts:?}"), all, "{path} is set again");
+            facts.patch(&[path], &mut with(&[path]));
+            assert_eq!(format!("{facts:?}"), all, "{path} is set as it was");
+        }
+        let mut facts = VmFacts::of(&mut with(&paths));
+        facts.patch(&paths, &mut with(&[]));
+        assert_eq!(format!("{facts:?}"), none);
     }
 }

@@ -25,6 +25,7 @@ use crate::inventory::{Entry, Inventory};
 use crate::name;
 use crate::page::{Freshness, ListQuery, Page};
 use crate::read::{Missing, Select, Values};
+use crate::watch::Patch;
 
 /// A live mirror of all VMs, templates included, that answers a [`VmQuery`] from memory.
 ///
@@ -108,7 +109,7 @@ impl VmMirror {
         let client = client.without_cache();
         let seen = Arc::new(AtomicU64::new(client.connection.changes()));
         let vms = client.watch::<VirtualMachine>().select(Lenient).beside(HostSystem::NAME);
-        Ok(Self { vms: Inventory::start(vms).await?, client, seen })
+        Ok(Self { vms: Inventory::start_patched(vms, Row::patched).await?, client, seen })
     }
 
     /// The page that [`list`](super::list) would read from the server, with how fresh it is; `None` where that takes what the mirror does not
@@ -482,6 +483,17 @@ struct Row {
     facts: VmFacts,
     /// What the user may not read of it.
     refused: Vec<Missing>,
+}
+
+impl Row {
+    /// The row with what has changed.
+    fn patched(&self, patch: &mut Patch) -> Option<Self> {
+        let mut row = self.clone();
+        row.facts.patch(&patch.paths, &mut patch.values);
+        row.refused.retain(|missing| !patch.paths.contains(&missing.path.as_str()));
+        row.refused.extend(patch.values.refused());
+        Some(row)
+    }
 }
 
 struct Lenient;

@@ -5,10 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vsphere_model::managed::PropertyCollector;
 use vsphere_model::types::{
-    ManagedObjectNotFound, ManagedObjectReference, ObjectSpec, Poly, PropertyFilterSpec, PropertySpec, TraversalSpec,
-    UpdateSet, WaitOptions,
+    ManagedObjectNotFound, ManagedObjectReference, ObjectSpec, ObjectUpdate, Poly, PropertyFilterSpec, PropertySpec,
+    TraversalSpec, UpdateSet, WaitOptions,
 };
+use vsphere_soap::object::{DataObject, view_mut};
 
+use super::feed::Keeping;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard;
@@ -26,9 +28,16 @@ pub(crate) struct Subject {
     pub(super) paths: Vec<&'static str>,
     /// A type whose objects are told with their names, too: the watched objects refer to them.
     pub(super) beside: Option<&'static str>,
+    /// The number of its only consumer, where what is told is for that one alone.
+    pub(super) only: Option<u64>,
 }
 
 impl Subject {
+    /// What its feed keeps.
+    pub(super) fn keeping(&self) -> Keeping {
+        if self.only.is_some() { Keeping::Nothing } else { Keeping::Values }
+    }
+
     /// The types of the objects that are told.
     fn types(&self) -> Vec<&'static str> {
         [self.type_].into_iter().chain(self.beside).collect()
@@ -153,9 +162,16 @@ impl Collector {
 
     /// The changes since the last call; the first answer has all objects as they are. The server holds the answer back
     /// for up to `hold` seconds while nothing changes, and looks once for 0.
-    pub(super) async fn next(&mut self, hold: i32) -> Result<Option<UpdateSet>> {
+    ///
+    /// Of the first answer `early` is given each object as it is read: all of them with all their properties are many times what is
+    /// kept of them. What it does not take is in the answer.
+    pub(super) async fn next(
+        &mut self,
+        hold: i32,
+        early: impl Fn(&mut ObjectUpdate) + Send + Sync,
+    ) -> Result<Option<UpdateSet>> {
         if std::mem::take(&mut self.at_once)
-            && let Some(update) = self.first().await?
+            && let Some(update) = self.first(early).await?
         {
             return Ok(Some(update));
         }
@@ -183,9 +199,17 @@ impl Collector {
     /// All objects as they are, in one answer: servers give no more than a hundred to the method that waits, but all to the older
     /// one that does not. The version that it ends with is good for both. `None` where the server does not offer it, or tells
     /// nothing.
-    async fn first(&mut self) -> Result<Option<UpdateSet>> {
-        match self.collector.check_for_updates(None).await.map_err(Error::from) {
-            Ok(update) => {
+    async fn first(&mut self, early: impl Fn(&mut ObjectUpdate) + Send + Sync) -> Result<Option<UpdateSet>> {
+        let items = |item: &mut dyn DataObject| {
+            if let Some(update) = view_mut::<ObjectUpdate>(item) {
+                early(update);
+            }
+        };
+        match self.collector.check_for_updates(None).with_items(&items).await.map_err(Error::from) {
+            Ok(mut update) => {
+                for filter in update.iter_mut().flat_map(|update| &mut update.filter_set) {
+                    filter.object_set.retain(|object| !object.obj.value.is_empty());
+                }
                 self.truncated = update.as_ref().is_some_and(|update| update.truncated == Some(true));
                 self.version = update.as_ref().map(|update| update.version.clone()).unwrap_or_default();
                 Ok(update)

@@ -73,7 +73,7 @@ impl Subscription {
         let kept = client.part::<Feeds>();
         let mut feeds = kept.lock();
         let feed = feeds.entry(subject.clone()).or_insert_with(|| {
-            let feed = Arc::new(Feed::new(subject.paths.clone()));
+            let feed = Arc::new(Feed::new(subject.paths.clone(), subject.keeping()));
             runtime.spawn(run(client.clone(), subject.clone(), Arc::clone(&feed)));
             feed
         });
@@ -158,6 +158,10 @@ async fn follow(client: &Client, subject: &Subject, feed: &Feed) -> Error {
                     }
                     (heard, ever_heard) = (true, true);
                     pause = Pause::default();
+                    if feed.lock().is_behind() {
+                        let text = "more has changed than was taken in time, and all is read again";
+                        break Error::new("watch", ErrorKind::Protocol(text.into()));
+                    }
                 }
                 Err(error) => match verdict(&error) {
                     Verdict::Wait => {
@@ -241,7 +245,7 @@ pub(super) async fn receive(
     collector: &mut Collector,
     hold: i32,
 ) -> Result<()> {
-    let mut update = collector.next(hold).await?;
+    let mut update = collector.next(hold, |update| feed.lock().apply_early(update)).await?;
     if let Some(update) = &mut update {
         let unclear = feed.lock().unclear(update);
         if !unclear.is_empty() {

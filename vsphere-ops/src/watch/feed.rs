@@ -32,8 +32,8 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(paths: Vec<&'static str>) -> Self {
-        Self { state: Mutex::new(State::new(paths, BACKLOG)), deserted: Notify::new(), asked: Notify::new() }
+    pub(super) fn new(paths: Vec<&'static str>, keeping: Keeping) -> Self {
+        Self { state: Mutex::new(State::new(paths, keeping, BACKLOG)), deserted: Notify::new(), asked: Notify::new() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -41,8 +41,18 @@ impl Feed {
     }
 }
 
-/// A watched object with the values of all watched properties.
-#[derive(Debug)]
+/// Whether a feed keeps the values that it tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// It does, for consumers to come and for those that lag.
+    Values,
+    /// It does not: there is one consumer, who keeps what is made of them, and is told of changes only. Where that one lags, all is
+    /// read again.
+    Nothing,
+}
+
+/// A watched object with the values of all watched properties; of those that have changed, where the feed keeps none.
+#[derive(Debug, Clone)]
 pub(super) struct Held {
     pub(super) object: ManagedObjectReference,
     /// In the order of the subject's paths.
@@ -52,10 +62,10 @@ pub(super) struct Held {
 
 impl Held {
     /// The values, for a row to be taken out of.
-    pub(super) fn values(&self, paths: &[&'static str]) -> Values {
-        let set = paths.iter().zip(&self.values).filter(|(_, value)| **value != Any::Unset);
-        let set = set.map(|(path, value)| DynamicProperty { name: (*path).to_owned(), val: value.clone() });
-        Values::new(set.collect(), self.missing.clone())
+    pub(super) fn into_values(self, paths: &[&'static str]) -> Values {
+        let set = paths.iter().zip(self.values).filter(|(_, value)| *value != Any::Unset);
+        let set = set.map(|(path, val)| DynamicProperty { name: (*path).to_owned(), val });
+        Values::new(set.collect(), self.missing)
     }
 
     /// The text of a property.
@@ -101,7 +111,9 @@ impl Raw {
 /// What is known, and who wants to know.
 pub(super) struct State {
     paths: Vec<&'static str>,
-    objects: HashMap<ManagedObjectReference, Arc<Held>>,
+    keeping: Keeping,
+    /// The objects that were told, with their values where these are kept.
+    objects: HashMap<ManagedObjectReference, Option<Arc<Held>>>,
     /// Whether all objects are known: the first answer may come in pieces.
     complete: bool,
     /// Whether the last request was answered.
@@ -112,6 +124,8 @@ pub(super) struct State {
     asked: u64,
     looked: u64,
     failed: bool,
+    /// More waited for the consumer than may, and can't be told again: all is to be read again.
+    behind: bool,
     consumers: HashMap<u64, Queue>,
     next_consumer: u64,
     backlog: usize,
@@ -126,9 +140,10 @@ struct Queue {
 }
 
 impl State {
-    fn new(paths: Vec<&'static str>, backlog: usize) -> Self {
+    fn new(paths: Vec<&'static str>, keeping: Keeping, backlog: usize) -> Self {
         Self {
             paths,
+            keeping,
             objects: HashMap::new(),
             complete: false,
             reached: false,
@@ -136,6 +151,7 @@ impl State {
             asked: 0,
             looked: 0,
             failed: false,
+            behind: false,
             consumers: HashMap::new(),
             next_consumer: 0,
             backlog,
@@ -186,7 +202,8 @@ impl State {
 
     /// The state as a newcomer is told it.
     fn whole(&self) -> VecDeque<Raw> {
-        let mut whole: VecDeque<Raw> = self.objects.values().map(|held| Raw::Entered(Arc::clone(held))).collect();
+        let mut whole: VecDeque<Raw> =
+            self.objects.values().flatten().map(|held| Raw::Entered(Arc::clone(held))).collect();
         whole.extend(self.complete.then_some(Raw::Live));
         // Whoever waits for an answer that was thrown away with the rest finds it here.
         whole.extend((self.looked > 0).then_some(Raw::Looked(self.looked)));
@@ -246,6 +263,15 @@ impl State {
         unclear.map(|object| object.obj.clone()).collect()
     }
 
+    /// Takes in an object of an answer that is still being read, unless there is more to it than its values.
+    pub(super) fn apply_early(&mut self, update: &mut ObjectUpdate) {
+        let is_whole = update.kind == ObjectUpdateKind::Enter
+            && update.change_set.iter().all(|change| self.paths.contains(&change.name.as_str()));
+        if is_whole {
+            self.apply_object(std::mem::take(update));
+        }
+    }
+
     /// Takes in an answer of the server; `None` says that nothing has changed.
     pub(super) fn apply(&mut self, update: Option<UpdateSet>) {
         let update = update.unwrap_or_default();
@@ -274,8 +300,8 @@ impl State {
         let known = self.objects.get(&update.obj);
         let is_new = known.is_none();
         let (mut values, mut missing) = match known {
-            Some(held) => (held.values.clone(), held.missing.clone()),
-            None => (vec![Any::Unset; self.paths.len()], Vec::new()),
+            Some(Some(held)) => (held.values.clone(), held.missing.clone()),
+            Some(None) | None => (vec![Any::Unset; self.paths.len()], Vec::new()),
         };
         let mut changed = Vec::new();
         for change in update.change_set {
@@ -291,7 +317,7 @@ impl State {
             changed.push(*path);
         }
         let held = Arc::new(Held { object: update.obj.clone(), values, missing });
-        self.objects.insert(update.obj, Arc::clone(&held));
+        self.objects.insert(update.obj, (self.keeping == Keeping::Values).then(|| Arc::clone(&held)));
         match (is_new, changed.is_empty()) {
             (true, _) => self.tell(Raw::Entered(held)),
             (false, false) => self.tell(Raw::Changed(held, changed)),
@@ -304,8 +330,14 @@ impl State {
         self.reached = false;
     }
 
+    /// Whether all is to be read again because the consumer has lagged too far.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind
+    }
+
     /// What is known is void: it is read again.
     pub(super) fn void(&mut self) {
+        self.behind = false;
         if self.complete || !self.objects.is_empty() {
             self.tell(Raw::Resync);
         }
@@ -323,14 +355,17 @@ impl State {
 
     fn tell(&mut self, raw: Raw) {
         let most = self.backlog + self.objects.len();
+        let last_word = matches!(raw, Raw::Failed(_));
         for queue in self.consumers.values_mut() {
-            let last_word = matches!(raw, Raw::Failed(_));
             if queue.waiting.len() >= most && !last_word {
                 queue.waiting.clear();
-                queue.lagged = true;
+                match self.keeping {
+                    Keeping::Values => queue.lagged = true,
+                    Keeping::Nothing => self.behind = true,
+                }
             }
-            // One that lags is told the whole state when it comes back.
-            if !queue.lagged || last_word {
+            // One that lags is told the whole state when it comes back, or when it was read again.
+            if !(queue.lagged || self.behind) || last_word {
                 queue.lagged = false;
                 queue.waiting.push_back(raw.clone());
             }
@@ -409,7 +444,7 @@ mod tests {
 
     #[test]
     fn the_state_is_complete_only_after_the_last_piece() {
-        let mut state = State::new(PATHS.to_vec(), 10);
+        let mut state = State::new(PATHS.to_vec(), Keeping::Values, 10);
         let consumer = state.join();
         state.apply(Some(update(true, vec![entered(1, "a")])));
         assert_eq!(told(&mut state, consumer), ["+vm-1 a"]);
@@ -421,7 +456,7 @@ mod tests {
 
     #[test]
     fn what_a_silent_server_told_is_not_live() {
-        let mut state = State::new(PATHS.to_vec(), 10);
+        let mut state = State::new(PATHS.to_vec(), Keeping::Values, 10);
         state.apply(Some(update(false, vec![entered(1, "a")])));
         assert!(state.is_live());
         state.confirmed = Instant::now().checked_sub(SILENCE);
@@ -434,13 +469,13 @@ mod tests {
     #[test]
     fn changes_keep_what_did_not_change() {
         use PropertyChangeOp::{Add, Assign, IndirectRemove, Remove};
-        let mut state = State::new(PATHS.to_vec(), 10);
+        let mut state = State::new(PATHS.to_vec(), Keeping::Values, 10);
         let consumer = state.join();
         state.apply(Some(update(false, vec![entered(1, "a")])));
         for (op, value) in [(Assign, "on"), (Add, "off"), (Remove, ""), (IndirectRemove, "")] {
             let change = object(ObjectUpdateKind::Modify, 1, &[("runtime.powerState", op, value)]);
             state.apply(Some(update(false, vec![change])));
-            let held = state.objects.get(&vm(1)).unwrap();
+            let held = state.objects[&vm(1)].as_ref().unwrap();
             assert_eq!(held.text(&PATHS, "runtime.powerState"), (!value.is_empty()).then_some(value));
         }
         let change = r#"~vm-1 a ["runtime.powerState"]"#;
@@ -449,7 +484,7 @@ mod tests {
 
     #[test]
     fn an_object_leaves_once() {
-        let mut state = State::new(PATHS.to_vec(), 10);
+        let mut state = State::new(PATHS.to_vec(), Keeping::Values, 10);
         state.apply(Some(update(false, vec![entered(1, "a")])));
         let consumer = state.join();
         let gone = || object(ObjectUpdateKind::Leave, 1, &[]);
@@ -459,7 +494,7 @@ mod tests {
 
     #[test]
     fn changes_beside_the_path_are_unclear() {
-        let mut state = State::new(PATHS.to_vec(), 10);
+        let mut state = State::new(PATHS.to_vec(), Keeping::Values, 10);
         state.apply(Some(update(false, vec![entered(1, "a")])));
         let unclear = |kind, id, path| {
             let change = object(kind, id, &[(path, PropertyChangeOp::Assign, "x")]);
@@ -475,7 +510,7 @@ mod tests {
 
     #[test]
     fn who_lags_is_told_the_state_anew() {
-        let mut state = State::new(PATHS.to_vec(), 3);
+        let mut state = State::new(PATHS.to_vec(), Keeping::Values, 3);
         let (slow, quick) = (state.join(), state.join());
         state.apply(Some(update(false, vec![entered(1, "a")])));
         assert_eq!(told(&mut state, quick).len(), 2);
@@ -490,8 +525,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_kept_is_told_once_and_changes_alone() {
+        let mut state = State::new(PATHS.to_vec(), Keeping::Nothing, 10);
+        let consumer = state.join();
+        state.apply(Some(update(false, vec![entered(1, "a")])));
+        let change = object(ObjectUpdateKind::Modify, 1, &[("runtime.powerState", PropertyChangeOp::Assign, "on")]);
+        state.apply(Some(update(false, vec![change])));
+        assert_eq!(told(&mut state, consumer), ["+vm-1 a", "live", r#"~vm-1 ? ["runtime.powerState"]"#]);
+        assert!(state.objects[&vm(1)].is_none());
+        state.apply(Some(update(false, vec![object(ObjectUpdateKind::Leave, 1, &[])])));
+        assert_eq!(told(&mut state, consumer), ["-vm-1"]);
+    }
+
+    #[test]
+    fn who_lags_behind_what_is_not_kept_has_all_read_again() {
+        let mut state = State::new(PATHS.to_vec(), Keeping::Nothing, 3);
+        let consumer = state.join();
+        state.apply(Some(update(false, vec![entered(1, "a")])));
+        let change = |name| object(ObjectUpdateKind::Modify, 1, &[("name", PropertyChangeOp::Assign, name)]);
+        state.apply(Some(update(false, vec![change("b"), change("c")])));
+        assert!(!state.is_behind());
+        state.apply(Some(update(false, vec![change("d"), change("e")])));
+        assert!(state.is_behind());
+        assert!(told(&mut state, consumer).is_empty(), "a part of it would be wrong");
+        state.void();
+        assert!(!state.is_behind() && !state.is_live());
+        state.apply(Some(update(false, vec![entered(1, "e")])));
+        assert_eq!(told(&mut state, consumer), ["resync", "+vm-1 e", "live"]);
+    }
+
+    #[test]
     fn a_question_is_answered_once_and_after_what_it_told() {
-        let mut state = State::new(PATHS.to_vec(), 3);
+        let mut state = State::new(PATHS.to_vec(), Keeping::Values, 3);
         let (quick, slow) = (state.join(), state.join());
         let question = state.ask();
         assert!(state.is_asked());
@@ -510,7 +575,7 @@ mod tests {
 
     #[test]
     fn what_is_void_comes_anew() {
-        let mut state = State::new(PATHS.to_vec(), 10);
+        let mut state = State::new(PATHS.to_vec(), Keeping::Values, 10);
         let consumer = state.join();
         state.void();
         state.apply(Some(update(false, vec![entered(1, "a")])));
