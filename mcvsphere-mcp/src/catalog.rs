@@ -208,12 +208,12 @@ impl Catalog {
         self.spec(tool).is_some_and(|spec| self.offer.asks_before(tool, spec))
     }
 
-    /// When the user is asked.
     /// The most objects that one call may destroy.
     pub(crate) fn max_objects(&self) -> confirm::MostObjects {
         self.offer.max_objects
     }
 
+    /// When the user is asked.
     pub(crate) fn confirm_mode(&self) -> confirm::Mode {
         self.offer.confirm
     }

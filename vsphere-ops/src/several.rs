@@ -23,7 +23,7 @@ use serde::{Serialize, Serializer};
 use vsphere_model::managed::VirtualMachine;
 
 use crate::client::Client;
-use crate::error::{Candidate, Result};
+use crate::error::{Candidate, Error, Result};
 use crate::mo::Mo;
 
 /// How many VMs are worked on at a time.
@@ -79,6 +79,22 @@ impl Vms {
         self.0.iter().filter_map(|(_, vm)| vm.as_ref().ok())
     }
 
+    /// What was asked for and not found, or could not be looked up, and why.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// let vms = client.vms(&["web-01".to_owned(), "no-such-vm".to_owned()]).await;
+    /// let missing: Vec<&str> = vms.missing().map(|(what, _)| what).collect();
+    /// assert_eq!(missing, ["no-such-vm"]);
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    pub fn missing(&self) -> impl Iterator<Item = (&str, &Error)> {
+        self.0.iter().filter_map(|(what, vm)| vm.as_ref().err().map(|error| (what.as_str(), error)))
+    }
+
     /// How many there are, with those that were not found.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -105,26 +121,51 @@ impl Vms {
     where
         F: Future<Output = Result<T>>,
     {
-        let work: Vec<_> = self
-            .0
-            .iter()
-            .map(|(what, found)| {
-                let (vm, id) = match found {
-                    Ok(vm) => (vm.label().to_owned(), Some(vm.id().to_owned())),
-                    Err(_) => (what.clone(), None),
-                };
-                let begun = found.clone().map(&operation);
-                async move {
-                    let outcome = match begun {
-                        Ok(work) => work.await,
-                        Err(error) => Err(error),
-                    };
-                    Report { vm, id, outcome }
-                }
-            })
-            .collect();
-        stream::iter(work).buffered(AT_ONCE).collect().await
+        let found = self.0.iter().map(|(what, found)| match found {
+            Ok(vm) => Report { vm: vm.label().to_owned(), id: Some(vm.id().to_owned()), outcome: Ok(vm.clone()) },
+            Err(error) => Report { vm: what.clone(), id: None, outcome: Err(error.clone()) },
+        });
+        carry_out(found.collect(), operation).await
     }
+}
+
+/// Goes on with each of several plans that could be made, several at a time; what could not be planned keeps its error.
+///
+/// ```
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::several;
+/// use vsphere_ops::vm::Changes;
+///
+/// let changes = Changes { annotation: Some("moves on Friday".into()), ..Default::default() };
+/// let vms = client.vms(&["web-01".to_owned(), "web-02".to_owned()]).await;
+/// let plans = vms.each(|vm| { let changes = &changes; async move { vm.reconfiguration(changes).await } }).await;
+/// // Here somebody may look at the plans, and agree.
+/// for report in several::carry_out(plans, |plan| plan.carry_out()).await {
+///     println!("{}: {}", report.vm, if report.outcome.is_ok() { "done" } else { "failed" });
+/// }
+/// # Ok(())
+/// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
+/// ```
+pub async fn carry_out<P, T, F>(planned: Vec<Report<P>>, operation: impl Fn(P) -> F) -> Vec<Report<T>>
+where
+    F: Future<Output = Result<T>>,
+{
+    let work: Vec<_> = planned
+        .into_iter()
+        .map(|Report { vm, id, outcome }| {
+            let begun = outcome.map(&operation);
+            async move {
+                let outcome = match begun {
+                    Ok(work) => work.await,
+                    Err(error) => Err(error),
+                };
+                Report { vm, id, outcome }
+            }
+        })
+        .collect();
+    stream::iter(work).buffered(AT_ONCE).collect().await
 }
 
 /// How an operation ended for one of several VMs.

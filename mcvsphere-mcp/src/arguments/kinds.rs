@@ -107,6 +107,11 @@ impl Vms {
         }
         Ok(vms)
     }
+
+    /// The one that is named by `vm`, where no list is given.
+    pub(crate) fn only(&self) -> Option<&str> {
+        self.vm.as_deref().filter(|_| self.vms.is_none())
+    }
 }
 
 /// A value that appears in no log, audit line, preview, error or debug output.

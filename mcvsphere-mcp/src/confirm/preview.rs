@@ -5,7 +5,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{ARGUMENT, PATIENCE, Void};
-use crate::{ToolError, answer::visible, error::Result, render, text::one_line};
+use crate::{
+    ToolError,
+    answer::visible,
+    error::Result,
+    render,
+    text::{one_line, quoted},
+};
 
 /// The most objects that are shown with all that is known of them; of the others the names are.
 const MOST_SHOWN: usize = 20;
@@ -61,6 +67,18 @@ impl Preview {
     /// Says that nothing is lost, so that the user is asked only where the settings want a question before each change.
     pub(crate) fn harmless(self) -> Self {
         Self { harmless: true, ..self }
+    }
+
+    /// Several previews, each of one object with its name, under one question.
+    pub(crate) fn join(question: impl AsRef<str>, parts: impl IntoIterator<Item = (String, Self)>) -> Self {
+        let mut joined = Self::new(question).harmless();
+        for (name, part) in parts {
+            joined.notes.extend(part.notes.into_iter().map(|note| format!("{}: {note}", quoted(&name))));
+            joined.objects.extend(part.objects);
+            joined.bound.extend(part.bound);
+            joined.harmless &= part.harmless;
+        }
+        joined
     }
 
     /// Whether there is something to ask, where `always` says that the settings want a question before each change.

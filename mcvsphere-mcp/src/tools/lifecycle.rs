@@ -1,8 +1,11 @@
 //! The life of VMs: made, changed, turned into templates and back, deleted.
 
+use futures::stream::{self, StreamExt as _};
+use serde_json::json;
 use vsphere_ops::{
     managed::virtual_machine,
     placement::Placement,
+    several::Report,
     types::VirtualMachinePowerState::{PoweredOff, PoweredOn},
     vm::{
         self, Changes, CloneKind, Deletion, Firmware, NewClone, NewVm, Provisioning, Reconfiguration, Reconfigured,
@@ -26,10 +29,10 @@ const COPYING: &[&str] = &[
 /// The tools of this family.
 pub(super) fn tools() -> Vec<Tool> {
     vec![
-        Tool::adds("create_vm", Vm, VmLifecycle, "Create a VM", create_vm)
+        Tool::adds("create_vm", Vm, VmLifecycle, "Create VMs", create_vm)
             .about(
-                "Create a VM with one disk (pvscsi) and one network adapter (vmxnet3), without an operating system. \
-                 It stays powered off.",
+                "Create VMs with one disk (pvscsi) and one network adapter (vmxnet3), without an operating system. \
+                 They stay powered off.",
             )
             .needs(PLACING)
             .needs(&["VirtualMachine.Inventory.Create"]),
@@ -51,15 +54,15 @@ pub(super) fn tools() -> Vec<Tool> {
             .long()
             .needs(PLACING)
             .needs(COPYING),
-        Tool::changes("delete_vm", Vm, VmLifecycle, "Delete a VM", delete_vm)
-            .about("Delete a VM or template with its files and snapshots. A running VM is powered off first.")
+        Tool::changes("delete_vm", Vm, VmLifecycle, "Delete VMs", delete_vm)
+            .about("Delete VMs or templates with their files and snapshots. Running VMs are powered off first.")
             .long()
             .needs(&["VirtualMachine.Inventory.Delete", "VirtualMachine.Interact.PowerOff"])
             .idempotent()
             .asks(),
-        Tool::changes("reconfigure_vm", Vm, VmLifecycle, "Reconfigure a VM", reconfigure_vm)
+        Tool::changes("reconfigure_vm", Vm, VmLifecycle, "Reconfigure VMs", reconfigure_vm)
             .about(
-                "Change CPUs, memory, note or hot-add of a VM; returns each value before and after. While it runs, \
+                "Change CPUs, memory, note or hot-add of VMs; returns each value before and after. While one runs, \
                  CPUs and memory can only grow, and only with hot-add on.",
             )
             .needs(&[
@@ -91,9 +94,9 @@ pub(super) fn tools() -> Vec<Tool> {
     ]
 }
 
-async fn create_vm(args: CreateVm, cx: Cx) -> Result<Object<VmReport>> {
+async fn create_vm(args: CreateVm, cx: Cx) -> Result<Either<Object<VmReport>, Batch<VmReport>>> {
+    let names = args.names.all(args.name.map(Into::into), "name")?;
     let new = NewVm {
-        name: args.name.into(),
         cpu: args.cpu,
         memory_mb: args.memory_mb,
         disk_gb: args.disk_gb,
@@ -102,46 +105,54 @@ async fn create_vm(args: CreateVm, cx: Cx) -> Result<Object<VmReport>> {
         firmware: args.firmware,
         network: args.network,
         placement: args.place.placement(&cx),
+        name: String::new(),
     };
     let client = cx.client().await?;
-    let question = format!("Create the virtual machine {}?", quoted(&new.name));
+    let question = format!("Create {}?", names.shown());
     // Nothing is lost where nothing was.
     cx.agreed(async || Ok(((), Preview::new(&question).object(cx.arguments_shown())?.harmless()))).await?;
-    Ok(Object(vm::create(&client, &new).await?))
+    names.each(&cx, |name| async { vm::create(&client, &NewVm { name, ..new.clone() }).await }).await
 }
 
-async fn clone_vm(args: CloneVm, cx: Cx) -> Result<Object<VmReport>> {
+async fn clone_vm(args: CloneVm, cx: Cx) -> Result<Either<Object<VmReport>, Batch<VmReport>>> {
+    let names = args.names.all(args.new_name.map(Into::into), "new_name")?;
     let new = NewClone {
         source: args.template,
-        name: args.new_name.into(),
         kind: if args.linked { CloneKind::Linked } else { CloneKind::Full },
         snapshot: args.snapshot,
         customization: args.customization,
         start: start(args.power_on),
         placement: args.place.placement(&cx),
+        ..NewClone::of("")
     };
     let client = cx.client().await?;
-    let source = cx.agreed(|| source_preview(&cx, "Make a clone of", &new.source)).await?;
+    let question = format!("Make {} as a clone of", names.shown());
+    let source = cx.agreed(|| source_preview(&cx, &question, &new.source)).await?;
     let new = NewClone { source: source.id().to_owned(), ..new };
-    Ok(Object(vm::clone(&client, &new).await?))
+    names.each(&cx, |name| async { vm::clone(&client, &NewClone { name, ..new.clone() }).await }).await
 }
 
-async fn deploy_from_template(args: Deploy, cx: Cx) -> Result<Object<VmReport>> {
-    let placement = Placement { datastore: args.datastore, defaults: cx.defaults().clone(), ..Placement::default() };
-    let new =
-        NewClone { name: args.new_name.into(), start: start(args.power_on), placement, ..NewClone::of(&args.template) };
+async fn deploy_from_template(args: Deploy, cx: Cx) -> Result<Either<Object<VmReport>, Batch<VmReport>>> {
+    let names = args.names.all(args.new_name.map(Into::into), "new_name")?;
+    let new = NewClone {
+        start: start(args.power_on),
+        customization: args.customization,
+        placement: args.place.placement(&cx),
+        ..NewClone::of(&args.template)
+    };
     let client = cx.client().await?;
-    let source = cx.agreed(|| source_preview(&cx, "Make a virtual machine from the template", &new.source)).await?;
+    let question = format!("Make {} from the template", names.shown());
+    let source = cx.agreed(|| source_preview(&cx, &question, &new.source)).await?;
     let new = NewClone { source: source.id().to_owned(), ..new };
-    Ok(Object(vm::deploy(&client, &new).await?))
+    names.each(&cx, |name| async { vm::deploy(&client, &NewClone { name, ..new.clone() }).await }).await
 }
 
-async fn delete_vm(args: OneVm, cx: Cx) -> Result<Object<vm::Deleted>> {
-    let deletion = cx.agreed(|| async { deletion_preview(args.vm.find(&cx).await?.deletion().await?) });
-    Ok(Object(deletion.await?.carry_out().await?))
+async fn delete_vm(args: Vms, cx: Cx) -> Result<Either<Object<vm::Deleted>, Batch<vm::Deleted>>> {
+    let deletions = Change::new("Delete, with all their files,", deletion_preview).destroys();
+    deletions.carry_out(&cx, args, |vm| async move { vm.deletion().await }, Deletion::carry_out).await
 }
 
-async fn reconfigure_vm(args: ReconfigureVm, cx: Cx) -> Result<Object<Reconfigured>> {
+async fn reconfigure_vm(args: ReconfigureVm, cx: Cx) -> Result<Either<Object<Reconfigured>, Batch<Reconfigured>>> {
     let changes = Changes {
         cpu: args.cpu,
         cores_per_socket: args.cores_per_socket,
@@ -150,13 +161,10 @@ async fn reconfigure_vm(args: ReconfigureVm, cx: Cx) -> Result<Object<Reconfigur
         cpu_hot_add: args.cpu_hot_add,
         memory_hot_add: args.memory_hot_add,
     };
-    let plan = cx.agreed(|| async {
-        let vm = args.vm.find(&cx).await?;
-        let plan = vm.reconfiguration(&changes).await?;
-        let preview = reconfigure_preview(&cx, &vm, &plan).await?;
-        Ok((plan, preview))
-    });
-    Ok(Object(plan.await?.carry_out().await?))
+    let changes = &changes;
+    let plan = |vm: Mo<VirtualMachine>| async move { vm.reconfiguration(changes).await };
+    let reconfigurations = Change::new("Reconfigure", reconfigure_preview);
+    reconfigurations.carry_out(&cx, args.vms, plan, Reconfiguration::carry_out).await
 }
 
 async fn rename_vm(args: RenameVm, cx: Cx) -> Result<Object<Renamed>> {
@@ -181,9 +189,92 @@ async fn list_templates(args: ListTemplates, cx: Cx) -> Result<Listed<TemplateSu
     Ok(cx.page(vm::templates(&cx.client().await?, &query).await?, fields))
 }
 
+/// The names of several new VMs.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Names {
+    /// Several names, in place of one.
+    names: Option<Vec<String>>,
+    /// How many, numbered from NAME-01.
+    count: Option<usize>,
+}
+
+/// The most VMs that one call makes.
+const MOST_NEW: usize = 50;
+
+/// How many VMs are made at a time.
+const NEW_AT_ONCE: usize = 8;
+
+impl Names {
+    /// All names, of which `one` was given in the argument of this name.
+    fn all(self, one: Option<String>, argument: &str) -> Result<NewNames> {
+        let given = |text: String| Err(ToolError::invalid_argument(text));
+        match (one, self.names, self.count) {
+            (Some(name), None, None) => Ok(NewNames::One(name)),
+            (Some(_), Some(_), _) => given(format!("`{argument}` and `names` are both given: give one of them")),
+            (_, Some(_), Some(_)) => given(format!("`count` goes with `{argument}`, not with `names`")),
+            (None, None, _) => given(format!("`{argument}` or `names` is needed: what are the new VMs called?")),
+            (Some(name), None, Some(count)) => {
+                let count = in_range("count", Some(count), 1, MOST_NEW)?;
+                Ok(NewNames::Several((1..=count).map(|number| format!("{name}-{number:02}")).collect()))
+            }
+            (None, Some(names), None) => {
+                in_range("the number of names", Some(names.len()), 1, MOST_NEW)?;
+                match names.iter().enumerate().find(|(at, name)| names.iter().take(*at).any(|other| other == *name)) {
+                    Some((_, twice)) => given(format!("{} is given twice", quoted(twice))),
+                    None => Ok(NewNames::Several(names)),
+                }
+            }
+        }
+    }
+}
+
+/// What new VMs are called.
+enum NewNames {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl NewNames {
+    /// The VMs as a question names them.
+    fn shown(&self) -> String {
+        match self {
+            Self::One(name) => format!("the virtual machine {}", quoted(name)),
+            Self::Several(names) => {
+                let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+                format!("{} virtual machines ({})", names.len(), names.join(", "))
+            }
+        }
+    }
+
+    /// Makes each, several at a time.
+    async fn each<F>(self, cx: &Cx, make: impl Fn(String) -> F) -> Result<Either<Object<VmReport>, Batch<VmReport>>>
+    where
+        F: Future<Output = vsphere_ops::Result<VmReport>>,
+    {
+        let names = match self {
+            Self::One(name) => return Ok(Either::One(Object(make(name).await?))),
+            Self::Several(names) => names,
+        };
+        cx.expect_tasks(names.len());
+        let work: Vec<_> = names
+            .into_iter()
+            .map(|name| {
+                let made = make(name.clone());
+                async move {
+                    let outcome = made.await;
+                    Report { vm: name, id: None, outcome }
+                }
+            })
+            .collect();
+        Ok(Either::Other(Batch(stream::iter(work).buffered(NEW_AT_ONCE).collect().await)))
+    }
+}
+
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CreateVm {
-    name: NewName,
+    name: Option<NewName>,
+    #[serde(flatten)]
+    names: Names,
     /// Virtual CPUs.
     #[serde(default = "number::<2, i32>")]
     cpu: i32,
@@ -243,7 +334,9 @@ fn start(power_on: bool) -> Start {
 struct CloneVm {
     /// Template or VM.
     template: String,
-    new_name: NewName,
+    new_name: Option<NewName>,
+    #[serde(flatten)]
+    names: Names,
     /// Power it on afterwards.
     #[serde(default)]
     power_on: bool,
@@ -261,12 +354,16 @@ struct CloneVm {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Deploy {
     template: TemplateName,
-    new_name: NewName,
-    /// By default the template's own.
-    datastore: Option<String>,
+    new_name: Option<NewName>,
+    #[serde(flatten)]
+    names: Names,
+    #[serde(flatten)]
+    place: Place,
     /// Power it on afterwards.
     #[serde(default)]
     power_on: bool,
+    /// Customization specification kept by vCenter.
+    customization: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -280,7 +377,8 @@ struct ConvertToVm {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ReconfigureVm {
-    vm: VmName,
+    #[serde(flatten)]
+    vms: Vms,
     /// Virtual CPUs.
     cpu: Option<i32>,
     /// Must divide cpu.
@@ -309,7 +407,7 @@ struct ListTemplates {
 }
 
 /// What deleting this VM would lose.
-fn deletion_preview(lost: Deletion) -> Result<(Deletion, Preview)> {
+fn deletion_preview(lost: &Deletion) -> Result<Preview> {
     let kind = if lost.template { "template" } else { "virtual machine" };
     let mut preview = Preview::new(format!("Delete the {kind} {} with all its files?", quoted(&lost.path)));
     if lost.power_state == PoweredOn {
@@ -323,8 +421,7 @@ fn deletion_preview(lost: Deletion) -> Result<(Deletion, Preview)> {
     for part in &lost.gaps.missing {
         preview = preview.note(format!("Not known: {} ({}).", part.what, one_line(&part.why)));
     }
-    let preview = preview.object(&lost)?.bind(lost.change_version())?;
-    Ok((lost, preview))
+    preview.object(lost)?.bind(lost.change_version())
 }
 
 /// What a VM is converted to.
@@ -369,8 +466,16 @@ async fn source_preview(cx: &Cx, change: &str, source: &str) -> Result<(Mo<Virtu
 }
 
 /// What a reconfiguration replaces. A note that is lost is asked about.
-async fn reconfigure_preview(cx: &Cx, vm: &Mo<VirtualMachine>, plan: &Reconfiguration) -> Result<Preview> {
-    let preview = cx.change_of("Reconfigure", [vm]).await?.bind(plan.change_version())?;
+fn reconfigure_preview(plan: &Reconfiguration) -> Result<Preview> {
+    let mut preview = Preview::new(format!("Reconfigure {}?", quoted(plan.vm())));
+    if plan.differences.is_empty() {
+        preview = preview.note("It is so already.");
+    }
+    if let Some(obstacle) = plan.obstacle() {
+        preview = preview.note(format!("Will fail: {obstacle}."));
+    }
+    let shown = json!({ "name": plan.vm(), "id": plan.id(), "changes": plan.differences });
+    let preview = preview.object(shown)?.bind(plan.change_version())?;
     let loses = |new: &String| plan.annotation.as_ref().is_some_and(|note| *note != new.as_str());
     Ok(match plan.changes.annotation.as_ref().is_some_and(loses) {
         true => preview.note("Its annotation, as it is shown here, is lost."),

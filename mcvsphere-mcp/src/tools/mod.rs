@@ -68,7 +68,7 @@ mod prelude {
 
     pub(super) use vsphere_ops::{Mo, managed::VirtualMachine};
 
-    pub(super) use super::targets::{OneHost, OneVm};
+    pub(super) use super::targets::{Change, OneHost, OneVm};
     pub(super) use crate::{
         Batch, Cx, Object,
         Permission::*,

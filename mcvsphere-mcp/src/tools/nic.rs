@@ -1,5 +1,6 @@
 //! Network adapters.
 
+use serde_json::json;
 use vsphere_ops::nic::{MacAddress, NewNic, Nic, NicInfo, NicPlan, NicReport, NicType};
 
 use super::prelude::*;
@@ -11,19 +12,19 @@ pub(super) fn tools() -> Vec<Tool> {
         Tool::reads("get_nic_info", Nics, "Get a network adapter", get_nic_info)
             .about("Get the details of one network adapter."),
         Tool::adds("add_nic", Nics, VmLifecycle, "Add a network adapter", add_nic)
-            .about("Add a network adapter, also while the VM runs.")
+            .about("Add a network adapter to VMs, also while they run.")
             .needs(&["VirtualMachine.Config.AddRemoveDevice", "Network.Assign"]),
         Tool::changes("remove_nic", Nics, VmLifecycle, "Remove a network adapter", remove_nic)
-            .about("Remove a network adapter, also while the VM runs.")
+            .about("Remove a network adapter of VMs, also while they run.")
             .needs(&["VirtualMachine.Config.AddRemoveDevice"])
             .asks(),
         Tool::changes("connect_nic", Nics, PowerOps, "Connect a network adapter", connect_nic)
-            .about("Connect or disconnect a network adapter; if the VM is off, from its next power-on.")
+            .about("Connect or disconnect a network adapter of VMs; where one is off, from its next power-on.")
             .needs(&["VirtualMachine.Interact.DeviceConnection", "VirtualMachine.Config.EditDevice"])
             .idempotent()
             .asks(),
         Tool::changes("change_nic_network", Nics, VmLifecycle, "Change an adapter's network", change_nic_network)
-            .about("Connect a network adapter to another network, also while the VM runs.")
+            .about("Connect a network adapter of VMs to another network, also while they run.")
             .needs(&["VirtualMachine.Config.EditDevice", "Network.Assign"])
             .idempotent()
             .asks(),
@@ -43,55 +44,60 @@ async fn get_nic_info(args: OneNic, cx: Cx) -> Result<Object<NicInfo>> {
     Ok(Object(args.vm.find(&cx).await?.nic(&args.nic).await?.info()))
 }
 
-async fn add_nic(args: AddNic, cx: Cx) -> Result<Object<NicReport>> {
-    let vm = cx.agreed_change("Add a network adapter to", &args.vm).await?;
-    let new = NewNic {
-        kind: args.nic_type.unwrap_or_default(),
-        start_connected: args.start_connected.unwrap_or(true),
-        ..NewNic::of(&vm.network(&args.network).await?)
+async fn add_nic(args: AddNic, cx: Cx) -> Result<Either<Object<NicReport>, Batch<NicReport>>> {
+    let (kind, start_connected) = (args.nic_type.unwrap_or_default(), args.start_connected.unwrap_or(true));
+    let network = &args.network;
+    let plan = |vm: Mo<VirtualMachine>| async move {
+        let new = NewNic { kind, start_connected, ..NewNic::of(&vm.network(network).await?) };
+        Ok((vm, new))
     };
-    Ok(Object(vm.add_nic(&new).await?))
+    let shown = |(vm, _): &(Mo<VirtualMachine>, NewNic)| {
+        let question = format!("Add a network adapter in {} to {}?", quoted(network), quoted(vm.label()));
+        Ok(Preview::new(question).object(json!({ "name": vm.label(), "id": vm.id() }))?.harmless())
+    };
+    let additions = Change::new("Add a network adapter to", shown);
+    additions.carry_out(&cx, args.vms, plan, |(vm, new)| async move { vm.add_nic(&new).await }).await
 }
 
-async fn remove_nic(args: OneNic, cx: Cx) -> Result<Object<NicReport>> {
-    let removal = cx.agreed(|| async {
-        let plan = args.vm.find(&cx).await?.nic(&args.nic).await?.removal();
-        let preview = shown("Remove", &plan, "")?;
-        Ok((plan, preview))
-    });
-    Ok(Object(removal.await?.carry_out().await?))
+async fn remove_nic(args: NicOfVms, cx: Cx) -> Result<Either<Object<NicReport>, Batch<NicReport>>> {
+    let nic = &args.nic;
+    let plan = |vm: Mo<VirtualMachine>| async move { Ok(vm.nic(nic).await?.removal()) };
+    let removals = Change::new("Remove a network adapter from", |plan| shown("Remove", plan, "")).destroys();
+    removals.carry_out(&cx, args.vms, plan, NicPlan::carry_out).await
 }
 
-async fn connect_nic(args: ConnectNic, cx: Cx) -> Result<Object<NicReport>> {
-    let connect = args.connected.unwrap_or(true);
-    let linking = cx.agreed(|| async {
-        let nic = args.vm.find(&cx).await?.nic(&args.nic).await?;
-        let (verb, plan) = match connect {
-            true => ("Connect", nic.connection()),
-            false => ("Disconnect", nic.disconnection()),
-        };
-        let preview = shown(verb, &plan, "")?;
-        let preview = match plan.cuts_off() && !connect {
+async fn connect_nic(args: ConnectNic, cx: Cx) -> Result<Either<Object<NicReport>, Batch<NicReport>>> {
+    let (nic, connect) = (&args.nic, args.connected.unwrap_or(true));
+    let plan = |vm: Mo<VirtualMachine>| async move {
+        let nic = vm.nic(nic).await?;
+        Ok(if connect { nic.connection() } else { nic.disconnection() })
+    };
+    let shown = |plan: &NicPlan| {
+        let preview = shown(if connect { "Connect" } else { "Disconnect" }, plan, "")?;
+        Ok(match plan.cuts_off() && !connect {
             true => preview.note("The guest runs, and is cut off from this network."),
             false => preview.harmless(),
-        };
-        Ok((plan, preview))
-    });
-    Ok(Object(linking.await?.carry_out().await?))
+        })
+    };
+    let verb = if connect { "Connect a network adapter of" } else { "Disconnect a network adapter of" };
+    Change::new(verb, shown).carry_out(&cx, args.vms, plan, NicPlan::carry_out).await
 }
 
-async fn change_nic_network(args: ChangeNetwork, cx: Cx) -> Result<Object<NicReport>> {
-    let plugging = cx.agreed(|| async {
-        let nic = args.vm.find(&cx).await?.nic(&args.nic).await?;
-        let plan = nic.plugging(&nic.vm().network(&args.network).await?).await?;
-        let preview = shown("Plug", &plan, &format!(" into {}", quoted(&args.network)))?;
-        let preview = match plan.cuts_off() {
+async fn change_nic_network(args: ChangeNetwork, cx: Cx) -> Result<Either<Object<NicReport>, Batch<NicReport>>> {
+    let (nic, network) = (&args.nic, &args.network);
+    let plan = |vm: Mo<VirtualMachine>| async move {
+        let nic = vm.nic(nic).await?;
+        nic.plugging(&nic.vm().network(network).await?).await
+    };
+    let shown = |plan: &NicPlan| {
+        let preview = shown("Plug", plan, &format!(" into {}", quoted(network)))?;
+        Ok(match plan.cuts_off() {
             true => preview.note("The guest runs, and is cut off from the network that it has now."),
             false => preview.harmless(),
-        };
-        Ok((plan, preview))
-    });
-    Ok(Object(plugging.await?.carry_out().await?))
+        })
+    };
+    let changes = Change::new("Change the network of an adapter of", shown);
+    changes.carry_out(&cx, args.vms, plan, NicPlan::carry_out).await
 }
 
 async fn set_nic_mac(args: SetMac, cx: Cx) -> Result<Object<NicReport>> {
@@ -130,9 +136,18 @@ struct OneNic {
     nic: NicName,
 }
 
+/// An adapter of each of several VMs.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct NicOfVms {
+    #[serde(flatten)]
+    vms: Vms,
+    nic: NicName,
+}
+
 #[derive(Debug, Deserialize, JsonSchema)]
 struct AddNic {
-    vm: VmName,
+    #[serde(flatten)]
+    vms: Vms,
     network: NetName,
     /// vmxnet3 by default.
     nic_type: Option<NicType>,
@@ -142,7 +157,8 @@ struct AddNic {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ConnectNic {
-    vm: VmName,
+    #[serde(flatten)]
+    vms: Vms,
     nic: NicName,
     /// False disconnects.
     connected: Option<bool>,
@@ -150,7 +166,8 @@ struct ConnectNic {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct ChangeNetwork {
-    vm: VmName,
+    #[serde(flatten)]
+    vms: Vms,
     nic: NicName,
     network: NetName,
 }

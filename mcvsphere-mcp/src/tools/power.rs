@@ -5,7 +5,7 @@ use std::time::Duration;
 use vsphere_ops::{
     power::{PowerChange, PowerOperation, Running},
     several,
-    types::VirtualMachinePowerState::PoweredOn,
+    types::VirtualMachinePowerState::{self, PoweredOff, PoweredOn, Suspended},
 };
 
 use super::prelude::*;
@@ -117,7 +117,7 @@ async fn agreed(cx: &Cx, names: &[String], ending: &Ending) -> Result<several::V
         cx.at_most(vms.len())?;
         let running = if cx.asks() { vms.running().await? } else { Vec::new() };
         let ids: Vec<&str> = vms.found().map(|vm| vm.id()).collect();
-        let preview = preview(running, ending)?.bind(ids)?;
+        let preview = ending.preview(running, &vms)?.bind(ids)?;
         Ok((vms, preview))
     })
     .await
@@ -147,55 +147,137 @@ impl ShutdownGuest {
 struct Ending {
     /// The question, up to the VMs and after them.
     question: (&'static str, &'static str),
-    /// Whether it would end what runs on this VM; else the operation itself says why not.
-    ends: fn(&Running) -> bool,
+    /// The state afterwards, where a VM that is in it already is let be.
+    after: Option<After>,
+    /// Whether the guest is asked, by VMware Tools.
+    asks_guest: bool,
     /// What the guest could do in its place.
     gentler: Option<&'static str>,
     /// Whether what runs goes on later where it was: one VM is not asked about, since that is easily undone.
     resumable: bool,
 }
 
+/// The state that a VM is left in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    Off,
+    Suspended,
+}
+
+/// What becomes of a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outlook {
+    /// What runs on it ends.
+    Ends,
+    /// It is so already.
+    Already,
+    /// The server refuses, and why.
+    Fails(&'static str),
+}
+
 impl Ending {
-    const POWER_OFF: Self =
-        Self { gentler: Some("shut down cleanly"), ..Self::new(("Power off", ", like pulling the plug?"), |_| true) };
-    const RESET: Self = Self {
-        gentler: Some("restart cleanly"),
-        ..Self::new(("Reset", ", like the button on a case?"), |vm| vm.power_state == PoweredOn)
+    const POWER_OFF: Self = Self {
+        after: Some(After::Off),
+        gentler: Some("shut down cleanly"),
+        ..Self::new("Power off", ", like pulling the plug?")
     };
-    const SHUT_DOWN: Self = Self::new(("Shut down the guest OS of", "?"), |vm| vm.clean_shutdown);
-    const REBOOT: Self = Self::new(("Restart the guest OS of", "?"), |vm| vm.clean_shutdown);
-    const STANDBY: Self =
-        Self { resumable: true, ..Self::new(("Put the guest OS of", " to sleep?"), |vm| vm.clean_shutdown) };
-    const SUSPEND: Self = Self {
+    const RESET: Self = Self { gentler: Some("restart cleanly"), ..Self::new("Reset", ", like the button on a case?") };
+    const SHUT_DOWN: Self =
+        Self { after: Some(After::Off), asks_guest: true, ..Self::new("Shut down the guest OS of", "?") };
+    const REBOOT: Self = Self { asks_guest: true, ..Self::new("Restart the guest OS of", "?") };
+    const STANDBY: Self = Self {
+        after: Some(After::Suspended),
+        asks_guest: true,
         resumable: true,
-        ..Self::new(("Suspend", "? What runs there stops, and goes on where it was when resumed."), |vm| {
-            vm.power_state == PoweredOn
-        })
+        ..Self::new("Put the guest OS of", " to sleep?")
+    };
+    const SUSPEND: Self = Self {
+        after: Some(After::Suspended),
+        resumable: true,
+        ..Self::new("Suspend", "? What runs there stops, and goes on where it was when resumed.")
     };
 
-    const fn new(question: (&'static str, &'static str), ends: fn(&Running) -> bool) -> Self {
-        Self { question, ends, gentler: None, resumable: false }
+    const fn new(verb: &'static str, rest: &'static str) -> Self {
+        Self { question: (verb, rest), after: None, asks_guest: false, gentler: None, resumable: false }
+    }
+
+    /// What becomes of a VM in this state, in which VMware Tools run or not.
+    fn outlook(&self, state: &VirtualMachinePowerState, tools_run: bool) -> Outlook {
+        match state {
+            PoweredOff if self.after == Some(After::Off) => Outlook::Already,
+            Suspended if self.after == Some(After::Suspended) => Outlook::Already,
+            PoweredOn if self.asks_guest && !tools_run => Outlook::Fails("VMware Tools do not run in it"),
+            PoweredOn => Outlook::Ends,
+            Suspended if self.after == Some(After::Off) && !self.asks_guest => Outlook::Ends,
+            Suspended => Outlook::Fails("it is suspended"),
+            _ => Outlook::Fails("it is powered off"),
+        }
+    }
+
+    /// What this would end, what is so already, and what will fail.
+    fn preview(&self, mut running: Vec<Running>, vms: &several::Vms) -> Result<Preview> {
+        let (mut already, mut failing) = (Vec::new(), Vec::new());
+        for vm in vms.found() {
+            let known = running.iter().find(|running| running.id == vm.id());
+            let outlook = match known {
+                Some(running) => self.outlook(&running.power_state, running.clean_shutdown),
+                None => self.outlook(&PoweredOff, false),
+            };
+            match outlook {
+                Outlook::Ends => {}
+                Outlook::Already => already.push(quoted(vm.label())),
+                Outlook::Fails(why) => failing.push(format!("{}: {why}", quoted(vm.label()))),
+            }
+        }
+        failing.extend(vms.missing().map(|(what, error)| format!("{}: {error}", quoted(what))));
+        running.retain(|vm| self.outlook(&vm.power_state, vm.clean_shutdown) == Outlook::Ends);
+        let target = match running.as_slice() {
+            [only] => quoted(&only.name),
+            several => format!("{} virtual machines", several.len()),
+        };
+        let (verb, rest) = self.question;
+        let mut preview = Preview::new(format!("{verb} {target}{rest}"));
+        let clean = running.iter().filter(|vm| vm.clean_shutdown).count();
+        if let Some(gentler) = self.gentler.filter(|_| clean > 0) {
+            preview = preview.note(match running.len() {
+                1 => format!("VMware Tools run in it: it could {gentler} instead."),
+                _ => format!("VMware Tools run in {clean} of them, which could {gentler} instead."),
+            });
+        }
+        if !already.is_empty() {
+            preview = preview.note(format!("Already so: {}.", already.join(", ")));
+        }
+        if !failing.is_empty() {
+            preview = preview.note(format!("Will fail: {}.", failing.join("; ")));
+        }
+        if self.resumable && running.len() < 2 {
+            preview = preview.harmless();
+        }
+        running.iter().try_fold(preview, Preview::object)
     }
 }
 
-/// What this would end: the VMs that run.
-fn preview(mut running: Vec<Running>, ending: &Ending) -> Result<Preview> {
-    running.retain(ending.ends);
-    let target = match running.as_slice() {
-        [only] => quoted(&only.name),
-        several => format!("{} virtual machines", several.len()),
-    };
-    let (verb, rest) = ending.question;
-    let mut preview = Preview::new(format!("{verb} {target}{rest}"));
-    let clean = running.iter().filter(|vm| vm.clean_shutdown).count();
-    if let Some(gentler) = ending.gentler.filter(|_| clean > 0) {
-        preview = preview.note(match running.len() {
-            1 => format!("VMware Tools run in it: it could {gentler} instead."),
-            _ => format!("VMware Tools run in {clean} of them, which could {gentler} instead."),
-        });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_becomes_of_a_vm_is_told_by_its_state_and_its_tools() {
+        use Outlook::{Already, Ends, Fails};
+        let (off, suspended) = (Fails("it is powered off"), Fails("it is suspended"));
+        let no_tools = Fails("VMware Tools do not run in it");
+        // On with Tools, on without, suspended, off.
+        for (ending, expected) in [
+            (Ending::POWER_OFF, [Ends, Ends, Ends, Already]),
+            (Ending::RESET, [Ends, Ends, suspended, off]),
+            (Ending::SHUT_DOWN, [Ends, no_tools, suspended, Already]),
+            (Ending::REBOOT, [Ends, no_tools, suspended, off]),
+            (Ending::STANDBY, [Ends, no_tools, Already, off]),
+            (Ending::SUSPEND, [Ends, Ends, Already, off]),
+        ] {
+            let outlook = [(PoweredOn, true), (PoweredOn, false), (Suspended, false), (PoweredOff, false)]
+                .map(|(state, tools)| ending.outlook(&state, tools));
+            assert_eq!(outlook, expected, "{}", ending.question.0);
+        }
     }
-    if ending.resumable && running.len() < 2 {
-        preview = preview.harmless();
-    }
-    running.iter().try_fold(preview, Preview::object)
 }

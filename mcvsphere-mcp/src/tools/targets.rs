@@ -1,6 +1,8 @@
 //! Arguments that say which VMs a tool is about, the same for all tools; and how those VMs are shown to a user
 //! before a change.
 
+use std::marker::PhantomData;
+
 use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -8,14 +10,17 @@ use serde_json::{Map, Value, json};
 use vsphere_ops::{
     Mo,
     managed::{HostSystem, VirtualMachine},
-    several,
+    several::{self, Report},
 };
 
 use crate::{
-    arguments::kinds::{HostName, VmName},
+    Batch, Object,
+    answer::Either,
+    arguments::kinds::{HostName, VmName, Vms},
     confirm::Preview,
     cx::Cx,
     error::Result,
+    text::quoted,
 };
 
 /// One VM, and nothing besides.
@@ -87,6 +92,80 @@ impl Cx {
         };
         let preview = Preview::new(question).note(format!("It is called with {}", self.arguments_shown()));
         shown.into_iter().try_fold(preview, Preview::object)
+    }
+}
+
+/// A change of one VM or several.
+pub(super) struct Change<P, S> {
+    /// What it does, up to the VMs: `Delete`.
+    verb: &'static str,
+    /// What is shown of a plan.
+    shown: S,
+    destroys: bool,
+    plan: PhantomData<fn() -> P>,
+}
+
+impl<P, S> Change<P, S>
+where
+    S: Fn(&P) -> Result<Preview>,
+{
+    pub(super) fn new(verb: &'static str, shown: S) -> Self {
+        Self { verb, shown, destroys: false, plan: PhantomData }
+    }
+
+    /// Of too many VMs at once it is refused before anything is looked at.
+    pub(super) fn destroys(self) -> Self {
+        Self { destroys: true, ..self }
+    }
+
+    /// Plans the change of each VM, and carries out what the user agreed to. What can't be planned is a part of the question,
+    /// and of the answer.
+    pub(super) async fn carry_out<T, F, G>(
+        &self,
+        cx: &Cx,
+        vms: Vms,
+        plan: impl Fn(Mo<VirtualMachine>) -> F,
+        carry_out: impl Fn(P) -> G,
+    ) -> Result<Either<Object<T>, Batch<T>>>
+    where
+        F: Future<Output = vsphere_ops::Result<P>>,
+        G: Future<Output = vsphere_ops::Result<T>>,
+    {
+        if let Some(only) = vms.only() {
+            let plan = cx.agreed(|| async {
+                let plan = plan(cx.client().await?.get(only).await?).await?;
+                let preview = (self.shown)(&plan)?;
+                Ok((plan, preview))
+            });
+            return Ok(Either::One(Object(carry_out(plan.await?).await?)));
+        }
+        let names = vms.names()?;
+        let client = cx.client().await?;
+        let plans = cx.agreed(|| async {
+            let vms = client.vms(&names).await;
+            if self.destroys {
+                cx.at_most(vms.len())?;
+            }
+            let plans = vms.each(&plan).await;
+            let preview = self.preview(&plans)?;
+            Ok((plans, preview))
+        });
+        let plans = plans.await?;
+        cx.expect_tasks(plans.iter().filter(|report| report.outcome.is_ok()).count());
+        Ok(Either::Other(Batch(several::carry_out(plans, carry_out).await)))
+    }
+
+    fn preview(&self, plans: &[Report<P>]) -> Result<Preview> {
+        let (mut parts, mut failing) = (Vec::new(), Vec::new());
+        for Report { vm, outcome, .. } in plans {
+            match outcome {
+                Ok(plan) => parts.push((vm.clone(), (self.shown)(plan)?)),
+                Err(error) => failing.push(format!("Will fail: {}: {error}", quoted(vm))),
+            }
+        }
+        let question = format!("{} {} virtual machines?", self.verb, parts.len());
+        let preview = Preview::join(question, parts);
+        Ok(failing.iter().fold(preview, Preview::note))
     }
 }
 

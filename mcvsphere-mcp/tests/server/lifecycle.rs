@@ -288,7 +288,7 @@ async fn a_new_machine_that_cannot_be_says_why() {
     let client = trusted(&lab).await;
     for (arguments, expected, says) in [
         (json!({ "name": "web-1" }), "fault", web.id()),
-        (json!({ "name": "" }), "invalid_argument", "empty"),
+        (json!({ "name": "" }), "invalid_argument", "`name` or `names` is needed"),
         (json!({ "name": "a", "guest_id": "ubuntu" }), "invalid_argument", "ubuntu64Guest"),
         (json!({ "name": "a", "memory_mb": 1023 }), "invalid_argument", "multiple of 4"),
         (json!({ "name": "a", "cpu": 0 }), "invalid_argument", "cpu"),

@@ -8,6 +8,7 @@ mod api;
 mod arguments;
 mod attributes;
 mod bad_answers;
+mod batches;
 mod choke_point;
 mod confirm;
 mod console;

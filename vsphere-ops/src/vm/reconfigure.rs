@@ -111,6 +111,8 @@ pub struct Reconfiguration {
     pub changes: Changes,
     /// The note that the VM has. People write it: not to be trusted.
     pub annotation: Option<Untrusted>,
+    /// What would be different afterwards; nothing where all is so already.
+    pub differences: Vec<SettingChange>,
     seen: Seen,
 }
 
@@ -142,8 +144,10 @@ impl Mo<VirtualMachine> {
             return Err(invalid(OPERATION, "nothing is given that is to be changed").on(self.label()));
         }
         let seen = Seen::now(self).await?;
-        let annotation = seen.devices().config.annotation.clone().filter(|note| !note.is_empty());
-        Ok(Reconfiguration { changes: changes.clone(), annotation: annotation.map(Untrusted::from), seen })
+        let config = &seen.devices().config;
+        let annotation = config.annotation.clone().filter(|note| !note.is_empty());
+        let differences = differences(config, &changes.applied(config));
+        Ok(Reconfiguration { changes: changes.clone(), annotation: annotation.map(Untrusted::from), differences, seen })
     }
 }
 
@@ -151,6 +155,23 @@ impl Reconfiguration {
     /// The version of the VM's configuration that this was planned from.
     pub fn change_version(&self) -> &str {
         self.seen.change_version()
+    }
+
+    /// The name of the VM.
+    pub fn vm(&self) -> &str {
+        self.seen.machine().label()
+    }
+
+    /// The managed object id of the VM.
+    pub fn id(&self) -> &str {
+        self.seen.machine().id()
+    }
+
+    /// Why the server will refuse this, as far as that can be told beforehand.
+    pub fn obstacle(&self) -> Option<&'static str> {
+        let devices = self.seen.devices();
+        let runs = devices.power_state == VirtualMachinePowerState::PoweredOn;
+        self.changes.obstacle(&devices.config).filter(|_| runs)
     }
 
     /// Changes the VM, and says what is different. Where nothing is to be changed, nothing is sent. All is changed, or
@@ -179,6 +200,46 @@ impl Reconfiguration {
 }
 
 impl Changes {
+    /// The configuration as it would be, in what these are about.
+    fn applied(&self, now: &VirtualMachineConfigInfo) -> VirtualMachineConfigInfo {
+        let spec = self.spec(now);
+        let mut after = now.clone();
+        after.hardware.num_cpu = spec.num_cpus.unwrap_or(after.hardware.num_cpu);
+        after.hardware.num_cores_per_socket = spec.num_cores_per_socket.or(after.hardware.num_cores_per_socket);
+        let memory = spec.memory_mb.and_then(|memory| memory.try_into().ok());
+        after.hardware.memory_mb = memory.unwrap_or(after.hardware.memory_mb);
+        after.annotation = spec.annotation.or(after.annotation);
+        after.cpu_hot_add_enabled = spec.cpu_hot_add_enabled.or(after.cpu_hot_add_enabled);
+        after.memory_hot_add_enabled = spec.memory_hot_add_enabled.or(after.memory_hot_add_enabled);
+        after
+    }
+
+    /// Why a VM that runs will not take these, as far as its configuration tells.
+    fn obstacle(&self, now: &VirtualMachineConfigInfo) -> Option<&'static str> {
+        let spec = self.spec(now);
+        let fewer =
+            spec.num_cpus.is_some_and(|cpu| cpu < now.hardware.num_cpu) && now.cpu_hot_remove_enabled != Some(true);
+        let less = spec.memory_mb.is_some_and(|memory| memory < i64::from(now.hardware.memory_mb));
+        let grows = |wanted: bool, hot_add: Option<bool>| wanted && hot_add != Some(true);
+        match () {
+            () if fewer => Some("it runs, and loses CPUs only while it is off"),
+            () if less => Some("it runs, and loses memory only while it is off"),
+            () if grows(spec.num_cpus.is_some_and(|cpu| cpu > now.hardware.num_cpu), now.cpu_hot_add_enabled) => {
+                Some("it runs, and has no CPU hot-add")
+            }
+            () if grows(spec.memory_mb.is_some(), now.memory_hot_add_enabled) => {
+                Some("it runs, and has no memory hot-add")
+            }
+            () if spec.num_cores_per_socket.is_some() => {
+                Some("it runs, and its cores per socket change only while it is off")
+            }
+            () if spec.cpu_hot_add_enabled.is_some() || spec.memory_hot_add_enabled.is_some() => {
+                Some("it runs, and hot-add is changed only while it is off")
+            }
+            () => None,
+        }
+    }
+
     /// What is wanted and not so yet.
     fn spec(&self, now: &VirtualMachineConfigInfo) -> VirtualMachineConfigSpec {
         let hardware = &now.hardware;
