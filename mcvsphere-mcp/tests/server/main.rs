@@ -38,6 +38,7 @@ mod placement;
 mod places;
 mod policy;
 mod power;
+mod questions;
 mod readme;
 mod resources;
 mod schema_rules;
