@@ -150,7 +150,7 @@ mod tests {
         // Of what could not be read: the property, the right that is missing, and the server's reason.
         "property", "privilege", "reason", "what", "why", "waits_for",
         // Files, packages and guests: paths, numbers and times in text, and what the server itself asks.
-        "action", "from", "to", "checksum", "encoding", "saved_to", "descriptor", "manifest", "compression", "modified",
+        "action", "from", "to", "checksum", "encoding", "saved_to", "sheet", "descriptor", "manifest", "compression", "modified",
         "owner", "permissions", "friendly_name", "started", "ended", "deployment_option", "vapp", "key", "question", "text",
         // Hosts, clusters, moves and tags: keys, addresses, versions and names that administrators give, and what the caller gave.
         "other_actions", "prerequisites", "replaced", "tag", "error.fault", "current_time", "following",

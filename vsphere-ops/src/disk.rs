@@ -327,7 +327,7 @@ fn parents(disk: &VirtualDisk) -> Vec<String> {
 }
 
 /// The capacity of a disk in bytes.
-fn capacity(disk: &VirtualDisk) -> i64 {
+pub(crate) fn capacity(disk: &VirtualDisk) -> i64 {
     disk.capacity_in_bytes.unwrap_or(disk.capacity_in_kb.saturating_mul(1024))
 }
 
@@ -336,7 +336,8 @@ pub(crate) fn uuid(disk: &VirtualDisk) -> Option<String> {
     flat(disk)?.uuid.clone()
 }
 
-fn flat(disk: &VirtualDisk) -> Option<&VirtualDiskFlatVer2BackingInfo> {
+/// The backing that is an ordinary file, of a disk that has one.
+pub(crate) fn flat(disk: &VirtualDisk) -> Option<&VirtualDiskFlatVer2BackingInfo> {
     disk.backing.as_ref()?.downcast_ref()
 }
 

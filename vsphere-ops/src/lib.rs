@@ -47,6 +47,7 @@
 //! | transfer files, and manage those of datastores | [`transfer`], [`files`], [`DatastorePath`] |
 //! | change the services and time servers of hosts, put them into maintenance mode, restart them | [`host`] |
 //! | show lists and details | [`vm`], [`host`], [`datastore`], [`network`], [`vcenter`] |
+//! | export the inventory as sheets for other tools | [`export`] |
 //! | arrange the inventory | [`folder`], [`pool`], [`cluster`] |
 //! | list, apply and remove tags | [`tags`] |
 //! | use content libraries and the appliance | [`Rest`] |
@@ -90,6 +91,7 @@ pub mod disk;
 mod end;
 mod error;
 pub mod events;
+pub mod export;
 pub mod files;
 pub mod find;
 pub mod folder;

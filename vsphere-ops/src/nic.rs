@@ -398,7 +398,7 @@ impl Look {
 }
 
 /// The type of an adapter as people call it: `VirtualVmxnet3` is `vmxnet3`.
-fn kind(device: &Poly<VirtualDevice>) -> String {
+pub(crate) fn kind(device: &Poly<VirtualDevice>) -> String {
     if device.is::<VirtualSriovEthernetCard>() {
         return NicType::Sriov.name().to_owned();
     }

@@ -52,6 +52,7 @@ pub use change::{NewSnapshot, SnapshotChange, SnapshotRenaming};
 pub use deletion::{Deleted, Doomed, SnapshotDeletion};
 pub use list::{SnapshotList, SnapshotQuery, SnapshotTotals, VmSnapshot, list};
 pub use reversion::{Reversion, Reverted};
+pub(crate) use size::of_all as sizes;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::find::no_longer;

@@ -6,6 +6,7 @@ mod console;
 mod datastore;
 mod diagnosis;
 mod disk;
+mod export;
 mod files;
 mod folder;
 mod guest;
@@ -55,6 +56,7 @@ pub(crate) fn all() -> Vec<Tool> {
         pool::tools(),
         tags::tools(),
         vcenter::tools(),
+        export::tools(),
         task::tools(),
         api::tools(),
     ]

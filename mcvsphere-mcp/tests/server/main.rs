@@ -18,6 +18,7 @@ mod disks;
 mod doctor;
 mod effects;
 mod events;
+mod export;
 mod gate;
 mod guests;
 mod hosts;

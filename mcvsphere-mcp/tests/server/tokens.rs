@@ -456,6 +456,7 @@ async fn with_always_each_changing_tool_shows_its_target_and_waits() {
         ("send_keys", json!({ "vm": "web-1", "keys": ["enter"] }), "web-1"),
         ("answer_vm_question", json!({ "vm": "web-1", "answer": "Yes" }), "web-1"),
         ("upload_to_datastore", json!({ "datastore": "DC0_DS0", "path": "iso/b", "content_base64": "YQ==" }), "iso/b"),
+        ("export_inventory", json!({ "path": "inventory" }), "inventory"),
         ("download_from_datastore", json!({ "datastore": "DC0_DS0", "path": "iso/a.iso", "save_to": "a" }), "a"),
         ("create_datastore_folder", json!({ "datastore": "DC0_DS0", "path": "new" }), "new"),
         ("delete_datastore_file", json!({ "datastore": "DC0_DS0", "path": "iso/a.iso" }), "iso/a.iso"),

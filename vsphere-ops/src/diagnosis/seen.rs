@@ -58,14 +58,12 @@ impl World {
         let with_name = |paths: &[&'static str]| {
             std::iter::once("name").chain(paths.iter().copied()).map(str::to_owned).collect::<Vec<_>>()
         };
-        let mut types: Vec<(&'static str, Vec<String>)> =
-            types.iter().map(|(type_, paths)| (*type_, with_name(paths))).collect();
+        let types = types.iter().map(|(type_, paths)| (*type_, with_name(paths))).collect();
+        let mut source = Source::View { container: None, types };
         let contents = loop {
-            let source = Source::View { container: None, types: types.clone() };
-            match read::at_once(client, source).await {
+            match read::at_once(client, source.clone()).await {
                 // An older server refuses all for the sake of a property that it does not know.
-                Err(error) => match error.fault::<InvalidProperty>().filter(|fault| leave_out(&mut types, &fault.name))
-                {
+                Err(error) => match error.fault::<InvalidProperty>().filter(|fault| source.leave_out(&fault.name)) {
                     Some(fault) => gaps.lacks(&fault.name, "this server is too old to tell it"),
                     None => return Err(error),
                 },
@@ -86,15 +84,6 @@ impl World {
     }
 }
 
-/// Leaves out a property and what is in it; whether it was there.
-fn leave_out(types: &mut [(&'static str, Vec<String>)], property: &str) -> bool {
-    let before: usize = types.iter().map(|(_, paths)| paths.len()).sum();
-    for (_, paths) in types.iter_mut() {
-        paths.retain(|path| property.is_empty() || path == "name" || !is_within(path, property));
-    }
-    types.iter().map(|(_, paths)| paths.len()).sum::<usize>() < before
-}
-
 /// What was not looked at, with the number of objects and the reason.
 #[derive(Default)]
 pub(super) struct Unseen(BTreeMap<(&'static str, &'static str), usize>);
@@ -109,20 +98,5 @@ impl Unseen {
         for ((what, why), count) in self.0 {
             gaps.lacks(&format!("{what} ({count})"), why);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_property_that_the_server_does_not_know_is_left_out_once() {
-        let mut types =
-            [("VirtualMachine", ["name", "config.createDate", "config.version"].map(str::to_owned).to_vec())];
-        assert!(leave_out(&mut types, "config.createDate"));
-        assert_eq!(types[0].1, ["name", "config.version"]);
-        assert!(!leave_out(&mut types, "config.createDate"), "the read would begin for ever");
-        assert!(!leave_out(&mut types, "") && !leave_out(&mut types, "name") && !leave_out(&mut types, "conf"));
     }
 }

@@ -8,9 +8,10 @@ use vsphere_model::managed::{
     opaque_network, virtual_machine as vm,
 };
 use vsphere_model::types::{
-    DistributedVirtualSwitchPortConnection, ManagedObjectReference, NetworkSummary, OpaqueNetworkSummary, Poly,
-    VirtualDevice, VirtualDeviceBackingInfo, VirtualEthernetCardDistributedVirtualPortBackingInfo,
-    VirtualEthernetCardNetworkBackingInfo, VirtualEthernetCardOpaqueNetworkBackingInfo,
+    DistributedVirtualSwitchPortConnection, ManagedObjectReference, NetworkSummary, ObjectContent,
+    OpaqueNetworkSummary, Poly, VirtualDevice, VirtualDeviceBackingInfo,
+    VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualEthernetCardNetworkBackingInfo,
+    VirtualEthernetCardOpaqueNetworkBackingInfo,
 };
 
 use crate::client::Client;
@@ -237,7 +238,11 @@ impl Known {
     /// # Errors
     /// Server errors.
     pub(crate) async fn read(client: &Client, networks: Vec<ManagedObjectReference>) -> Result<Self> {
-        let contents = find::details(client, networks, &["name", "summary"]).await?;
+        Ok(Self::of(find::details(client, networks, &["name", "summary"]).await?))
+    }
+
+    /// Networks that were read with their names and summaries.
+    pub(crate) fn of(contents: Vec<ObjectContent>) -> Self {
         let seen = contents.into_iter().map(|content| {
             let name = label(&content);
             let id = content.obj.value;
@@ -247,7 +252,7 @@ impl Known {
             let opaque_id = opaque.map(|opaque| opaque.opaque_network_id.clone());
             (id, Seen { name, accessible: summary.is_none_or(|summary| summary.accessible), opaque_id })
         });
-        Ok(Self(seen.collect()))
+        Self(seen.collect())
     }
 
     /// What an adapter is plugged into.

@@ -10,6 +10,7 @@ use vsphere_model::types::{
 
 use crate::client::Client;
 use crate::error::{Category, Error, ErrorKind, Result};
+use crate::read::is_within;
 use crate::view::ViewGuard;
 
 /// How often a read that the server broke off is begun again.
@@ -29,6 +30,18 @@ pub(crate) enum Source {
     /// What a filter selects. Objects that it names and that are gone are left out where it says so by
     /// `report_missing_objects_in_results`.
     Filter(PropertyFilterSpec),
+}
+
+impl Source {
+    /// Leaves out a property of a view's objects, and what is in it; whether it was there.
+    pub(crate) fn leave_out(&mut self, property: &str) -> bool {
+        let Self::View { types, .. } = self else { return false };
+        let before: usize = types.iter().map(|(_, paths)| paths.len()).sum();
+        for (_, paths) in types.iter_mut() {
+            paths.retain(|path| property.is_empty() || path == "name" || !is_within(path, property));
+        }
+        types.iter().map(|(_, paths)| paths.len()).sum::<usize>() < before
+    }
 }
 
 /// Reads all that `spec` asks for, page after page.
@@ -372,5 +385,21 @@ fn through_view(view: &ManagedObjectReference, types: &[(&'static str, Vec<Strin
         object_set: vec![ObjectSpec { obj: view.clone(), skip: Some(true), select_set: vec![Poly::new(traversal)] }],
         // An object that is deleted meanwhile is left out, and does not end the read.
         report_missing_objects_in_results: Some(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_property_that_the_server_does_not_know_is_left_out_once() {
+        let paths = ["name", "config.createDate", "config.version"].map(str::to_owned).to_vec();
+        let mut source = Source::View { container: None, types: vec![("VirtualMachine", paths)] };
+        assert!(source.leave_out("config.createDate"));
+        let Source::View { types, .. } = &source else { panic!("{source:?}") };
+        assert_eq!(types[0].1, ["name", "config.version"]);
+        assert!(!source.leave_out("config.createDate"), "the read would begin for ever");
+        assert!(!source.leave_out("") && !source.leave_out("name") && !source.leave_out("conf"));
     }
 }

@@ -14,7 +14,7 @@ use vsphere_model::types::{
 };
 
 /// The size of each snapshot in bytes, by id.
-pub(super) fn of_all<'a>(
+pub(crate) fn of_all<'a>(
     info: &'a VirtualMachineSnapshotInfo,
     layout: &VirtualMachineFileLayoutEx,
 ) -> HashMap<&'a str, i64> {

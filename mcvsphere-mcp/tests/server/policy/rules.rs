@@ -74,6 +74,8 @@ fn questions() -> Vec<(&'static str, Value)> {
         ("get_recent_events", json!({ "count": 200 })),
         ("get_alarms", json!({})),
         ("get_vcenter_info", json!({})),
+        ("export_inventory", json!({ "sheets": ["vSnapshot", "vHost", "vDatastore"] })),
+        ("export_inventory", json!({ "sheets": ["vPartition"], "format": "json" })),
     ];
     for host in ["esx-01.corp.example", "esx-05.corp.example"] {
         for tool in [
