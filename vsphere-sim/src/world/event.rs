@@ -20,6 +20,8 @@ pub(crate) struct Events {
     /// The event history collectors of all sessions: what they show changes with every event.
     pub(crate) collectors: Vec<Moref>,
     last_key: i32,
+    /// The chain that what happens now belongs to: that of the task whose work is done.
+    chain: Option<i32>,
 }
 
 /// An event, with where it happened. The object may be elsewhere by now, or gone.
@@ -59,6 +61,17 @@ impl Events {
         self.last_key
     }
 
+    /// A chain of its own for a task: the key of the event that would tell of its begin.
+    pub(crate) fn new_chain(&mut self) -> i32 {
+        self.last_key += 1;
+        self.last_key
+    }
+
+    /// From now on what happens belongs to this chain.
+    pub(crate) fn begin_chain(&mut self, chain: Option<i32>) {
+        self.chain = chain;
+    }
+
     pub(crate) fn latest(&self) -> Option<&Poly<Event>> {
         self.kept.back().map(|recorded| &recorded.event)
     }
@@ -75,7 +88,7 @@ impl World {
     pub(crate) fn record(&mut self, about: &Moref, user: &str, mut event: Poly<Event>, message: String) {
         self.events.last_key += 1;
         event.key = self.events.last_key;
-        event.chain_id = event.key;
+        event.chain_id = self.events.chain.unwrap_or(event.key);
         // One that belongs to the past brings its time.
         if event.created_time == DateTime::default() {
             event.created_time = self.now();

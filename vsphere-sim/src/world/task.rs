@@ -170,7 +170,7 @@ impl World {
         info.task = Moref::new("Task", &id);
         info.key.clone_from(&id);
         info.queue_time = self.now();
-        info.event_chain_id = i32::try_from(self.version()).unwrap_or_default();
+        info.event_chain_id = self.events.new_chain();
         let entity = info.entity.clone();
         let task = self.add_as(&id, Task { info, reported });
         self.tasks.push_back(task.clone());
@@ -204,6 +204,7 @@ impl World {
     /// Does the work of a task and records how it ended.
     pub(crate) fn finish(&mut self, reference: &Moref, work: Work) {
         let Ok(task) = self.get::<Task>(reference) else { return };
+        let chain = task.info.event_chain_id;
         for object in task.info.locked.clone() {
             self.busy.remove(&object.value);
         }
@@ -211,7 +212,10 @@ impl World {
         let outcome = if cancelled {
             Err(Fault::new(RequestCanceled::default(), "The task was canceled by a user."))
         } else {
-            work(self)
+            self.events.begin_chain(Some(chain));
+            let outcome = work(self);
+            self.events.begin_chain(None);
+            outcome
         };
         let now = self.now();
         let Ok(task) = self.edit::<Task>(reference) else { return };
