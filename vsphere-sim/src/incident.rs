@@ -12,7 +12,7 @@ use crate::objects::datacenter::Datacenter;
 use crate::objects::datastore::{self, Datastore, files::File};
 use crate::objects::host::{Host, failure, health, storage};
 use crate::objects::license_manager;
-use crate::objects::vm::{Vm, question, snapshot};
+use crate::objects::vm::{Spell, Strain, Vm, question, snapshot};
 use crate::trouble::fault_named;
 use crate::world::{Managed, Moref, World};
 use crate::{Model, Sim};
@@ -323,6 +323,74 @@ pub enum Incident {
         /// The fault that it ended with (`NoDiskSpace`).
         fault: String,
     },
+    /// The programs in a VM want so much of its CPUs, until they want something else.
+    CpuLoad {
+        /// The VM's name or id.
+        vm: String,
+        /// Of all its CPUs.
+        percent: f64,
+        /// How long they have done so.
+        since: Duration,
+    },
+    /// The programs in a VM touch so much of its memory.
+    MemoryLoad {
+        /// The VM's name or id.
+        vm: String,
+        /// Of all its memory.
+        percent: f64,
+        /// How long they have done so.
+        since: Duration,
+    },
+    /// The programs in a VM read and write on its first disk.
+    DiskLoad {
+        /// The VM's name or id.
+        vm: String,
+        /// Requests a second. A datastore carries out 10,000 without delay.
+        iops: u32,
+        /// How long they have done so.
+        since: Duration,
+    },
+    /// A VM does not take in all packets that are sent to it.
+    PacketsDropped {
+        /// The VM's name or id.
+        vm: String,
+        /// Of the packets that are sent to it.
+        percent: f64,
+        /// How long it has been so.
+        since: Duration,
+    },
+    /// The storage of a datastore answers later than it should.
+    DatastoreSlow {
+        /// Its name or id.
+        datastore: String,
+        /// By so much with each request.
+        delay: Duration,
+        /// How long it has done so.
+        since: Duration,
+    },
+    /// A VM is of this size.
+    Sized {
+        /// The VM's name or id.
+        vm: String,
+        /// Its virtual CPUs.
+        cpus: i32,
+        /// Its memory in MB.
+        memory_mb: i32,
+    },
+    /// A VM has limits.
+    Limited {
+        /// The VM's name or id.
+        vm: String,
+        /// What all its CPUs get at most, in MHz.
+        cpu_mhz: Option<i64>,
+        /// What it gets of its host's memory at most, in MB.
+        memory_mb: Option<i64>,
+    },
+    /// VMware Tools of a VM have ended, and its guest goes on.
+    ToolsEnd {
+        /// The VM's name or id.
+        vm: String,
+    },
     /// A VM has a snapshot.
     Snapshot {
         /// The VM's name or id.
@@ -435,6 +503,40 @@ impl Incident {
                 world.finish(&task, Box::new(move |_| Err(fault)));
                 Ok(())
             }),
+            Self::CpuLoad { vm, percent, since } => {
+                of_vm(world, vm, &|world, vm| strain(world, vm, *since, *percent / 100.0, |strain| &mut strain.cpu))
+            }
+            Self::MemoryLoad { vm, percent, since } => {
+                of_vm(world, vm, &|world, vm| strain(world, vm, *since, *percent / 100.0, |strain| &mut strain.memory))
+            }
+            Self::DiskLoad { vm, iops, since } => {
+                of_vm(world, vm, &|world, vm| strain(world, vm, *since, f64::from(*iops), |strain| &mut strain.iops))
+            }
+            Self::PacketsDropped { vm, percent, since } => {
+                of_vm(world, vm, &|world, vm| strain(world, vm, *since, *percent / 100.0, |strain| &mut strain.dropped))
+            }
+            Self::DatastoreSlow { datastore, delay, since } => {
+                happens::<Datastore>(world, "datastore", datastore, |world, datastore| {
+                    let from = world.now() - delta(*since);
+                    let value = delay.as_secs_f64() * 1000.0;
+                    world.edit::<Datastore>(datastore)?.slow.push(Spell { from, value });
+                    Ok(())
+                })
+            }
+            Self::Sized { vm, cpus, memory_mb } => of_vm(world, vm, &|world, vm| {
+                world.edit::<Vm>(vm)?.resize(*cpus, *memory_mb);
+                Ok(())
+            }),
+            Self::Limited { vm, cpu_mhz, memory_mb } => of_vm(world, vm, &|world, vm| {
+                let config = &mut world.edit::<Vm>(vm)?.config;
+                config.cpu_allocation.get_or_insert_default().limit = Some(cpu_mhz.unwrap_or(-1));
+                config.memory_allocation.get_or_insert_default().limit = Some(memory_mb.unwrap_or(-1));
+                Ok(())
+            }),
+            Self::ToolsEnd { vm } => of_vm(world, vm, &|world, vm| {
+                world.edit::<Vm>(vm)?.tools_end();
+                Ok(())
+            }),
             Self::Snapshot { vm, name, age, bytes } => of_vm(world, vm, &|world, vm| {
                 let wanted = snapshot::Wanted { name: name.clone(), ..Default::default() };
                 let taken = world.now() - delta(*age);
@@ -443,6 +545,25 @@ impl Incident {
             }),
         }
     }
+}
+
+/// Lets a VM ask for this from then on. The alarms of it and its host are looked at.
+fn strain(
+    world: &mut World,
+    vm: &Moref,
+    since: Duration,
+    value: f64,
+    kind: impl FnOnce(&mut Strain) -> &mut Vec<Spell>,
+) -> Outcome<()> {
+    let from = world.now() - delta(since);
+    world.is_strained = true;
+    let found = world.edit::<Vm>(vm)?;
+    kind(&mut found.strain).push(Spell { from, value });
+    let host = found.runtime.host.clone();
+    for entity in [Some(vm.clone()), host].into_iter().flatten() {
+        world.review_alarms_of(&entity);
+    }
+    Ok(())
 }
 
 /// Leaves so many bytes free on a datastore, by a file that takes the rest.

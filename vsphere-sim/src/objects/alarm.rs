@@ -10,7 +10,7 @@ use vsphere_model::types::{
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _, Value, path};
 
-use super::event_manager;
+use super::{event_manager, performance};
 use crate::world::{Look, Managed, Moref, Prop, Status, World};
 
 /// The managed object `Alarm`.
@@ -121,21 +121,26 @@ impl World {
     /// Looks at the alarms of what has changed.
     pub(crate) fn review_alarms(&mut self) {
         for entity in std::mem::take(&mut self.alarms.changed) {
-            for alarm in self.alarms.all.clone() {
-                if let Some((status, cleared)) = self.judged(&alarm, &entity) {
-                    if !cleared {
-                        self.set_alarm(&alarm, &entity, status);
-                    }
-                    if let Ok(alarm) = self.quietly_edit::<Alarm>(&alarm)
-                        && !cleared
-                    {
-                        alarm.cleared.remove(&entity.value);
-                    }
-                }
-            }
+            self.review_alarms_of(&entity);
         }
         // What the alarms themselves have changed is no reason to look again.
         self.alarms.changed.clear();
+    }
+
+    /// Looks at the alarms of an entity.
+    pub(crate) fn review_alarms_of(&mut self, entity: &Moref) {
+        for alarm in self.alarms.all.clone() {
+            if let Some((status, cleared)) = self.judged(&alarm, entity) {
+                if !cleared {
+                    self.set_alarm(&alarm, entity, status);
+                }
+                if let Ok(alarm) = self.quietly_edit::<Alarm>(&alarm)
+                    && !cleared
+                {
+                    alarm.cleared.remove(&entity.value);
+                }
+            }
+        }
     }
 
     /// What the alarm's condition comes to on the entity, where it reads its state, and whether somebody cleared just that.
@@ -296,7 +301,14 @@ fn judge(world: &World, expression: &Poly<AlarmExpression>, entity: &Moref) -> O
         return Some(worst(holds(&state.yellow), holds(&state.red)));
     }
     if let Some(metric) = expression.downcast_ref::<MetricAlarmExpression>() {
-        let used = if metric.type_ == "Datastore" { used_percent(world, entity)? } else { return None };
+        let used = match metric.type_.as_str() {
+            "Datastore" => used_percent(world, entity)?,
+            // The usual course of hosts and machines triggers nothing.
+            type_ if world.is_strained && named(&entity.type_, type_) => {
+                performance::lately(world, entity, metric.metric.counter_id)?
+            }
+            _ => return None,
+        };
         let below = metric.operator == MetricAlarmOperator::IsBelow;
         let holds = |limit: Option<i32>| limit.is_some_and(|limit| if below { used < limit } else { used > limit });
         return Some(worst(holds(metric.yellow), holds(metric.red)));

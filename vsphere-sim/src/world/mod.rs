@@ -122,6 +122,8 @@ pub(crate) struct World {
     last_number: u64,
     /// Counts changes.
     version: u64,
+    /// Whether anything asks for more than the usual course, so that what is shared out has to be looked at.
+    pub(crate) is_strained: bool,
     /// How far back from the present the clock is.
     past: chrono::TimeDelta,
     /// The tasks that have an object to themselves, by the object's id.
@@ -159,6 +161,7 @@ impl World {
             objects: HashMap::new(),
             last_number: 0,
             version: 1,
+            is_strained: false,
             past: chrono::TimeDelta::zero(),
             busy: HashMap::new(),
             tasks: VecDeque::new(),

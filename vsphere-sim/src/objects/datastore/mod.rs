@@ -30,6 +30,7 @@ use self::files::Files;
 use super::compute::Compute;
 use super::datacenter::Datacenter;
 use super::host::Host;
+use super::vm::Spell;
 use crate::call::Call;
 use crate::fault::{Fault, Outcome};
 use crate::world::{Entity, Look, Managed, Moref, Prop, World, uuid};
@@ -52,6 +53,8 @@ pub(crate) struct Datastore {
     /// The server and the folder there, where it is on the network.
     pub(crate) share: Option<Share>,
     pub(crate) maintenance: Maintenance,
+    /// By how many milliseconds its storage answers later than it should.
+    pub(crate) slow: Vec<Spell>,
     browser: Moref,
 }
 
@@ -297,6 +300,7 @@ pub(crate) fn add(
         vms: Vec::new(),
         share: None,
         maintenance: Maintenance::Normal,
+        slow: Vec::new(),
         browser,
     };
     let datastore = world.add_as(&id, datastore);

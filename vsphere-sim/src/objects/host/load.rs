@@ -3,6 +3,7 @@
 
 use vsphere_model::types::DateTime;
 
+use super::supply::{self, Supply};
 use crate::objects::vm::Vm;
 use crate::world::{Moref, World};
 
@@ -44,21 +45,19 @@ pub(crate) fn of(world: &World, vm: &Moref) -> Load {
 
 /// The load of a machine at this time, if it ran then as it does now.
 pub(crate) fn at(world: &World, vm: &Moref, time: DateTime) -> Load {
-    let Ok(vm) = world.get::<Vm>(vm) else { return Load::default() };
-    let share = vm.load(time);
-    let host = vm.runtime.host.as_ref().and_then(|host| world.get::<super::Host>(host).ok());
-    let mhz = vm.config.hardware.num_cpu * host.map_or(0, |host| host.hardware.cpu_mhz);
-    let memory = vm.config.hardware.memory_mb;
-    Load {
-        cpu: part(share.cpu, mhz),
-        active_memory: part(share.active_memory, memory),
-        host_memory: part(share.consumed_memory, memory),
+    let Ok(found) = world.get::<Vm>(vm) else { return Load::default() };
+    Load::from(supply::of_vm(world, found, vm, time))
+}
+
+impl From<Supply> for Load {
+    fn from(supply: Supply) -> Self {
+        Self { cpu: whole(supply.cpu), active_memory: whole(supply.active), host_memory: whole(supply.consumed) }
     }
 }
 
-/// This share of a whole.
-fn part(share: f64, whole: i32) -> i64 {
-    #[allow(clippy::cast_possible_truncation, reason = "saturates, and no share is larger than its whole")]
-    let part = (share * f64::from(whole)).round() as i64;
-    part
+/// The nearest whole number.
+fn whole(figure: f64) -> i64 {
+    #[allow(clippy::cast_possible_truncation, reason = "saturates, and no host has so much")]
+    let whole = figure.round() as i64;
+    whole
 }

@@ -19,6 +19,7 @@ pub(super) mod power;
 pub(super) mod service;
 pub(crate) mod storage;
 pub(super) mod summary;
+pub(crate) mod supply;
 pub(super) mod time;
 pub(super) mod vnic;
 

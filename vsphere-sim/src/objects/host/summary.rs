@@ -6,7 +6,7 @@ use vsphere_model::types::{
 };
 
 use super::load::{self, Load};
-use super::{Host, certificate, config, connection, health};
+use super::{Host, certificate, config, connection, health, supply};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::Outcome;
 use crate::objects::compute::Compute;
@@ -82,7 +82,7 @@ impl Host {
     }
 
     /// The kernel and its daemons take something too.
-    fn own_load(&self) -> Load {
+    pub(super) fn own_load(&self) -> Load {
         Load {
             cpu: i64::from(self.cpu_mhz_total()) / 100,
             active_memory: 0,
@@ -92,7 +92,8 @@ impl Host {
 
     /// What it uses at this time, with the machines that it has now.
     pub(crate) fn load(&self, world: &World, time: DateTime) -> Load {
-        self.vms.iter().map(|vm| load::at(world, vm, time)).fold(self.own_load(), Load::and)
+        let of_vms = supply::of_host(world, self, time).into_iter().map(|(_, supply)| Load::from(supply));
+        of_vms.fold(self.own_load(), Load::and)
     }
 
     fn quick_stats(&self, look: &Look<'_>) -> HostListSummaryQuickStats {

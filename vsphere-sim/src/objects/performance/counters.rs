@@ -16,7 +16,7 @@ pub(super) struct Row {
     pub(super) group: &'static str,
     pub(super) name: &'static str,
     label: &'static str,
-    unit: &'static str,
+    pub(super) unit: &'static str,
     /// `rate`, `delta` or `absolute`.
     stats: &'static str,
     /// The statistics level from which it is kept.
@@ -119,8 +119,37 @@ pub(super) enum Shape {
     Io(f64),
     /// The same, counted over the interval.
     IoCount(f64),
-    /// Milliseconds that grow with the load, so many at most.
+    /// What is waited for storage: so many at most as it grows with the load, and the delay of a datastore.
     Latency(f64),
+    /// What requests wait before they get to the storage.
+    KernelLatency(f64),
+    /// So many at most as they grow with the load, and this part for each request that is beyond the usual.
+    Iops(f64, f64),
+    /// Milliseconds of the interval in which CPUs wait for their turn: so much of the load, and what contention makes of it.
+    Ready(f64),
+    /// The same in hundredths of a percent.
+    ReadyPercent(f64),
+    /// Milliseconds in which CPUs of a machine wait for each other.
+    CoStop(f64),
+    /// Milliseconds in which a limit keeps CPUs waiting.
+    Limited,
+    /// The part of the time that a machine does not run though it would, in hundredths of a percent.
+    CpuLatency(f64),
+    /// Milliseconds in which CPUs wait for memory.
+    SwapWait,
+    /// What machines would use if they got it, in MHz.
+    Demand,
+    /// What balloons have taken, in KB.
+    Balloon,
+    /// What is in swap files, in KB.
+    Swapped,
+    /// In KB a second.
+    SwapIn,
+    SwapOut,
+    /// The part of the time that is waited for swapped memory, in hundredths of a percent.
+    MemLatency,
+    /// Packets that got lost: now and then so many at most, and a part of those that came, which are so many at most.
+    Dropped(f64, f64),
     /// Seconds since the start.
     Uptime,
     /// In W, between idle and full load.
@@ -140,8 +169,9 @@ pub(super) enum Shape {
 }
 use Instances::{Adapters, Cpus, Datastores, Disks, Luns, Nics, Whole};
 use Shape::{
-    CpuCapacity, CpuMhz, CpuMs, CpuPercent, Energy, Fixed, IdleMs, Io, IoCount, Latency, MemCapacity, MemKb,
-    MemPercent, Power, Rare, SpaceCapacity, SpacePercent, SpaceUsed, Uptime,
+    Balloon, CoStop, CpuCapacity, CpuLatency, CpuMhz, CpuMs, CpuPercent, Demand, Dropped, Energy, Fixed, IdleMs, Io,
+    IoCount, Iops, KernelLatency, Latency, Limited, MemCapacity, MemKb, MemLatency, MemPercent, Power, Rare, Ready,
+    ReadyPercent, SpaceCapacity, SpacePercent, SpaceUsed, SwapIn, SwapOut, SwapWait, Swapped, Uptime,
 };
 
 /// All counters, by key: the key of the first is 1.
@@ -306,23 +336,23 @@ const TABLE: &[Row] = &[
     row("cpu", "reservedCapacity", "Reserved capacity", "megaHertz", "absolute", 2, AVG, "H", Whole, CpuMhz(0.2)),
     row("cpu", "system", "System", "millisecond", "delta", 3, SUM, "V", Cpus, CpuMs(0.02)),
     row("cpu", "wait", "Wait", "millisecond", "delta", 3, SUM, "V", Cpus, IdleMs),
-    row("cpu", "ready", "Readiness", "millisecond", "delta", 1, SUM, "VH", Cpus, CpuMs(0.03)),
+    row("cpu", "ready", "Readiness", "millisecond", "delta", 1, SUM, "VH", Cpus, Ready(0.03)),
     row("cpu", "idle", "Idle", "millisecond", "delta", 2, SUM, "VH", Cpus, IdleMs),
     row("cpu", "used", "Used", "millisecond", "delta", 3, SUM, "VH", Cpus, CpuMs(1.0)),
-    row("cpu", "swapwait", "Swap wait", "millisecond", "delta", 3, SUM, "VH", Cpus, Fixed(0)),
+    row("cpu", "swapwait", "Swap wait", "millisecond", "delta", 3, SUM, "VH", Cpus, SwapWait),
     row("cpu", "utilization", "Utilization", "percent", "rate", 2, FOUR, "H", Cpus, CpuPercent),
     row("cpu", "coreUtilization", "Core utilization", "percent", "rate", 2, FOUR, "H", Cpus, CpuPercent),
     row("cpu", "totalCapacity", "Total capacity", "megaHertz", "absolute", 2, AVG, "H", Whole, CpuCapacity),
     row("cpu", "totalmhz", "Total MHz", "megaHertz", "rate", 1, AVG, "C", Whole, CpuCapacity),
-    row("cpu", "latency", "Latency", "percent", "rate", 2, AVG, "VH", Whole, Io(90.0)),
+    row("cpu", "latency", "Latency", "percent", "rate", 2, AVG, "VH", Whole, CpuLatency(90.0)),
     row("cpu", "entitlement", "Entitlement", "megaHertz", "absolute", 2, LAST, "V", Whole, CpuMhz(1.1)),
-    row("cpu", "demand", "Demand", "megaHertz", "absolute", 2, AVG, "VH", Whole, CpuMhz(1.03)),
+    row("cpu", "demand", "Demand", "megaHertz", "absolute", 2, AVG, "VH", Whole, Demand),
     row("cpu", "demandEntitlementRatio", "Demand-to-entitlement ratio", "percent", "absolute", 4, LAST, "V", Whole, Io(9000.0)),
-    row("cpu", "costop", "Co-stop", "millisecond", "delta", 2, SUM, "VH", Cpus, CpuMs(0.004)),
-    row("cpu", "maxlimited", "Max limited", "millisecond", "delta", 2, SUM, "V", Cpus, Fixed(0)),
+    row("cpu", "costop", "Co-stop", "millisecond", "delta", 2, SUM, "VH", Cpus, CoStop(0.004)),
+    row("cpu", "maxlimited", "Max limited", "millisecond", "delta", 2, SUM, "V", Cpus, Limited),
     row("cpu", "overlap", "Overlap", "millisecond", "delta", 3, SUM, "V", Cpus, CpuMs(0.01)),
     row("cpu", "run", "Run", "millisecond", "delta", 2, SUM, "V", Cpus, CpuMs(0.97)),
-    row("cpu", "readiness", "Readiness", "percent", "rate", 4, AVG, "VH", Cpus, Io(150.0)),
+    row("cpu", "readiness", "Readiness", "percent", "rate", 4, AVG, "VH", Cpus, ReadyPercent(150.0)),
     row("cpu", "corecount.provisioned", "Cores provisioned", "number", "absolute", 4, AVG, "H", Whole, Fixed(64)),
     row("cpu", "capacity.provisioned", "Capacity provisioned", "megaHertz", "absolute", 4, AVG, "H", Whole, CpuCapacity),
     row("cpu", "capacity.usage", "Capacity usage", "megaHertz", "absolute", 4, AVG, "H", Whole, CpuMhz(1.0)),
@@ -341,15 +371,15 @@ const TABLE: &[Row] = &[
     row("mem", "overhead", "Overhead consumed", "kiloBytes", "absolute", 1, FOUR, "VHCP", Whole, MemKb(0.012)),
     row("mem", "overheadMax", "Reserved overhead", "kiloBytes", "absolute", 2, AVG, "V", Whole, MemCapacity(0.015)),
     row("mem", "overheadTouched", "Overhead touched", "kiloBytes", "absolute", 4, AVG, "V", Whole, MemKb(0.01)),
-    row("mem", "vmmemctl", "Balloon", "kiloBytes", "absolute", 1, FOUR, "VHCP", Whole, Fixed(0)),
-    row("mem", "vmmemctltarget", "Balloon target", "kiloBytes", "absolute", 2, AVG, "V", Whole, Fixed(0)),
-    row("mem", "swapped", "Swapped", "kiloBytes", "absolute", 2, AVG, "VP", Whole, Fixed(0)),
-    row("mem", "swapused", "Swap consumed", "kiloBytes", "absolute", 2, FOUR, "HC", Whole, Fixed(0)),
-    row("mem", "swaptarget", "Swap target", "kiloBytes", "absolute", 2, AVG, "V", Whole, Fixed(0)),
+    row("mem", "vmmemctl", "Balloon", "kiloBytes", "absolute", 1, FOUR, "VHCP", Whole, Balloon),
+    row("mem", "vmmemctltarget", "Balloon target", "kiloBytes", "absolute", 2, AVG, "V", Whole, Balloon),
+    row("mem", "swapped", "Swapped", "kiloBytes", "absolute", 2, AVG, "VP", Whole, Swapped),
+    row("mem", "swapused", "Swap consumed", "kiloBytes", "absolute", 2, FOUR, "HC", Whole, Swapped),
+    row("mem", "swaptarget", "Swap target", "kiloBytes", "absolute", 2, AVG, "V", Whole, Swapped),
     row("mem", "swapin", "Swap in", "kiloBytes", "absolute", 2, AVG, "VH", Whole, Fixed(0)),
     row("mem", "swapout", "Swap out", "kiloBytes", "absolute", 2, AVG, "VH", Whole, Fixed(0)),
-    row("mem", "swapinRate", "Swap in rate", "kiloBytesPerSecond", "rate", 1, AVG, "VHC", Whole, Fixed(0)),
-    row("mem", "swapoutRate", "Swap out rate", "kiloBytesPerSecond", "rate", 1, AVG, "VHC", Whole, Fixed(0)),
+    row("mem", "swapinRate", "Swap in rate", "kiloBytesPerSecond", "rate", 1, AVG, "VHC", Whole, SwapIn),
+    row("mem", "swapoutRate", "Swap out rate", "kiloBytesPerSecond", "rate", 1, AVG, "VHC", Whole, SwapOut),
     row("mem", "llSwapUsed", "Host cache consumed", "kiloBytes", "absolute", 4, AVG, "VH", Whole, Fixed(0)),
     row("mem", "llSwapInRate", "Host cache in rate", "kiloBytesPerSecond", "rate", 2, AVG, "VH", Whole, Fixed(0)),
     row("mem", "llSwapOutRate", "Host cache out rate", "kiloBytesPerSecond", "rate", 2, AVG, "VH", Whole, Fixed(0)),
@@ -358,7 +388,7 @@ const TABLE: &[Row] = &[
     row("mem", "decompressionRate", "Decompression rate", "kiloBytesPerSecond", "rate", 2, AVG, "VHC", Whole, Fixed(0)),
     row("mem", "zipSaved", "Compression saved", "kiloBytes", "absolute", 2, LAST, "V", Whole, Fixed(0)),
     row("mem", "zipped", "Zipped", "kiloBytes", "absolute", 2, LAST, "V", Whole, Fixed(0)),
-    row("mem", "latency", "Latency", "percent", "absolute", 2, AVG, "VH", Whole, Fixed(0)),
+    row("mem", "latency", "Latency", "percent", "absolute", 2, AVG, "VH", Whole, MemLatency),
     row("mem", "entitlement", "Entitlement", "kiloBytes", "absolute", 2, AVG, "V", Whole, MemKb(0.9)),
     row("mem", "heap", "Heap", "kiloBytes", "absolute", 2, AVG, "H", Whole, Fixed(36_864)),
     row("mem", "heapfree", "Heap free", "kiloBytes", "absolute", 2, AVG, "H", Whole, Fixed(12_288)),
@@ -370,12 +400,12 @@ const TABLE: &[Row] = &[
     row("mem", "lowfreethreshold", "Low free threshold", "kiloBytes", "absolute", 2, AVG, "H", Whole, MemCapacity(0.005)),
 
     row("disk", "usage", "Usage", "kiloBytesPerSecond", "rate", 1, FOUR, "VH", Whole, Io(90_000.0)),
-    row("disk", "read", "Read rate", "kiloBytesPerSecond", "rate", 2, AVG, "VH", Luns, Io(50_000.0)),
-    row("disk", "write", "Write rate", "kiloBytesPerSecond", "rate", 2, AVG, "VH", Luns, Io(40_000.0)),
+    row("disk", "read", "Read rate", "kiloBytesPerSecond", "rate", 2, AVG, "VH", Luns, Iops(50_000.0, 4.8)),
+    row("disk", "write", "Write rate", "kiloBytesPerSecond", "rate", 2, AVG, "VH", Luns, Iops(40_000.0, 3.2)),
     row("disk", "numberRead", "Read requests", "number", "delta", 3, SUM, "H", Luns, IoCount(300.0)),
     row("disk", "numberWrite", "Write requests", "number", "delta", 3, SUM, "H", Luns, IoCount(250.0)),
-    row("disk", "numberReadAveraged", "Average read requests per second", "number", "rate", 1, AVG, "VH", Luns, Io(300.0)),
-    row("disk", "numberWriteAveraged", "Average write requests per second", "number", "rate", 1, AVG, "VH", Luns, Io(250.0)),
+    row("disk", "numberReadAveraged", "Average read requests per second", "number", "rate", 1, AVG, "VH", Luns, Iops(300.0, 0.6)),
+    row("disk", "numberWriteAveraged", "Average write requests per second", "number", "rate", 1, AVG, "VH", Luns, Iops(250.0, 0.4)),
     row("disk", "commands", "Commands issued", "number", "delta", 2, SUM, "VH", Luns, IoCount(550.0)),
     row("disk", "commandsAveraged", "Average commands issued per second", "number", "rate", 2, AVG, "VH", Luns, Io(550.0)),
     row("disk", "commandsAborted", "Commands aborted", "number", "delta", 2, SUM, "VH", Luns, Fixed(0)),
@@ -383,8 +413,8 @@ const TABLE: &[Row] = &[
     row("disk", "deviceReadLatency", "Physical device read latency", "millisecond", "absolute", 2, AVG, "H", Luns, Latency(6.0)),
     row("disk", "deviceWriteLatency", "Physical device write latency", "millisecond", "absolute", 2, AVG, "H", Luns, Latency(8.0)),
     row("disk", "deviceLatency", "Physical device command latency", "millisecond", "absolute", 1, AVG, "H", Luns, Latency(7.0)),
-    row("disk", "kernelLatency", "Kernel command latency", "millisecond", "absolute", 2, AVG, "H", Luns, Latency(1.0)),
-    row("disk", "queueLatency", "Queue command latency", "millisecond", "absolute", 2, AVG, "H", Luns, Latency(1.0)),
+    row("disk", "kernelLatency", "Kernel command latency", "millisecond", "absolute", 2, AVG, "H", Luns, KernelLatency(1.0)),
+    row("disk", "queueLatency", "Queue command latency", "millisecond", "absolute", 2, AVG, "H", Luns, KernelLatency(1.0)),
     row("disk", "totalLatency", "Command latency", "millisecond", "absolute", 3, AVG, "H", Luns, Latency(8.0)),
     row("disk", "totalReadLatency", "Read latency", "millisecond", "absolute", 2, AVG, "H", Luns, Latency(7.0)),
     row("disk", "totalWriteLatency", "Write latency", "millisecond", "absolute", 2, AVG, "H", Luns, Latency(9.0)),
@@ -403,7 +433,7 @@ const TABLE: &[Row] = &[
     row("net", "bytesTx", "Bytes transmitted rate", "kiloBytesPerSecond", "rate", 2, AVG, "VH", Nics, Io(12_000.0)),
     row("net", "packetsRx", "Packets received", "number", "delta", 2, SUM, "VH", Nics, IoCount(14_000.0)),
     row("net", "packetsTx", "Packets transmitted", "number", "delta", 2, SUM, "VH", Nics, IoCount(11_000.0)),
-    row("net", "droppedRx", "Receive packets dropped", "number", "delta", 2, SUM, "VH", Nics, Rare(2.0)),
+    row("net", "droppedRx", "Receive packets dropped", "number", "delta", 2, SUM, "VH", Nics, Dropped(2.0, 14_000.0)),
     row("net", "droppedTx", "Transmit packets dropped", "number", "delta", 2, SUM, "VH", Nics, Fixed(0)),
     row("net", "errorsRx", "Packet receive errors", "number", "delta", 2, SUM, "H", Nics, Fixed(0)),
     row("net", "errorsTx", "Packet transmit errors", "number", "delta", 2, SUM, "H", Nics, Fixed(0)),
@@ -429,10 +459,10 @@ const TABLE: &[Row] = &[
     row("power", "energy", "Energy usage", "joule", "delta", 2, SUM, "VH", Whole, Energy(420.0)),
     row("power", "capacity.usage", "Capacity usage", "watt", "absolute", 4, AVG, "H", Whole, Power(420.0)),
 
-    row("datastore", "numberReadAveraged", "Average read requests per second", "number", "rate", 1, AVG, "VHD", Datastores, Io(300.0)),
-    row("datastore", "numberWriteAveraged", "Average write requests per second", "number", "rate", 1, AVG, "VHD", Datastores, Io(250.0)),
-    row("datastore", "read", "Read rate", "kiloBytesPerSecond", "rate", 2, AVG, "VH", Datastores, Io(50_000.0)),
-    row("datastore", "write", "Write rate", "kiloBytesPerSecond", "rate", 2, AVG, "VH", Datastores, Io(40_000.0)),
+    row("datastore", "numberReadAveraged", "Average read requests per second", "number", "rate", 1, AVG, "VHD", Datastores, Iops(300.0, 0.6)),
+    row("datastore", "numberWriteAveraged", "Average write requests per second", "number", "rate", 1, AVG, "VHD", Datastores, Iops(250.0, 0.4)),
+    row("datastore", "read", "Read rate", "kiloBytesPerSecond", "rate", 2, AVG, "VH", Datastores, Iops(50_000.0, 4.8)),
+    row("datastore", "write", "Write rate", "kiloBytesPerSecond", "rate", 2, AVG, "VH", Datastores, Iops(40_000.0, 3.2)),
     row("datastore", "totalReadLatency", "Read latency", "millisecond", "absolute", 1, AVG, "VH", Datastores, Latency(7.0)),
     row("datastore", "totalWriteLatency", "Write latency", "millisecond", "absolute", 1, AVG, "VH", Datastores, Latency(9.0)),
     row("datastore", "maxTotalLatency", "Highest latency", "millisecond", "absolute", 3, LAST, "VH", Whole, Latency(14.0)),
@@ -443,10 +473,10 @@ const TABLE: &[Row] = &[
     row("datastore", "datastoreWriteIops", "Storage DRS write I/O rate", "number", "absolute", 1, LAST, "H", Datastores, Io(250.0)),
     row("datastore", "datastoreVMObservedLatency", "Latency observed by VMs", "microsecond", "absolute", 1, LAST, "H", Datastores, Latency(9000.0)),
 
-    row("virtualDisk", "numberReadAveraged", "Average read requests per second", "number", "rate", 1, AVG, "V", Disks, Io(200.0)),
-    row("virtualDisk", "numberWriteAveraged", "Average write requests per second", "number", "rate", 1, AVG, "V", Disks, Io(150.0)),
-    row("virtualDisk", "read", "Read rate", "kiloBytesPerSecond", "rate", 2, AVG, "V", Disks, Io(30_000.0)),
-    row("virtualDisk", "write", "Write rate", "kiloBytesPerSecond", "rate", 2, AVG, "V", Disks, Io(20_000.0)),
+    row("virtualDisk", "numberReadAveraged", "Average read requests per second", "number", "rate", 1, AVG, "V", Disks, Iops(200.0, 0.6)),
+    row("virtualDisk", "numberWriteAveraged", "Average write requests per second", "number", "rate", 1, AVG, "V", Disks, Iops(150.0, 0.4)),
+    row("virtualDisk", "read", "Read rate", "kiloBytesPerSecond", "rate", 2, AVG, "V", Disks, Iops(30_000.0, 4.8)),
+    row("virtualDisk", "write", "Write rate", "kiloBytesPerSecond", "rate", 2, AVG, "V", Disks, Iops(20_000.0, 3.2)),
     row("virtualDisk", "totalReadLatency", "Read latency", "millisecond", "absolute", 1, AVG, "V", Disks, Latency(8.0)),
     row("virtualDisk", "totalWriteLatency", "Write latency", "millisecond", "absolute", 1, AVG, "V", Disks, Latency(10.0)),
     row("virtualDisk", "readOIO", "Average outstanding read requests", "number", "absolute", 2, LAST, "V", Disks, Io(4.0)),

@@ -218,6 +218,15 @@ fn by_level(world: &World, call: &Call) -> Outcome<Reply> {
     Ok(Reply::list(found.map(|counter| manager.describe(counter)).collect()))
 }
 
+/// What a counter of an entity as a whole says of the last five minutes, where it runs.
+pub(crate) fn lately(world: &World, entity: &Moref, counter_id: i32) -> Option<i32> {
+    const INTERVAL: i64 = 300;
+    let (counter, profile) = (counters::by_key(counter_id)?, Profile::of(world, entity)?);
+    let end = world.now().timestamp();
+    let usage = profile.usage(world, entity, end, INTERVAL);
+    i32::try_from(profile.value(counter, "", end, INTERVAL, &usage)).ok().filter(|_| profile.on)
+}
+
 /// What a query asks for, checked.
 struct Query {
     entity: Moref,
@@ -270,7 +279,7 @@ impl Query {
         let interval = i64::from(self.interval);
         let values = |counter: &Counter, instance: &str| -> Vec<i64> {
             let each = self.times.iter().zip(&self.usages);
-            each.map(|(end, usage)| self.profile.value(counter, instance, *end, interval, *usage)).collect()
+            each.map(|(end, usage)| self.profile.value(counter, instance, *end, interval, usage)).collect()
         };
         let id = |counter: &Counter, instance: &str| PerfMetricSeries {
             id: PerfMetricId { counter_id: counter.key, instance: instance.to_owned() },

@@ -3,23 +3,38 @@
 //! Loads of machines and hosts are those of their quick statistics at that time, those of others go with the day (most in
 //! the afternoon); all with some noise.
 
-use vsphere_model::types::{VirtualDevice, VirtualDisk, VirtualEthernetCard};
+use vsphere_model::types::{DateTime, VirtualDevice, VirtualDeviceFileBackingInfo, VirtualDisk, VirtualEthernetCard};
 use vsphere_soap::object::{Poly, Value};
 
 use super::counters::{Counter, Instances, Kind, Rollup, Shape};
 use crate::objects::alarm::text_at;
 use crate::objects::datastore::Datastore;
-use crate::objects::host::{Host, load};
+use crate::objects::host::Host;
+use crate::objects::host::load::Load;
+use crate::objects::host::supply::{self, Supply};
 use crate::objects::vm::Vm;
 use crate::world::{Moref, World};
 
 /// How much of what an entity has was used in an interval.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Usage {
     cpu: f64,
     mem: f64,
     /// How busy the time of the day is.
     wave: f64,
+    /// What it got and lacked.
+    supply: Supply,
+    /// Of each of its datastores.
+    stores: Vec<Store>,
+}
+
+/// What a datastore does beyond the usual.
+#[derive(Debug, Clone, Copy, Default)]
+struct Store {
+    /// By how many milliseconds it answers later.
+    delay: f64,
+    /// Requests a second.
+    iops: f64,
 }
 
 /// What of an entity its values depend on.
@@ -42,7 +57,11 @@ pub(super) struct Profile {
     cpus: usize,
     nics: Vec<String>,
     disks: Vec<String>,
+    /// Of each disk of a machine, which of its datastores it is on.
+    disk_stores: Vec<Option<usize>>,
     datastores: Vec<String>,
+    /// The same, as objects.
+    stores: Vec<Moref>,
 }
 
 impl Profile {
@@ -68,7 +87,9 @@ impl Profile {
             cpus: 0,
             nics: Vec::new(),
             disks: Vec::new(),
+            disk_stores: Vec::new(),
             datastores: Vec::new(),
+            stores: Vec::new(),
         };
         if let Some(boot) = boot_time(world, entity) {
             profile.started = boot;
@@ -89,6 +110,7 @@ impl Profile {
                 profile.space = number("summary.capacity").unwrap_or_default() / 1024.0;
                 profile.space_used = profile.space - number("summary.freeSpace").unwrap_or_default() / 1024.0;
                 profile.datastores = vec![volume(world, entity)];
+                profile.stores = vec![entity.clone()];
             }
             Kind::Datacenter => {}
         }
@@ -110,9 +132,13 @@ impl Profile {
             // As the counters call it: by its controller's bus and its unit.
             let bus = disk.controller_key.map_or(0, |key| key % 1000);
             self.disks.push(format!("scsi{bus}:{}", disk.unit_number.unwrap_or_default()));
+            let file = disk.backing.as_ref().and_then(|backing| backing.downcast_ref::<VirtualDeviceFileBackingInfo>());
+            let at = file.and_then(|file| file.datastore.as_ref());
+            self.disk_stores.push(vm.datastores.iter().position(|own| Some(own) == at));
             self.space += disk.capacity_in_kb.max(0) as f64;
         }
         self.space_used = self.space * (0.25 + 0.5 * unit(hash(self.seed ^ 3)));
+        self.stores.clone_from(&vm.datastores);
         self.datastores = vm.datastores.iter().map(|datastore| volume(world, datastore)).collect();
     }
 
@@ -126,6 +152,7 @@ impl Profile {
         self.mem_capacity = host.hardware.memory_size as f64 / 1024.0;
         self.nics = (0..host.hardware.num_nics).map(|number| format!("vmnic{number}")).collect();
         self.disks = (0..host.hardware.num_hbas).map(|number| format!("vmhba{number}")).collect();
+        self.stores.clone_from(&host.datastores);
         self.datastores = host.datastores.iter().map(|datastore| volume(world, datastore)).collect();
     }
 
@@ -154,22 +181,57 @@ impl Profile {
         let wave = self.wave(end, interval);
         let middle = chrono::DateTime::from_timestamp(end - interval / 2, 0).unwrap_or_default().fixed_offset();
         let part = |used: i64, capacity: f64| used as f64 / capacity.max(1.0);
-        let (cpu, mem) = match self.kind {
+        let (cpu, mem, supply) = match self.kind {
             Kind::Vm => {
-                let load = load::at(world, entity, middle);
-                (part(load.cpu, self.cpu_capacity), part(load.active_memory << 10, self.mem_capacity))
+                let supply = world.get::<Vm>(entity).map(|vm| supply::of_vm(world, vm, entity, middle));
+                let supply = supply.unwrap_or_default();
+                let load = Load::from(supply);
+                (part(load.cpu, self.cpu_capacity), part(load.active_memory << 10, self.mem_capacity), supply)
             }
             Kind::Host => {
-                let load = world.get::<Host>(entity).map(|host| host.load(world, middle)).unwrap_or_default();
-                (part(load.cpu, self.cpu_capacity), part(load.host_memory << 10, self.mem_capacity))
+                let host = world.get::<Host>(entity);
+                let load = host.as_ref().map(|host| host.load(world, middle)).unwrap_or_default();
+                let of_vms = host.map(|host| supply::of_host(world, host, middle)).unwrap_or_default();
+                let supply = of_vms.into_iter().map(|(_, supply)| supply).fold(Supply::default(), Supply::and);
+                (part(load.cpu, self.cpu_capacity), part(load.host_memory << 10, self.mem_capacity), supply)
             }
-            _ => (self.cpu_load * wave, self.mem_load * (0.9 + 0.1 * wave)),
+            _ => (self.cpu_load * wave, self.mem_load * (0.9 + 0.1 * wave), Supply::default()),
         };
-        Usage { cpu: cpu.clamp(0.005, 0.97), mem: mem.clamp(0.01, 0.98), wave }
+        let stores = self.stores.iter().map(|store| self.store(world, entity, store, middle)).collect();
+        Usage { cpu: cpu.clamp(0.005, 1.0), mem: mem.clamp(0.01, 1.0), wave, supply, stores }
+    }
+
+    /// What one of its datastores does for it at this time.
+    fn store(&self, world: &World, entity: &Moref, store: &Moref, time: DateTime) -> Store {
+        let Ok(datastore) = world.get::<Datastore>(store) else { return Store::default() };
+        let iops = match self.kind {
+            Kind::Vm => world.get::<Vm>(entity).map_or(0.0, |vm| supply::vm_iops(vm, store, time)),
+            Kind::Host => {
+                let vms = world.get::<Host>(entity).map(|host| host.vms.as_slice()).unwrap_or_default();
+                let of = |vm: &Moref| world.get::<Vm>(vm).map_or(0.0, |vm| supply::vm_iops(vm, store, time));
+                if world.is_strained { vms.iter().map(of).sum() } else { 0.0 }
+            }
+            _ => supply::iops(world, datastore, store, time),
+        };
+        Store { delay: supply::delay(world, datastore, store, time), iops }
+    }
+
+    /// The datastores that a part of the entity is about: all of them for the whole.
+    fn is_about(&self, of: Instances, instance: &str, store: usize) -> bool {
+        match of {
+            _ if instance.is_empty() => true,
+            Instances::Disks => {
+                let disk = self.disks.iter().position(|disk| disk == instance);
+                disk.and_then(|disk| *self.disk_stores.get(disk)?) == Some(store)
+            }
+            Instances::Datastores => self.datastores.get(store).is_some_and(|volume| volume == instance),
+            Instances::Luns => self.datastores.get(store).is_some_and(|volume| lun(volume) == instance),
+            _ => false,
+        }
     }
 
     /// The value of a counter for the interval of so many seconds that ends at this time, in which so much was used.
-    pub(super) fn value(&self, counter: &Counter, instance: &str, end: i64, interval: i64, usage: Usage) -> i64 {
+    pub(super) fn value(&self, counter: &Counter, instance: &str, end: i64, interval: i64, usage: &Usage) -> i64 {
         // What runs now has always run, for all that its history tells: a server that has just been started has a past.
         if !self.on {
             return 0;
@@ -178,7 +240,7 @@ impl Profile {
         let noise = |salt: u64| unit(hash(seed ^ hash(salt ^ end.unsigned_abs()))) - 0.5;
         let own = u64::from(counter.key.unsigned_abs());
         // The same part of the load makes all counters of a group go up and down together.
-        let Usage { cpu, mem, wave } = usage;
+        let Usage { cpu, mem, wave, supply, ref stores } = *usage;
         let calm = if interval > 20 { 0.5 } else { 1.0 };
         let spread = match counter.rollup {
             Rollup::Minimum => 0.75,
@@ -186,7 +248,9 @@ impl Profile {
             _ => 1.0,
         };
         let io = (cpu * wave * spread * (1.0 + calm * (0.8 * noise(9) + 0.2 * noise(own)))).clamp(0.0, 1.0);
-        let cpu = (cpu * spread * (1.0 + calm * (0.25 * noise(7) + 0.02 * noise(own)))).clamp(0.0, 1.0);
+        // What is full has no room to go up and down.
+        let room = (2.0 * (1.0 - cpu)).clamp(0.0, 0.25);
+        let cpu = (cpu * spread * (1.0 + calm * (room * noise(7) + room.min(0.02) * noise(own)))).clamp(0.0, 1.0);
         let mem = (mem * (1.0 + 0.01 * noise(8)) * (0.95 + 0.05 * spread)).clamp(0.0, 1.0);
         let seconds = interval as f64;
         let parts = |of: usize| if instance.is_empty() { 1.0 } else { of.max(1) as f64 };
@@ -199,6 +263,12 @@ impl Profile {
         // A machine has a part of what a host does.
         let size = if self.kind == Kind::Vm { 0.15 } else { 1.0 };
         let cpus = self.cpus.max(1) as f64;
+        let about = stores.iter().enumerate().filter(|(at, _)| self.is_about(counter.row.instances, instance, *at));
+        let (delay, iops) =
+            about.fold((0.0_f64, 0.0), |(delay, iops), (_, store)| (delay.max(store.delay), iops + store.iops));
+        // Of what contention does, too, no two intervals are alike.
+        let flicker = 1.0 + calm * 0.1 * noise(6);
+        let waits = |waiting: f64| waiting * flicker * seconds * 1000.0 / share;
         let value = match counter.row.shape {
             Shape::CpuPercent => cpu * 10_000.0,
             Shape::CpuMhz(part) => cpu * part * self.cpu_capacity / share,
@@ -210,7 +280,31 @@ impl Profile {
             Shape::MemCapacity(part) => self.mem_capacity * part,
             Shape::Io(most) => io * most * size / share,
             Shape::IoCount(most) => io * most * size * seconds / share,
-            Shape::Latency(most) => most * (0.05 + 0.6 * io),
+            Shape::Latency(most) => {
+                let unit = if counter.row.unit == "microsecond" { 1000.0 } else { 1.0 };
+                most * (0.05 + 0.6 * io) + delay * flicker * unit
+            }
+            Shape::KernelLatency(most) => most * (0.05 + 0.6 * io),
+            Shape::Iops(most, part) => io * most * size / share + iops * part * flicker,
+            Shape::Ready(part) => cpu * part * seconds * 1000.0 * cpus / share + waits(supply.ready),
+            Shape::ReadyPercent(most) => io * most * size / share + supply.ready * flicker / cpus * 10_000.0,
+            Shape::CoStop(part) => cpu * part * seconds * 1000.0 * cpus / share + waits(supply.costop),
+            Shape::Limited => waits(supply.limited),
+            Shape::CpuLatency(most) => {
+                io * most * size
+                    + (supply.ready + supply.costop) * flicker / cpus * 10_000.0
+                    + supply.memory_wait * 10_000.0
+            }
+            Shape::SwapWait => waits(supply.memory_wait * cpus),
+            Shape::Demand => (cpu * 1.03 * self.cpu_capacity).max(supply.wanted_cpu),
+            Shape::Balloon => supply.ballooned * 1024.0,
+            Shape::Swapped => supply.swapped * 1024.0,
+            Shape::SwapIn => supply.swap_in * flicker,
+            Shape::SwapOut => supply.swap_out * flicker,
+            Shape::MemLatency => supply.memory_wait * flicker * 10_000.0,
+            Shape::Dropped(most, packets) => {
+                (noise(own) * 4.0 - 1.0).max(0.0) * most * wave + io * packets * size * seconds / share * supply.dropped
+            }
             Shape::Uptime => (end - self.started).max(0) as f64,
             Shape::Power(most) => (0.35 + 0.65 * cpu) * most * size,
             Shape::Energy(most) => (0.35 + 0.65 * cpu) * most * size * seconds,

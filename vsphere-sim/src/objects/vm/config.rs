@@ -10,7 +10,7 @@ use vsphere_model::types::{
 use vsphere_soap::object::copy;
 
 use super::draft::Draft;
-use super::{application, guest_os, hardware};
+use super::{Vm, application, guest_os, hardware};
 use crate::fault::{Fault, Outcome};
 use crate::world::{World, uuid};
 
@@ -381,6 +381,14 @@ fn set_options(
         config.create_date = spec.create_date;
     }
     Ok(())
+}
+
+impl Vm {
+    /// Gives it so many CPUs and so much memory, as if it had been made so.
+    pub(crate) fn resize(&mut self, cpus: i32, memory_mb: i32) {
+        (self.config.hardware.num_cpu, self.config.hardware.memory_mb) = (cpus, memory_mb);
+        set_shares(&mut self.config, &VirtualMachineConfigSpec::default());
+    }
 }
 
 /// What is reserved, limited and shared; the shares of a level follow the machine's size.

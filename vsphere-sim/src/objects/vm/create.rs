@@ -12,7 +12,7 @@ use vsphere_model::types::{
 
 use super::draft::{Draft, FileChange, carry_out};
 use super::files::Place;
-use super::{Life, Vm, config, environment};
+use super::{Life, Strain, Vm, config, environment};
 use crate::call::{Call, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::objects::compute::Compute;
@@ -101,6 +101,7 @@ pub(super) fn add(
         guest_plan: None,
         guest_system: None,
         life: Life::default(),
+        strain: Strain::default(),
         config,
     };
     world.add_as(&id, vm);

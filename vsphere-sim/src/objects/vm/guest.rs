@@ -165,6 +165,13 @@ impl Vm {
         self.tools_are(tools, false);
     }
 
+    /// The Tools end while the guest goes on.
+    pub(crate) fn tools_end(&mut self) {
+        if let Some(tools) = self.guest_plan.as_ref().map(|plan| plan.tools) {
+            self.tools_are(tools, false);
+        }
+    }
+
     /// Says in the guest's facts and in the configuration which Tools there are, and whether they answer.
     fn tools_are(&mut self, tools: Tools, running: bool) {
         let running_status = if running {

@@ -57,6 +57,7 @@ pub(crate) use guest::GuestPlan;
 pub(crate) use obstacles::missing_features;
 pub(crate) use power::Life;
 pub(crate) use room::elsewhere;
+pub(crate) use stats::{Spell, Strain};
 
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::Outcome;
@@ -94,6 +95,7 @@ pub(crate) struct Vm {
     /// What is in that system, once somebody has looked.
     pub(crate) guest_system: Option<Box<System>>,
     pub(crate) life: Life,
+    pub(crate) strain: Strain,
 }
 
 /// The figures are computed when somebody looks, and current always.

@@ -34,7 +34,7 @@ impl Vm {
             guest: wanted("guest").then(|| Box::new(self.guest_summary())),
             config: if wanted("config") { self.config_summary() } else { Default::default() },
             storage: wanted("storage").then(|| Box::new(self.storage_summary(look.world))),
-            quick_stats: if wanted("quickStats") { self.quick_stats(look.world) } else { Default::default() },
+            quick_stats: if wanted("quickStats") { self.quick_stats(look.world, look.me) } else { Default::default() },
             overall_status: ManagedEntityStatus::from(self.entity.status),
             custom_value: self.entity.custom_values.clone(),
         }

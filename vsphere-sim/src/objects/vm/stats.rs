@@ -5,8 +5,8 @@ use std::f64::consts::TAU;
 use vsphere_model::types::{DateTime, VirtualMachinePowerState, VirtualMachineQuickStats};
 
 use super::Vm;
-use crate::objects::host::Host;
-use crate::world::World;
+use crate::objects::host::{Host, supply};
+use crate::world::{Moref, World};
 
 /// What a machine uses at a time, each as a share of what it has.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,8 +18,36 @@ pub(crate) struct Load {
     pub(crate) consumed_memory: f64,
 }
 
+/// Something that goes on from a time on until the next one, with a measure of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spell {
+    pub(crate) from: DateTime,
+    pub(crate) value: f64,
+}
+
+impl Spell {
+    /// The measure of that which goes on at this time; none before the first.
+    pub(crate) fn at(spells: &[Self], time: DateTime) -> Option<f64> {
+        let begun = spells.iter().filter(|spell| spell.from <= time);
+        begun.max_by_key(|spell| spell.from).map(|spell| spell.value)
+    }
+}
+
+/// What the programs in the guest ask for, in place of the usual course.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Strain {
+    /// The share of its CPUs.
+    pub(crate) cpu: Vec<Spell>,
+    /// The share of its memory that is touched.
+    pub(crate) memory: Vec<Spell>,
+    /// Requests a second to its first disk.
+    pub(crate) iops: Vec<Spell>,
+    /// The share of the packets for it that it does not take in time.
+    pub(crate) dropped: Vec<Spell>,
+}
+
 impl Vm {
-    /// What the machine uses at this time. The same time gives the same figures, so that series can be made afterwards.
+    /// What the machine asks for at this time, and gets where its host has enough. The same time gives the same figures, so that series can be made afterwards.
     pub(crate) fn load(&self, at: DateTime) -> Load {
         if self.runtime.power_state != VirtualMachinePowerState::PoweredOn {
             return Load { cpu: 0.0, active_memory: 0.0, consumed_memory: 0.0 };
@@ -36,31 +64,35 @@ impl Vm {
         let memory = 0.1 + 0.4 * share(spread(self, 5));
         let active = memory * (1.0 + 0.25 * wave(14_400, 6) + 0.1 * wave(900, 7));
         let consumed = (memory + 0.35 + 0.05 * wave(21_600, 8)).min(1.0);
-        Load { cpu: cpu.clamp(0.005, 0.98), active_memory: active.clamp(0.02, 1.0), consumed_memory: consumed }
+        let cpu = Spell::at(&self.strain.cpu, at).unwrap_or(cpu.clamp(0.005, 0.98));
+        let active_memory = Spell::at(&self.strain.memory, at).unwrap_or(active.clamp(0.02, 1.0));
+        // A host gives what a guest touches, and does not take it back by itself.
+        Load { cpu, active_memory, consumed_memory: consumed.max(active_memory) }
     }
 
     /// What the summary shows of it.
-    pub(crate) fn quick_stats(&self, world: &World) -> VirtualMachineQuickStats {
+    pub(crate) fn quick_stats(&self, world: &World, me: &Moref) -> VirtualMachineQuickStats {
         let mut stats = VirtualMachineQuickStats { guest_heartbeat_status: self.heartbeat(), ..Default::default() };
         let now = world.now();
-        let load = self.load(now);
+        let got = supply::of_vm(world, self, me, now);
         let host = self.runtime.host.as_ref().and_then(|host| world.get::<Host>(host).ok());
-        let mhz = f64::from(self.config.hardware.num_cpu) * f64::from(host.map_or(0, |host| host.hardware.cpu_mhz));
+        let cpus = f64::from(self.config.hardware.num_cpu);
+        let mhz = cpus * f64::from(host.map_or(0, |host| host.hardware.cpu_mhz));
         let memory = f64::from(self.config.hardware.memory_mb);
         let uptime = self.runtime.boot_time.map_or(0, |boot| (now - boot).num_seconds());
         let is_on = self.runtime.power_state == VirtualMachinePowerState::PoweredOn;
         let overhead = if is_on { 40.0 + memory * 0.008 } else { 0.0 };
-        stats.overall_cpu_usage = Some(whole(load.cpu * mhz));
-        stats.overall_cpu_demand = Some(whole(load.cpu * mhz * 1.05));
-        stats.overall_cpu_readiness = Some(0);
-        stats.guest_memory_usage = Some(whole(load.active_memory * memory));
+        stats.overall_cpu_usage = Some(whole(got.cpu));
+        stats.overall_cpu_demand = Some(whole(got.wanted_cpu * 1.05));
+        stats.overall_cpu_readiness = Some(whole(got.ready / cpus.max(1.0) * 100.0));
+        stats.guest_memory_usage = Some(whole(got.active));
         stats.active_memory = stats.guest_memory_usage;
-        stats.host_memory_usage = Some(whole(load.consumed_memory * memory + overhead));
-        stats.granted_memory = Some(whole(load.consumed_memory * memory));
-        stats.private_memory = stats.granted_memory;
+        stats.host_memory_usage = Some(whole(got.consumed + overhead));
+        stats.granted_memory = Some(whole(got.consumed + got.ballooned));
+        stats.private_memory = Some(whole(got.consumed));
         stats.shared_memory = Some(0);
-        stats.swapped_memory = Some(0);
-        stats.ballooned_memory = Some(0);
+        stats.swapped_memory = Some(whole(got.swapped));
+        stats.ballooned_memory = Some(whole(got.ballooned));
         stats.compressed_memory = Some(0);
         stats.ssd_swapped_memory = Some(0);
         stats.consumed_overhead_memory = Some(whole(overhead));
