@@ -22,8 +22,10 @@ mod capacity;
 mod datastores;
 mod hosts;
 mod hygiene;
+mod investigation;
 pub mod limits;
 mod seen;
+mod story;
 mod vms;
 
 use std::cmp::Ordering;
@@ -37,6 +39,8 @@ use crate::untrusted::Untrusted;
 pub use attention::Attention;
 pub use capacity::{Capacity, CpuCapacity, KeptFree, MemoryCapacity, Room, RoomRule, SharedDatastore, Workload};
 pub use hygiene::{Chore, ChoreKind, Detail, Hygiene, Untidy};
+pub use investigation::{Contention, Investigation, Neighbour, Reading};
+pub use story::{Deed, Story};
 
 /// How much a finding matters.
 ///
@@ -180,6 +184,45 @@ pub enum Problem {
         #[serde(skip_serializing_if = "Option::is_none")]
         devices_without_redundancy: Option<usize>,
     },
+    /// An object lacks something, or its load is at an end of what it has.
+    Contention {
+        /// What.
+        of: Contention,
+        /// The evidence.
+        measured: Reading,
+        /// The part that is worst: a disk, or of a datastore the host that waits for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        part: Option<String>,
+        /// The name of the datastore that a disk is on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        datastore: Option<String>,
+        /// The VMs that take most of it there, with the VM itself where it is one of them.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        neighbours: Vec<Neighbour>,
+        /// How many more parts or objects have the same.
+        #[serde(skip_serializing_if = "is_zero")]
+        others: usize,
+    },
+    /// Settings keep a VM from what it is made for.
+    Restricted {
+        /// The limit on its CPUs.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cpu_limit_mhz: Option<i64>,
+        /// The limit on its memory, which is below what it is configured with.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        memory_limit_mb: Option<i64>,
+        /// `low`, where its shares of CPU are.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cpu_shares: Option<&'static str>,
+        /// `low`, where its shares of memory are.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        memory_shares: Option<&'static str>,
+    },
+    /// VMware Tools do not run in a VM that does: its host can take memory back by the swap file alone, and does not see its guest.
+    ToolsNotRunning {
+        /// What the server says (`guestToolsNotRunning`).
+        state: String,
+    },
     /// Network adapters that a switch of a host uses have no link.
     Uplinks {
         /// The name of the switch.
@@ -218,6 +261,9 @@ pub enum Problem {
         status: String,
         /// Whether somebody has acknowledged it.
         acknowledged: bool,
+        /// Who has.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        acknowledged_by: Option<String>,
     },
     /// VMs run on a host that is in maintenance mode, or enters it.
     Maintenance {
@@ -303,6 +349,7 @@ impl Problem {
             Self::HostUnreachable { .. } => 0,
             Self::DatastoreInaccessible { .. } => 1,
             Self::DatastoreFull { .. } => 2,
+            Self::Contention { of, .. } => 20 + *of as u8,
             Self::StoragePaths { .. } => 3,
             Self::Uplinks { .. } => 4,
             Self::Hardware { .. } => 5,
@@ -319,6 +366,8 @@ impl Problem {
             Self::SnapshotOld { .. } => 16,
             Self::TaskFailed { .. } => 17,
             Self::DatastoreOvercommitted { .. } => 18,
+            Self::Restricted { .. } => 40,
+            Self::ToolsNotRunning { .. } => 41,
         }
     }
 }
@@ -339,6 +388,11 @@ pub struct Sensor {
     pub status: String,
     /// What the hardware calls it.
     pub name: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Days that are full; what ended less than a day ago has -1 left.

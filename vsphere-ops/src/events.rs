@@ -48,8 +48,10 @@ use crate::guard;
 use crate::mo::Mo;
 use crate::watch::{Change, Pause, Watch, is_away};
 
+pub(crate) use changes::shown;
 pub use changes::{ChangeKind, ConfigChange, changes_of};
 pub use kinds::types_named;
+pub(crate) use report::is_routine;
 pub use report::{EventReport, RecentEvents};
 
 /// The fewest and the most events of a page. Servers take no more, and lose events that come at once with fewer.

@@ -302,7 +302,10 @@ async fn an_alarm_is_as_bad_as_its_colour_until_somebody_acknowledges_it() {
         attention.findings.into_iter().find(is_alarm)
     };
     let red = alarm(client.attention().await.unwrap()).unwrap();
-    let Problem::Alarm { alarm: name, alarm_id, status, acknowledged: false } = red.problem else { panic!("{red:?}") };
+    let Problem::Alarm { alarm: name, alarm_id, status, acknowledged: false, acknowledged_by: None } = red.problem
+    else {
+        panic!("{red:?}")
+    };
     assert_eq!((name.as_str(), status.as_str()), ("Datastore usage on disk", "red"));
     assert_eq!((red.severity, red.object.name.as_str(), red.since.is_some()), (Severity::Critical, DATASTORE, true));
     let manager: AlarmManager = client.raw(client.content().alarm_manager.as_ref().unwrap());

@@ -141,7 +141,7 @@ impl Client {
 }
 
 /// An alarm that is red or yellow. One that somebody has acknowledged is known of.
-fn alarm(alarm: &TriggeredAlarm) -> Option<Finding> {
+pub(super) fn alarm(alarm: &TriggeredAlarm) -> Option<Finding> {
     let severity = match (alarm.status.as_str(), alarm.acknowledged) {
         ("red" | "yellow", true) => Severity::Notice,
         ("red", false) => Severity::Critical,
@@ -154,6 +154,7 @@ fn alarm(alarm: &TriggeredAlarm) -> Option<Finding> {
         alarm_id: alarm.alarm_id.clone(),
         status: alarm.status.clone(),
         acknowledged: alarm.acknowledged,
+        acknowledged_by: alarm.acknowledged_by.clone(),
     };
     Some(Finding { since: Some(alarm.time.clone()), ..Finding::new(severity, object, problem) })
 }

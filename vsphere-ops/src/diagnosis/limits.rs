@@ -156,3 +156,130 @@ pub const IDLE_UPTIME: TimeDelta = TimeDelta::days(7);
 /// let is_old = |version: u32, newest: u32| version + HARDWARE_BEHIND <= newest;
 /// ```
 pub const HARDWARE_BEHIND: u32 = 4;
+
+/// How long contention lasts before it is a finding. The limits below are for means of five minutes, the unit of vCenter's
+/// history, so that a peak of some seconds is none; twice that is a choice of this library.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::SUSTAINED;
+///
+/// assert_eq!(SUSTAINED.num_minutes(), 10);
+/// ```
+pub const SUSTAINED: TimeDelta = TimeDelta::minutes(10);
+
+/// The percentage of the time of each virtual CPU that it waits for a CPU of the host (`cpu.ready.summation`, by VMware KB
+/// 2002181) from which on it is a warning. This is a choice of this library: half of what is critical.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::CPU_READY_WARNING;
+///
+/// let is_warned = |ready_ms: f64, interval_ms: f64, vcpus: f64| ready_ms * 100.0 / interval_ms / vcpus >= CPU_READY_WARNING;
+/// assert!(is_warned(2000.0, 20_000.0, 2.0));
+/// ```
+pub const CPU_READY_WARNING: f64 = 5.0;
+
+/// The same from which on it is critical: `%RDY` of 10 for each virtual CPU in the esxtop thresholds of D. Epping
+/// (yellow-bricks.com/esxtop), after VMware KB 1017926.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::{CPU_READY_CRITICAL, CPU_READY_WARNING};
+///
+/// assert_eq!(CPU_READY_CRITICAL, 2.0 * CPU_READY_WARNING);
+/// ```
+pub const CPU_READY_CRITICAL: f64 = 10.0;
+
+/// The percentage of the time of each virtual CPU that it waits for the other CPUs of its VM (`cpu.costop.summation`): `%CSTP` of
+/// 3 in the esxtop thresholds.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::CPU_COSTOP;
+///
+/// let has_too_many_vcpus = |costop_percent: f64| costop_percent >= CPU_COSTOP;
+/// ```
+pub const CPU_COSTOP: f64 = 3.0;
+
+/// The percentage of the time of each virtual CPU that a limit holds it back (`cpu.maxlimited.summation`). The esxtop thresholds
+/// have `%MLMTD` above 0; one, so that what is rounded is none, is a choice of this library.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::CPU_LIMITED;
+///
+/// let is_held_back = |limited_percent: f64| limited_percent >= CPU_LIMITED;
+/// ```
+pub const CPU_LIMITED: f64 = 1.0;
+
+/// The CPU usage of a host or a VM in per cent from which on it is full: both are red in vCenter's default alarms "Host CPU
+/// usage" and "Virtual machine CPU usage".
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::CPU_USAGE;
+///
+/// let is_full = |usage_percent: f64| usage_percent >= CPU_USAGE;
+/// ```
+pub const CPU_USAGE: f64 = 90.0;
+
+/// The memory usage of a host or a VM in per cent from which on it is full: red in vCenter's default alarms "Host memory usage"
+/// and "Virtual machine memory usage".
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::MEMORY_USAGE;
+///
+/// let is_full = |usage_percent: f64| usage_percent >= MEMORY_USAGE;
+/// ```
+pub const MEMORY_USAGE: f64 = 95.0;
+
+/// The MB in balloons (`mem.vmmemctl.average`) from which on they are a finding: `MCTLSZ` of 1 in the esxtop thresholds.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::BALLOON_MB;
+///
+/// let has_to_give = |balloon_kb: f64| balloon_kb / 1024.0 >= BALLOON_MB;
+/// ```
+pub const BALLOON_MB: f64 = 1.0;
+
+/// The KB a second that are read back from swap files (`mem.swapinRate.average`) from which on they are a finding: `SWR/s` of 1 in
+/// the esxtop thresholds.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::SWAP_IN;
+///
+/// let waits_for_memory = |kb_per_second: f64| kb_per_second >= SWAP_IN;
+/// ```
+pub const SWAP_IN: f64 = 1.0;
+
+/// The milliseconds that a request to storage takes from which on it is a warning: "20 ms or more" of VMware KB 1008205.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::LATENCY_WARNING;
+///
+/// let is_slow = |milliseconds: f64| milliseconds >= LATENCY_WARNING;
+/// ```
+pub const LATENCY_WARNING: f64 = 20.0;
+
+/// The same from which on it is critical. This is a choice of this library.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::LATENCY_CRITICAL;
+///
+/// let is_very_slow = |milliseconds: f64| milliseconds >= LATENCY_CRITICAL;
+/// ```
+pub const LATENCY_CRITICAL: f64 = 50.0;
+
+/// The percentage of packets that are dropped from which on they are a finding: `%DRPRX` and `%DRPTX` of 1 in the esxtop
+/// thresholds.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::DROPPED;
+///
+/// let loses_packets = |dropped: f64, packets: f64| dropped * 100.0 / packets >= DROPPED;
+/// ```
+pub const DROPPED: f64 = 1.0;
+
+/// How far before contention began a change may have been its cause. This is a choice of this library.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::CAUSE;
+///
+/// assert_eq!(CAUSE.num_hours(), 2);
+/// ```
+pub const CAUSE: TimeDelta = TimeDelta::hours(2);

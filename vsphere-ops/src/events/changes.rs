@@ -99,7 +99,7 @@ pub fn changes_of(event: &Poly<Event>) -> Vec<ConfigChange> {
 }
 
 /// Writes changes as one text, and nothing of them as trusted.
-pub(super) fn shown<S: Serializer>(changes: &[ConfigChange], to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn shown<S: Serializer>(changes: &[ConfigChange], to: S) -> Result<S::Ok, S::Error> {
     let mut text: Vec<String> = changes.iter().take(MOST_SHOWN).map(ToString::to_string).collect();
     let more = changes.len().saturating_sub(MOST_SHOWN);
     text.extend((more > 0).then(|| format!("and {more} more")));

@@ -145,7 +145,7 @@ const MOST_SEARCHED: usize = 10_000;
 const ROUTINE: [&str; 4] =
     ["UserLoginSessionEvent", "UserLogoutSessionEvent", "com.vmware.sso.LoginSuccess", "com.vmware.sso.Logout"];
 
-fn is_routine(event: &Poly<Event>) -> bool {
+pub(crate) fn is_routine(event: &Poly<Event>) -> bool {
     ROUTINE.contains(&name_of(event))
 }
 

@@ -265,6 +265,15 @@ impl TaskQuery {
         Ok(RecentTasks { returned: items.len(), total, truncated, items, gaps })
     }
 
+    /// The newest `count` tasks, newest first; of a server that keeps no history, those that it remembers.
+    pub(crate) async fn infos(self, count: usize) -> Result<Vec<TaskInfo>> {
+        let failed = |error: Error| error.in_operation("read tasks");
+        match self.clone().newest(count).await {
+            Err(error) if error.is_fault("NotSupported") => self.recent().await.map_err(failed),
+            other => other.map_err(failed),
+        }
+    }
+
     /// The newest tasks of the history, newest first.
     async fn newest(mut self, count: usize) -> Result<Vec<TaskInfo>> {
         self.set_start().await?;
