@@ -16,6 +16,10 @@
 //! # sim::documented(run);
 //! ```
 
+mod identity;
+
+pub use identity::Identity;
+
 use serde::Serialize;
 use vsphere_model::managed::{CustomizationSpecManager, customization_spec_manager as manager};
 use vsphere_model::types::CustomizationSpecInfo;

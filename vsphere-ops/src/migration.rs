@@ -53,6 +53,7 @@ use crate::placement::{Choice, Defaults};
 use crate::task::{self, BUSY, Task};
 use crate::vm::Provisioning;
 use plan::Route;
+pub(crate) use plan::backing;
 
 const OPERATION: &str = "migrate";
 

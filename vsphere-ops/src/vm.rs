@@ -39,7 +39,7 @@ mod template;
 mod tools;
 
 pub(crate) use clone::home;
-pub use clone::{CloneKind, CloneVm, NewClone, Start, clone, deploy};
+pub use clone::{CloneKind, CloneVm, Customization, NewClone, Start, clone, deploy};
 pub use column::VmColumn;
 pub use create::{CreateVm, Firmware, NewVm, Provisioning, create};
 pub(crate) use delete::{CLONES, clones_of};

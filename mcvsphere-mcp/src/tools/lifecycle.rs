@@ -3,13 +3,14 @@
 use futures::stream::{self, StreamExt as _};
 use serde_json::json;
 use vsphere_ops::{
+    customization::Identity,
     managed::virtual_machine,
     placement::Placement,
     several::Report,
     types::VirtualMachinePowerState::{PoweredOff, PoweredOn},
     vm::{
-        self, Changes, CloneKind, Deletion, Firmware, NewClone, NewVm, Provisioning, Reconfiguration, Reconfigured,
-        Renamed, Start, TemplateSummary, VmReport,
+        self, Changes, CloneKind, Customization, Deletion, Firmware, NewClone, NewVm, Provisioning, Reconfiguration,
+        Reconfigured, Renamed, Start, TemplateSummary, VmReport,
     },
 };
 
@@ -38,7 +39,7 @@ pub(super) fn tools() -> Vec<Tool> {
             .needs(&["VirtualMachine.Inventory.Create"]),
         Tool::adds("clone_vm", Vm, VmLifecycle, "Clone a VM", clone_vm)
             .about(
-                "Clone a VM or template. A linked clone takes seconds, and depends on the snapshot of its source \
+                "Clone a VM or template, once or several times. A linked clone takes seconds, and depends on the snapshot of its source \
                  from then on.",
             )
             .long()
@@ -50,7 +51,7 @@ pub(super) fn tools() -> Vec<Tool> {
                 "VirtualMachine.Provisioning.ReadCustSpecs",
             ]),
         Tool::adds("deploy_from_template", Vm, VmLifecycle, "Deploy from a template", deploy_from_template)
-            .about("Deploy a VM from a template; clone_vm has more options.")
+            .about("Deploy VMs from a template; clone_vm also clones VMs and snapshots.")
             .long()
             .needs(PLACING)
             .needs(COPYING),
@@ -120,7 +121,8 @@ async fn clone_vm(args: CloneVm, cx: Cx) -> Result<Either<Object<VmReport>, Batc
         source: args.template,
         kind: if args.linked { CloneKind::Linked } else { CloneKind::Full },
         snapshot: args.snapshot,
-        customization: args.customization,
+        customization: args.guest.customization(&names)?,
+        provisioning: args.disks.provisioning(),
         start: start(args.power_on),
         placement: args.place.placement(&cx),
         ..NewClone::of("")
@@ -136,7 +138,8 @@ async fn deploy_from_template(args: Deploy, cx: Cx) -> Result<Either<Object<VmRe
     let names = args.names.all(args.new_name.map(Into::into), "new_name")?;
     let new = NewClone {
         start: start(args.power_on),
-        customization: args.customization,
+        customization: args.guest.customization(&names)?,
+        provisioning: args.disks.provisioning(),
         placement: args.place.placement(&cx),
         ..NewClone::of(&args.template)
     };
@@ -326,6 +329,59 @@ impl Place {
     }
 }
 
+/// How the space of cloned disks is taken.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Disks {
+    #[default]
+    Same,
+    Thin,
+    Thick,
+}
+
+impl Disks {
+    fn provisioning(self) -> Option<Provisioning> {
+        match self {
+            Self::Same => None,
+            Self::Thin => Some(Provisioning::Thin),
+            Self::Thick => Some(Provisioning::Thick),
+        }
+    }
+}
+
+/// How the guest of a clone is made different from that of its source.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct NewGuest {
+    /// Customization specification kept by vCenter; or else:
+    customization: Option<String>,
+    /// The VM's name by default.
+    hostname: Option<String>,
+    /// As 10.1.20.31/24; DHCP by default.
+    ip: Option<String>,
+    /// Of ip's network.
+    gateway: Option<String>,
+    /// Name servers.
+    dns: Option<Vec<String>>,
+}
+
+impl NewGuest {
+    fn customization(self, names: &NewNames) -> Result<Option<Customization>> {
+        let Self { customization, hostname, ip, gateway, dns } = self;
+        let dns = dns.unwrap_or_default();
+        let is_plain = hostname.is_none() && ip.is_none() && gateway.is_none() && dns.is_empty();
+        match (customization, names) {
+            (Some(_), _) if !is_plain => Err(ToolError::invalid_argument(
+                "`customization` says what `hostname`, `ip`, `gateway` and `dns` would: give it or these",
+            )),
+            (kept, _) if is_plain => Ok(kept.map(Customization::Kept)),
+            (_, NewNames::Several(_)) if hostname.is_some() || ip.is_some() => Err(ToolError::invalid_argument(
+                "`hostname` and `ip` are those of one VM: make each with a call of its own",
+            )),
+            _ => Ok(Some(Customization::Identity(Identity { host_name: hostname, address: ip, gateway, dns }))),
+        }
+    }
+}
+
 fn start(power_on: bool) -> Start {
     if power_on { Start::On } else { Start::Off }
 }
@@ -347,8 +403,11 @@ struct CloneVm {
     linked: bool,
     /// Name, path or id; if linked, the current one by default.
     snapshot: Option<String>,
-    /// Customization specification kept by vCenter.
-    customization: Option<String>,
+    /// How their space is taken; same as the source's by default.
+    #[serde(default)]
+    disks: Disks,
+    #[serde(flatten)]
+    guest: NewGuest,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -362,8 +421,11 @@ struct Deploy {
     /// Power it on afterwards.
     #[serde(default)]
     power_on: bool,
-    /// Customization specification kept by vCenter.
-    customization: Option<String>,
+    /// How their space is taken; same as the source's by default.
+    #[serde(default)]
+    disks: Disks,
+    #[serde(flatten)]
+    guest: NewGuest,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

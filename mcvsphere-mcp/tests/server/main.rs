@@ -10,6 +10,7 @@ mod attributes;
 mod bad_answers;
 mod batches;
 mod choke_point;
+mod clones;
 mod confirm;
 mod console;
 mod datastore_files;

@@ -319,7 +319,7 @@ pub(super) fn word(provisioning: Provisioning) -> &'static str {
 }
 
 /// How a disk is to be stored. File and mode are required, and say nothing new.
-fn backing(disk: &VirtualDisk, wanted: Provisioning) -> VirtualDiskFlatVer2BackingInfo {
+pub(crate) fn backing(disk: &VirtualDisk, wanted: Provisioning) -> VirtualDiskFlatVer2BackingInfo {
     let is = disk.backing.as_ref().and_then(|backing| backing.downcast_ref::<VirtualDiskFlatVer2BackingInfo>());
     VirtualDiskFlatVer2BackingInfo {
         disk_mode: is.map(|flat| flat.disk_mode.clone()).unwrap_or_default(),

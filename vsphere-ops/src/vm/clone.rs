@@ -5,17 +5,22 @@ use vsphere_model::managed::{
     customization_spec_manager as customizations, virtual_machine as vm,
 };
 use vsphere_model::types::{
-    CustomizationSpec, ManagedObjectReference, VirtualMachineCloneSpec, VirtualMachinePowerState,
-    VirtualMachineRelocateDiskMoveOptions, VirtualMachineRelocateSpec,
+    CustomizationSpec, ManagedObjectReference, Poly, VirtualDisk, VirtualEthernetCard, VirtualMachineCloneSpec,
+    VirtualMachinePowerState, VirtualMachineRelocateDiskMoveOptions, VirtualMachineRelocateSpec,
+    VirtualMachineRelocateSpecDiskLocator,
 };
 use vsphere_soap::request::ManagedObject;
 
+use super::create::Provisioning;
 use super::names::checked_name;
 use super::report::{VmReport, report};
 use crate::client::Client;
+use crate::customization::Identity;
 use crate::datastore_path::DatastorePath;
+use crate::device::Devices;
 use crate::error::{Circumstance, Error, ErrorKind, Result, invalid};
 use crate::find;
+use crate::migration::backing;
 use crate::mo::Mo;
 use crate::name;
 use crate::placement::{Near, Place, Placement, datacenter_of};
@@ -53,6 +58,7 @@ impl Mo<VirtualMachine> {
             snapshot: None,
             linked: false,
             customization: None,
+            provisioning: None,
             power_on: false,
         }
     }
@@ -89,7 +95,8 @@ pub struct CloneVm {
     datastore: Option<Mo<Datastore>>,
     snapshot: Option<Mo<VirtualMachineSnapshot>>,
     linked: bool,
-    customization: Option<String>,
+    customization: Option<Customization>,
+    provisioning: Option<Provisioning>,
     power_on: bool,
 }
 
@@ -151,7 +158,44 @@ impl CloneVm {
     /// # sim::documented(run);
     /// ```
     pub fn customized_by(self, name: &str) -> Self {
-        Self { customization: Some(name.to_owned()), ..self }
+        Self { customization: Some(Customization::Kept(name.to_owned())), ..self }
+    }
+
+    /// The guest gets this host name and address.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::customization::Identity;
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let golden = client.get::<VirtualMachine>("tpl-ubuntu-24.04").await?;
+    /// let address = Identity { address: Some("10.1.20.31/24".into()), ..Identity::named("web-05") };
+    /// let web = golden.clone_to("web-05").identified_by(address).start().await?.await?;
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    pub fn identified_by(self, identity: Identity) -> Self {
+        Self { customization: Some(Customization::Identity(identity)), ..self }
+    }
+
+    /// The space of its disks is taken in this way, and not as in the source.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::managed::VirtualMachine;
+    /// use vsphere_ops::vm::Provisioning;
+    ///
+    /// let golden = client.get::<VirtualMachine>("tpl-ubuntu-24.04").await?;
+    /// let db = golden.clone_to("db-09").provisioning(Provisioning::Eager).start().await?.await?;
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    pub fn provisioning(self, provisioning: Provisioning) -> Self {
+        Self { provisioning: Some(provisioning), ..self }
     }
 
     /// It is powered on when it is made.
@@ -185,10 +229,12 @@ impl CloneVm {
             pool: pool.is_none().then(|| place.pool.reference().clone()),
             host: place.host.as_ref().map(|host| host.reference().clone()),
             disk_move_type: self.linked.then(|| move_type.to_owned()),
+            disk: self.disks(place.datastore.reference()).await?,
             ..Default::default()
         };
         let customization = match &self.customization {
-            Some(name) => Some(Box::new(customization(client, name).await?)),
+            Some(Customization::Kept(name)) => Some(Box::new(kept(client, name).await?)),
+            Some(Customization::Identity(identity)) => Some(Box::new(self.identified(identity).await?)),
             None => None,
         };
         let spec = VirtualMachineCloneSpec {
@@ -201,6 +247,29 @@ impl CloneVm {
         let request = self.source.clone_vm_task(place.folder.reference(), &name, &spec);
         let target = format!("{} to {}", self.source.label(), self.name);
         task::start_for(client, OPERATION, &target, request).await
+    }
+
+    /// How its disks are stored, where not as in the source.
+    async fn disks(&self, datastore: &ManagedObjectReference) -> Result<Vec<VirtualMachineRelocateSpecDiskLocator>> {
+        let Some(wanted) = self.provisioning else { return Ok(Vec::new()) };
+        if self.linked {
+            let text = "the disks of a linked clone stand on those of its source, and are stored as these are";
+            return Err(invalid(OPERATION, text).on(self.source.label()));
+        }
+        let devices = Devices::read(&self.source).await?;
+        let locators = devices.of::<VirtualDisk>().map(|(_, disk)| VirtualMachineRelocateSpecDiskLocator {
+            disk_id: disk.key,
+            datastore: datastore.clone(),
+            disk_backing_info: Some(Poly::new(backing(disk, wanted))),
+            ..Default::default()
+        });
+        Ok(locators.collect())
+    }
+
+    async fn identified(&self, identity: &Identity) -> Result<CustomizationSpec> {
+        let devices = Devices::read(&self.source).await?;
+        let adapters = devices.of::<VirtualEthernetCard>().count();
+        identity.spec(&self.name, &devices.config.guest_id, adapters)
     }
 
     /// The snapshot that is cloned, which a linked clone must have.
@@ -274,7 +343,7 @@ pub(crate) async fn home(
 }
 
 /// The customization specification that vCenter keeps under a name.
-async fn customization(client: &Client, name: &str) -> Result<CustomizationSpec> {
+async fn kept(client: &Client, name: &str) -> Result<CustomizationSpec> {
     const READ: &str = "read the customization specification";
     let manager =
         client.manager("customization specifications", client.content().customization_spec_manager.as_ref())?;
@@ -313,12 +382,31 @@ pub struct NewClone {
     /// The snapshot that is cloned: name, path or id. Without it, the VM as it is, and for a linked clone the current
     /// snapshot.
     pub snapshot: Option<String>,
-    /// The name of a customization specification that vCenter keeps.
-    pub customization: Option<String>,
+    /// How its guest is made different.
+    pub customization: Option<Customization>,
+    /// How the space of its disks is taken, where not as in the source.
+    pub provisioning: Option<Provisioning>,
     /// Whether it is powered on then.
     pub start: Start,
     /// Where it goes.
     pub placement: Placement,
+}
+
+/// How the guest of a clone is made different from that of its source.
+///
+/// ```
+/// use vsphere_ops::customization::Identity;
+/// use vsphere_ops::vm::{Customization, NewClone};
+///
+/// let web = NewClone { customization: Some(Customization::Kept("linux".into())), ..NewClone::of("tpl-ubuntu-24.04") };
+/// let db = NewClone { customization: Some(Customization::Identity(Identity::named("db-09"))), ..web };
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Customization {
+    /// By the customization specification that vCenter keeps under this name.
+    Kept(String),
+    /// By this host name and address.
+    Identity(Identity),
 }
 
 /// What becomes of the disks of a VM that is cloned.
@@ -362,6 +450,7 @@ impl NewClone {
             kind: CloneKind::default(),
             snapshot: None,
             customization: None,
+            provisioning: None,
             start: Start::default(),
             placement: Placement::default(),
         }
@@ -419,6 +508,7 @@ async fn make(source: Mo<VirtualMachine>, new: &NewClone) -> Result<VmReport> {
     clone.linked = new.kind == CloneKind::Linked;
     clone.power_on = new.start == Start::On;
     clone.customization.clone_from(&new.customization);
+    clone.provisioning = new.provisioning;
     if let Some(what) = &new.snapshot {
         clone.snapshot = Some(source.snapshot(what).await?);
     }

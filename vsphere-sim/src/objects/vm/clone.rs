@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use vsphere_model::types::{
     Any, CustomizationFixedName, CustomizationLinuxPrep, CustomizationSpec, CustomizationSysprep,
-    DistributedVirtualSwitchPortConnection, EntityEventArgument, FolderEventArgument, HostEventArgument, Poly,
-    VirtualDevice, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard,
+    DistributedVirtualSwitchPortConnection, EntityEventArgument, FolderEventArgument, HostEventArgument,
+    NicSettingMismatch, Poly, VirtualDevice, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard,
     VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualMachineCloneSpec, VirtualMachineConfigInfo,
     VirtualMachineConfigSpec, VirtualMachineRelocateSpec, VirtualMachineRelocateSpecDiskLocator,
     VirtualMachineRelocateTransformation, VmBeingClonedEvent, VmBeingDeployedEvent, VmClonedEvent, VmDeployedEvent,
@@ -179,7 +179,8 @@ impl Clone {
             config::apply(world, &mut draft, &spec, "spec.config")?;
         }
         hardware::change(world, &mut draft, &self.spec.location.device_change, "spec.location")?;
-        if self.spec.customization.is_some() {
+        if let Some(customization) = &self.spec.customization {
+            check_adapters(customization, &draft.config.hardware.device)?;
             record_customization(&mut draft.config);
         }
         carry_out(world, &draft.files)?;
@@ -383,6 +384,25 @@ fn renew_cards(world: &mut World, devices: &mut [Poly<VirtualDevice>]) -> Outcom
         }
     }
     Ok(())
+}
+
+/// Whether a customization has settings for each adapter, where it has any.
+///
+/// # Errors
+/// `NicSettingMismatch`, as the API's reference says of `nicSettingMap`.
+fn check_adapters(spec: &CustomizationSpec, devices: &[Poly<VirtualDevice>]) -> Outcome<()> {
+    let (told, has) =
+        (spec.nic_setting_map.len(), devices.iter().filter(|device| device.is::<VirtualEthernetCard>()).count());
+    if told == 0 || told == has {
+        return Ok(());
+    }
+    let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let fault = NicSettingMismatch {
+        number_of_nics_in_spec: number(told),
+        number_of_nics_in_vm: number(has),
+        ..Default::default()
+    };
+    Err(Fault::new(fault, "The number of network adapters in the specification is not that of the virtual machine."))
 }
 
 /// The customization waits for the first power-on, and the guest's Tools carry it out.
