@@ -7,6 +7,7 @@
 
 mod journal;
 pub(crate) mod report;
+mod story;
 
 use std::{borrow::Cow, fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -28,6 +29,7 @@ use crate::{
 };
 use journal::Journal;
 pub(crate) use journal::settle;
+pub(crate) use story::About;
 
 /// The target of audit lines, which a log level does not silence.
 pub(crate) const TARGET: &str = "audit";

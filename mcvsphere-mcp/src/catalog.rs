@@ -131,6 +131,11 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// Whether the policy bounds what this caller may do.
+    pub(crate) fn binds(&self, caller: &Caller) -> bool {
+        self.policy.binds(caller)
+    }
+
     /// The same tools under a policy.
     ///
     /// # Errors

@@ -91,9 +91,14 @@ impl Policy {
         self.0.iter().enumerate().filter(|(_, rule)| rule.is_of(caller))
     }
 
+    /// Whether a rule names the caller.
+    pub(crate) fn binds(&self, caller: &Caller) -> bool {
+        self.of(caller).next().is_some()
+    }
+
     /// Why a caller may not use a tool on anything, or `None` where they may on something.
     pub(crate) fn refusal(&self, tool: &str, spec: &Spec, caller: &Caller) -> Option<String> {
-        if self.0.is_empty() || self.of(caller).next().is_none() {
+        if !self.binds(caller) {
             return None;
         }
         if spec.toolset == Toolset::Api || (spec.toolset == Toolset::Guest && spec.effect != Effect::Reads) {

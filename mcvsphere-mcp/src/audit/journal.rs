@@ -95,6 +95,14 @@ impl Journal {
         Ok(Self { target, queue })
     }
 
+    /// The files that lines are read from, the newest first; none where they go elsewhere.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        match &self.target.place {
+            Place::File { path, .. } => (0..=KEPT).map(|number| numbered(path, number)).collect(),
+            Place::Syslog => Vec::new(),
+        }
+    }
+
     /// Writes a line, and waits until it is on the disk.
     ///
     /// # Errors
@@ -209,21 +217,25 @@ impl Output for Appended {
 
 /// Gives the file the number 1, and each that has one the next. The last goes.
 fn make_room(path: &Path) -> io::Result<()> {
-    let numbered = |number: usize| match number {
+    for number in (0..KEPT).rev() {
+        match fs::rename(numbered(path, number), numbered(path, number + 1)) {
+            Err(error) if number > 0 && error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
+    }
+    Ok(())
+}
+
+/// The file with this number; without one it is that which lines are written to.
+fn numbered(path: &Path, number: usize) -> PathBuf {
+    match number {
         0 => path.to_owned(),
         _ => {
             let mut name = path.as_os_str().to_owned();
             name.push(format!(".{number}"));
             PathBuf::from(name)
         }
-    };
-    for number in (0..KEPT).rev() {
-        match fs::rename(numbered(number), numbered(number + 1)) {
-            Err(error) if number > 0 && error.kind() == io::ErrorKind::NotFound => {}
-            renamed => renamed?,
-        }
     }
-    Ok(())
 }
 
 fn append_to(path: &Path) -> io::Result<File> {

@@ -103,12 +103,12 @@ fn row(line: &Map<String, Value>) -> Value {
     })
 }
 
-fn text<'a>(line: &'a Map<String, Value>, key: &str) -> &'a str {
+pub(super) fn text<'a>(line: &'a Map<String, Value>, key: &str) -> &'a str {
     line.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Reads a date, a moment, or how long ago it is.
-fn since(text: &str) -> Result<DateTime<Utc>, String> {
+/// Reads a date, a moment, or how long ago it is (`24h`).
+pub(crate) fn since(text: &str) -> Result<DateTime<Utc>, String> {
     let ago = || {
         let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         let number: i64 = number.parse().ok().filter(|number| *number >= 0)?;

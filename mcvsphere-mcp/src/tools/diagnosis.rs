@@ -1,17 +1,39 @@
 //! What is wrong in the inventory, and with which tool to go on.
 
+use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 use vsphere_ops::{
-    Gaps,
-    diagnosis::{Attention, Capacity, Chore, ChoreKind, Finding, Hygiene, Problem, Workload},
-    managed::ClusterComputeResource,
+    Gaps, MissingPart, Untrusted,
+    diagnosis::{
+        Attention, Capacity, Chore, ChoreKind, Contention, Deed, Finding, Hygiene, Investigation, Problem, Story,
+        Subject, Workload,
+    },
+    managed::{ClusterComputeResource, ManagedEntity},
+    moment,
 };
 
 use super::prelude::*;
+use crate::audit::{About, report::since};
 
 /// How many findings are shown when nothing is said, and at most.
 const USUAL: usize = 25;
 const MOST: usize = 500;
+
+/// How many lines of a timeline are shown when nothing is said, and at most.
+const USUAL_LINES: usize = 10;
+const MOST_LINES: usize = 20;
+
+/// How many deeds are told when nothing is said, and at most; and since when.
+const USUAL_DEEDS: usize = 20;
+const MOST_DEEDS: usize = 1000;
+const USUAL_TIME: TimeDelta = TimeDelta::days(1);
+
+/// What tells of the calls to this server, and what they are called where they are missing.
+const RECORD: &str = "mcvsphere";
+const CALLS: &str = "calls to this server";
+
+/// The most characters of a call's arguments.
+const LONGEST: usize = 200;
 
 /// How many objects of a chore are shown when nothing is said.
 const USUAL_ITEMS: usize = 10;
@@ -27,6 +49,15 @@ pub(super) fn tools() -> Vec<Tool> {
         Tool::reads("get_attention", Monitoring, "Get what needs attention", get_attention).about(
             "Find what needs somebody now in the whole inventory, worst first: failing hosts, full datastores, alarms, old \
                  snapshots, failed tasks and more. Each finding names a tool to go on with.",
+        ),
+        Tool::reads("investigate", Monitoring, "Investigate an object", investigate).about(
+            "Find what ails a VM, host, datastore or cluster: what it lacks of CPU, memory, storage and network by the counters \
+                 of the last hour and day, the VMs that take it, limits, snapshots, Tools, alarms, what was changed before \
+                 it began, and its timeline. Each finding names a tool to go on with.",
+        ),
+        Tool::reads("who_changed", Monitoring, "Get who changed an object", who_changed).about(
+            "Tell who did what to an object and all below it, newest first: tasks and events with old and new values, and \
+                 the calls to this server that name it.",
         ),
         Tool::reads("get_hygiene", Monitoring, "Get what could be tidied", get_hygiene).long().about(
             "Find what could be tidied in the whole inventory, by kind, with the bytes that it gives back. orphaned_files \
@@ -44,8 +75,68 @@ async fn get_attention(args: GetAttention, cx: Cx) -> Result<Object<AttentionRep
     let Attention { critical, warnings, notices, mut findings, gaps } = cx.client().await?.attention().await?;
     let not_shown = findings.len().saturating_sub(limit);
     findings.truncate(limit);
-    let findings = findings.into_iter().map(|finding| Row { tool: next(&finding.problem, &cx), finding }).collect();
+    let findings = findings.into_iter().map(|finding| Row { tool: next(&finding, &cx), finding }).collect();
     Ok(Object(AttentionReport { critical, warnings, notices, findings, not_shown, gaps }))
+}
+
+async fn investigate(args: Investigate, cx: Cx) -> Result<Object<InvestigationReport>> {
+    let limit = in_range("limit", args.limit, USUAL, MOST)?;
+    let lines = in_range("timeline", args.timeline, USUAL_LINES, MOST_LINES)?;
+    let object = cx.client().await?.get::<ManagedEntity>(&args.object).await?;
+    let Investigation { object, time, mut findings, changes_before, mut timeline, mut older, gaps } =
+        object.investigate().await?;
+    let not_shown = findings.len().saturating_sub(limit);
+    findings.truncate(limit);
+    older += timeline.len().saturating_sub(lines);
+    timeline.truncate(lines);
+    let findings = findings.into_iter().map(|finding| Row { tool: next(&finding, &cx), finding }).collect();
+    let timeline_tool = if older > 0 { offered("list_recent_events", &cx) } else { None };
+    Ok(Object(InvestigationReport {
+        object,
+        time,
+        findings,
+        not_shown,
+        changes_before,
+        timeline,
+        older,
+        timeline_tool,
+        gaps,
+    }))
+}
+
+async fn who_changed(args: WhoChanged, cx: Cx) -> Result<Object<Story>> {
+    let count = in_range("count", args.count, USUAL_DEEDS, MOST_DEEDS)?;
+    let client = cx.client().await?;
+    let object = client.get::<ManagedEntity>(&args.object).await?;
+    // The clock of the server, and that of this computer.
+    let offset = client.clock_offset().await?;
+    let ours = match &args.since {
+        Some(text) => since(text.trim())
+            .map_err(|what| ToolError::invalid_argument(format!("`since` is {}, but {what}", quoted(text))))?,
+        None => Utc::now() - USUAL_TIME,
+    };
+    // A date and a time are the server's; what is past is so by either clock.
+    let theirs =
+        if args.since.as_deref().is_some_and(|text| moment(text.trim()).is_some()) { ours } else { ours + offset };
+    let mut story = object.who_changed(theirs.fixed_offset(), MOST_DEEDS).await?;
+    let caller = &cx.call.visit.caller;
+    // What others did through this server is not for callers whom a policy bounds.
+    let only = cx.server.catalog().binds(caller).then(|| caller.identity().clone());
+    let names = vec![object.label().to_owned(), object.id().to_owned()];
+    let is_bound = only.is_some();
+    let (calls, gap) = cx.server.audit().calls(About { names, since: theirs - offset, only }).await;
+    story.add(calls.into_iter().map(|call| {
+        let mut deed = Deed::of_record(RECORD, (call.time + offset).fixed_offset(), &call.tool);
+        deed.user = Some(call.who);
+        deed.outcome = call.outcome;
+        deed.message = Some(Untrusted::from(call.arguments).cut(LONGEST));
+        deed
+    }));
+    story.cut(count);
+    let of_others = is_bound.then(|| "a policy bounds what you see: others' calls are left out".to_owned());
+    let missing = |why: String| MissingPart { what: CALLS.to_owned(), why };
+    story.gaps.missing.extend(of_others.into_iter().chain(gap).map(missing));
+    Ok(Object(story))
 }
 
 async fn get_hygiene(args: GetHygiene, cx: Cx) -> Result<Object<HygieneReport>> {
@@ -109,8 +200,9 @@ fn bytes(gib: f64) -> Result<i64> {
 }
 
 /// The tool that mends such a problem, or tells more of it, where this caller may call it.
-fn next(problem: &Problem, cx: &Cx) -> Option<&'static str> {
-    let tool = match problem {
+fn next(finding: &Finding, cx: &Cx) -> Option<&'static str> {
+    let is_host = finding.object.kind == "HostSystem";
+    let tool = match &finding.problem {
         Problem::HostUnreachable { .. } => "get_host_info",
         Problem::DatastoreInaccessible { .. } => "get_datastore_info",
         Problem::DatastoreFull { .. } => "browse_datastore",
@@ -126,9 +218,71 @@ fn next(problem: &Problem, cx: &Cx) -> Option<&'static str> {
         Problem::SnapshotLarge { .. } | Problem::SnapshotOld { .. } => "delete_snapshot",
         Problem::TaskFailed { .. } => "list_recent_tasks",
         Problem::DatastoreOvercommitted { .. } => "storage_vmotion",
+        Problem::Contention { of, .. } => match of {
+            Contention::CpuReady | Contention::SwappingIn | Contention::Ballooning => "migrate_vm",
+            Contention::CpuLimit => "get_vm_info",
+            Contention::CpuCostop => "reconfigure_vm",
+            Contention::CpuFull | Contention::MemoryFull if is_host => "migrate_vm",
+            Contention::CpuFull | Contention::MemoryFull => "reconfigure_vm",
+            Contention::StorageLatency => "storage_vmotion",
+            Contention::PacketsDropped if is_host => "get_host_networking",
+            Contention::PacketsDropped => "get_vm_stats",
+            _ => return None,
+        },
+        Problem::Restricted { .. } => "get_vm_info",
+        Problem::ToolsNotRunning { .. } => "get_vm_tools_status",
         _ => return None,
     };
     offered(tool, cx)
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Investigate {
+    /// VM, host, datastore or cluster.
+    object: String,
+    /// Findings to show; 25 by default.
+    #[schemars(range(min = 1, max = 500))]
+    limit: Option<usize>,
+    /// Lines of the timeline; 10 by default.
+    #[schemars(range(min = 1, max = 20))]
+    timeline: Option<usize>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct WhoChanged {
+    /// Any object.
+    object: String,
+    /// Time, date, or 24h, 7d; 24h by default.
+    since: Option<String>,
+    /// 20 by default.
+    #[schemars(range(min = 1, max = 1000))]
+    count: Option<usize>,
+}
+
+/// What ails an object.
+#[derive(Debug, Serialize, JsonSchema)]
+struct InvestigationReport {
+    /// What was looked at.
+    object: Subject,
+    /// When by the server's clock.
+    time: String,
+    /// The findings, the worst first.
+    findings: Vec<Row>,
+    /// How many more there are.
+    not_shown: usize,
+    /// What was changed within two hours before contention began, the last first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes_before: Vec<Deed>,
+    /// Tasks and events of the last day, newest first.
+    timeline: Vec<Deed>,
+    /// How many older ones are not shown.
+    older: usize,
+    /// The tool that lists them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeline_tool: Option<&'static str>,
+    /// What was not looked at, and why.
+    #[serde(flatten)]
+    gaps: Gaps,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -25,6 +25,7 @@ mod guests;
 mod hosts;
 mod http;
 mod inventory;
+mod investigation;
 mod isos;
 mod jobs;
 mod lab;

@@ -1,10 +1,12 @@
 //! Who did what to an object: tasks and events as one story.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use futures::{StreamExt as _, TryStreamExt as _, future};
 use serde::Serialize;
 use vsphere_model::types::{DateTime, Event, Poly, TaskInfo};
+use vsphere_soap::object::format_date_time;
 use vsphere_soap::request::ManagedObject;
 
 use crate::error::Result;
@@ -82,13 +84,17 @@ pub struct Deed {
     /// The state of a task that has not ended well (`running`), or its fault (`NoDiskSpace`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
-    /// The text for people of its event, where no changes tell more. Not to be trusted.
+    /// The text for people of its event, where no changes tell more; of what another record tells, what that says of it. Not to
+    /// be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<Untrusted>,
     /// What was changed, with old and new values, shown as one text. People write some of it: not to be trusted.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "shown")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<Untrusted>"))]
     pub changes: Vec<ConfigChange>,
+    /// The record that tells it, where that is not the server's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
     #[serde(skip)]
     at: DateTime,
     #[serde(skip)]
@@ -122,8 +128,7 @@ impl<M: ManagedObject> Mo<M> {
     pub async fn who_changed(&self, since: DateTime, count: usize) -> Result<Story> {
         let mut story = self.story(since).await.map_err(|error| error.in_operation("read who changed what"))?;
         story.deeds.retain(|deed| deed.is_change);
-        story.left_out = story.deeds.len().saturating_sub(count);
-        story.deeds.truncate(count);
+        story.cut(count);
         Ok(story)
     }
 
@@ -166,11 +171,61 @@ fn told(tasks: &[TaskInfo], events: &[Poly<Event>]) -> Vec<Deed> {
             None => deeds.push(Deed::of_event(event)),
         }
     }
-    deeds.sort_by_key(|deed| std::cmp::Reverse(deed.at));
+    deeds.sort_by_key(|deed| Reverse(deed.at));
     deeds
 }
 
+impl Story {
+    /// Adds what other records tell, such as a log of one's own, so that all stands in one order.
+    ///
+    /// ```
+    /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+    /// use vsphere_ops::diagnosis::Deed;
+    /// use vsphere_ops::managed::VirtualMachine;
+    ///
+    /// let now = client.server_time().await?;
+    /// let web = client.get::<VirtualMachine>("web-01").await?;
+    /// let mut story = web.who_changed(now - chrono::TimeDelta::days(1), 1000).await?;
+    /// let mut patched = Deed::of_record("patches", now, "patched");
+    /// patched.user = Some("jane".into());
+    /// story.add([patched]);
+    /// story.cut(20);
+    /// assert_eq!(story.deeds[0].what, "patched", "the newest is the first");
+    /// # Ok(())
+    /// # }
+    /// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+    /// # sim::documented(run);
+    /// ```
+    pub fn add(&mut self, deeds: impl IntoIterator<Item = Deed>) {
+        self.deeds.extend(deeds);
+        self.deeds.sort_by_key(|deed| Reverse(deed.at));
+    }
+
+    /// Leaves the newest `count`.
+    pub fn cut(&mut self, count: usize) {
+        self.left_out += self.deeds.len().saturating_sub(count);
+        self.deeds.truncate(count);
+    }
+}
+
 impl Deed {
+    /// What another record tells of this time of the server's clock.
+    pub fn of_record(record: &str, time: DateTime, what: &str) -> Self {
+        Self {
+            time: format_date_time(&time),
+            user: None,
+            what: what.to_owned(),
+            entity: None,
+            entity_id: None,
+            outcome: None,
+            message: None,
+            changes: Vec::new(),
+            record: Some(record.to_owned()),
+            at: time,
+            is_change: true,
+        }
+    }
+
     fn of_task(task: &TaskInfo) -> Self {
         let report = TaskReport::from(task);
         let failed = report.error.as_ref().map(|error| error.fault.clone());
@@ -186,6 +241,7 @@ impl Deed {
             entity: report.entity,
             entity_id: report.entity_id,
             changes: Vec::new(),
+            record: None,
             at: task.queue_time,
         }
     }
@@ -203,6 +259,7 @@ impl Deed {
             outcome: None,
             message,
             changes,
+            record: None,
             at: event.created_time,
             is_change,
         }
