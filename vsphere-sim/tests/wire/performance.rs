@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use crate::support::{Lab, fault};
 use chrono::Duration;
-use vsphere_model::managed::{PerformanceManager, VirtualMachine, performance_manager};
+use vsphere_model::managed::{PerformanceManager, VirtualMachine, performance_manager, virtual_machine};
 use vsphere_model::types::{
-    DateTime, ManagedObjectReference, PerfCounterInfo, PerfEntityMetric, PerfEntityMetricCSV, PerfMetricId,
-    PerfMetricIntSeries, PerfQuerySpec,
+    AlarmState, DateTime, ManagedObjectReference, PerfCounterInfo, PerfEntityMetric, PerfEntityMetricCSV, PerfMetricId,
+    PerfMetricIntSeries, PerfQuerySpec, VirtualMachineQuickStats,
 };
-use vsphere_sim::{Model, Size};
+use vsphere_sim::{Incident, Model, Size};
 
 struct Performance {
     lab: Lab,
@@ -19,7 +19,10 @@ struct Performance {
 
 impl Performance {
     async fn new() -> Self {
-        let lab = Lab::new(Model::sized(Size { vms: 3, ..Size::default() })).await;
+        Self::of(Lab::new(Model::sized(Size { vms: 3, ..Size::default() })).await).await
+    }
+
+    async fn of(lab: Lab) -> Self {
         let manager: PerformanceManager = lab.object(lab.content.perf_manager.as_ref().unwrap());
         let counters = lab.get(&manager, performance_manager::PERF_COUNTER).await;
         let ids = counters.iter().map(|counter| (name(counter), counter.key)).collect();
@@ -261,4 +264,108 @@ async fn a_higher_level_keeps_more() {
     let mut week = performance.lab.get(&performance.manager, performance_manager::HISTORICAL_INTERVAL).await.remove(1);
     week.level = Some(4);
     assert_eq!(fault(performance.manager.update_perf_interval(&week)).await, "InvalidArgument");
+}
+
+/// A server with these incidents: VM0, VM3, VM6 and VM9 are on the first host, and VM0 and VM6 on the first datastore.
+async fn after(incidents: impl IntoIterator<Item = Incident>) -> Performance {
+    let model = incidents.into_iter().fold(Model::sized(Size::default()), Model::incident);
+    Performance::of(Lab::new(model).await).await
+}
+
+impl Performance {
+    /// The mean of the last five minutes of a counter.
+    async fn mean(&self, entity: &ManagedObjectReference, name: &str, instance: &str) -> f64 {
+        let query = PerfQuerySpec { max_sample: Some(15), ..self.query(entity, &[(name, instance)], 20) };
+        let values = values(&self.ask(query).await.unwrap(), 0);
+        values.iter().sum::<i64>() as f64 / values.len() as f64
+    }
+
+    async fn vm(&self, number: usize) -> (ManagedObjectReference, VirtualMachineQuickStats) {
+        let vm = self.lab.at(&format!("/DC0/vm/DC0_C0_VM{number}")).await;
+        let stats = self.lab.get(&self.lab.object::<VirtualMachine>(&vm), virtual_machine::QUICK_STATS).await;
+        (vm, stats)
+    }
+}
+
+#[track_caller]
+fn about(value: f64, expected: f64) {
+    assert!((value - expected).abs() < expected * 0.1, "{value} is not about {expected}");
+}
+
+#[tokio::test]
+async fn a_host_that_is_asked_for_more_cpu_than_it_has_makes_vms_wait() {
+    let since = std::time::Duration::from_secs(3600);
+    let load = |number: usize, percent| Incident::CpuLoad { vm: format!("DC0_C0_VM{number}"), percent, since };
+    let sized = |number: usize| Incident::Sized { vm: format!("DC0_C0_VM{number}"), cpus: 64, memory_mb: 4096 };
+    let performance = after([sized(3), sized(6), load(3, 100.0), load(6, 100.0), load(0, 50.0)]).await;
+    let host = performance.lab.at("/DC0/host/DC0_C0/DC0_C0_H0").await;
+    about(performance.mean(&host, "cpu.usage.average", "").await, 10_000.0);
+    let (vm, stats) = performance.vm(0).await;
+    // 129 CPUs are wanted of 63.4: half of what this one wants, half the time of two CPUs, it waits for.
+    let ready = performance.mean(&vm, "cpu.ready.summation", "").await;
+    about(ready, 0.5 * 0.51 * 2.0 * 20_000.0);
+    about(f64::from(stats.overall_cpu_readiness.unwrap()), ready * 100.0 / 20_000.0 / 2.0);
+    about(f64::from(stats.overall_cpu_usage.unwrap()), performance.mean(&vm, "cpu.usagemhz.average", "").await);
+    assert!(stats.overall_cpu_demand > stats.overall_cpu_usage, "{stats:?}");
+    // What all get is what there is.
+    let mut sum = 0.0;
+    for number in [0, 3, 6, 9] {
+        sum += performance.mean(&performance.vm(number).await.0, "cpu.usagemhz.average", "").await;
+    }
+    about(sum, performance.mean(&host, "cpu.totalCapacity.average", "").await);
+    assert!(performance.mean(&host, "cpu.ready.summation", "").await > 100.0 * ready, "that of all VMs");
+    let alarms = performance.lab.read(&host, "triggeredAlarmState").await.unwrap().take::<Vec<AlarmState>>().unwrap();
+    assert!(alarms.iter().any(|alarm| alarm.entity == host && alarm.overall_status.as_str() == "red"), "{alarms:?}");
+    // Elsewhere nobody waits.
+    let (other, stats) = performance.vm(1).await;
+    assert_eq!(stats.overall_cpu_readiness, Some(0));
+    assert!(performance.mean(&other, "cpu.ready.summation", "").await < 0.05 * 2.0 * 20_000.0);
+}
+
+#[tokio::test]
+async fn a_host_that_is_short_of_memory_takes_it_from_all() {
+    let sized = Incident::Sized { vm: "DC0_C0_VM3".into(), cpus: 2, memory_mb: 600_000 };
+    let load =
+        Incident::MemoryLoad { vm: "DC0_C0_VM3".into(), percent: 100.0, since: std::time::Duration::from_secs(3600) };
+    let performance = after([sized, load, Incident::ToolsEnd { vm: "DC0_C0_VM6".into() }]).await;
+    let host = performance.lab.at("/DC0/host/DC0_C0/DC0_C0_H0").await;
+    let mut sum = 0.0;
+    for number in [0, 3, 6, 9] {
+        let (vm, stats) = performance.vm(number).await;
+        let balloon = performance.mean(&vm, "mem.vmmemctl.average", "").await;
+        sum += balloon;
+        let (ballooned, swapped) = (stats.ballooned_memory.unwrap(), stats.swapped_memory.unwrap());
+        // A VM without VMware Tools has no balloon.
+        assert_eq!((ballooned > 0, swapped > 0), (number != 6, number == 6), "VM{number}: {stats:?}");
+        if number != 6 {
+            about(f64::from(ballooned) * 1024.0, balloon);
+        }
+    }
+    about(performance.mean(&host, "mem.vmmemctl.average", "").await, sum);
+    assert!(performance.mean(&host, "mem.swapused.average", "").await > 0.0);
+    assert!(performance.mean(&host, "mem.usage.average", "").await > 9600.0);
+    let (_, stats) = performance.vm(1).await;
+    assert_eq!((stats.ballooned_memory, stats.swapped_memory), (Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn a_datastore_that_is_slow_is_so_for_all_who_use_it() {
+    let since = std::time::Duration::from_secs(3600);
+    let delay = std::time::Duration::from_millis(80);
+    let performance = after([Incident::DatastoreSlow { datastore: "DC0_DS0".into(), delay, since }]).await;
+    for (number, is_slow) in [(0, true), (1, false), (6, true)] {
+        let (vm, _) = performance.vm(number).await;
+        let latency = performance.mean(&vm, "virtualDisk.totalReadLatency.average", "scsi0:0").await;
+        assert_eq!(latency > 75.0, is_slow, "VM{number}: {latency}");
+    }
+    let host = performance.lab.at("/DC0/host/DC0_C0/DC0_C0_H1").await;
+    let query = performance.query(&host, &[("datastore.totalWriteLatency.average", "*")], 20);
+    let answer = performance.ask(query).await.unwrap();
+    let mut slow: Vec<bool> = (0..answer.value.len()).map(|index| values(&answer, index).last() > Some(&75)).collect();
+    slow.sort_unstable();
+    assert_eq!(slow, [false, true]);
+    // Yesterday it was well.
+    let query = performance.query(&host, &[("datastore.totalWriteLatency.average", "*")], 300);
+    let answer = performance.ask(query).await.unwrap();
+    assert!((0..2).all(|index| values(&answer, index)[0] < 20));
 }
