@@ -150,3 +150,107 @@ fn names(value: &Value, wanted: &[String]) -> bool {
 fn moment(line: &Map<String, Value>) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text(line, "time")).ok().map(|time| time.to_utc())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn line(
+        hour: u32,
+        event: &str,
+        call: &str,
+        subject: Option<&str>,
+        arguments: &Value,
+        outcome: Option<&str>,
+    ) -> String {
+        let issuer = subject.map(|_| "https://login.example");
+        let line = json!({
+            "time": format!("2027-01-01T{hour:02}:00:00.000Z"), "event": event, "call": call, "who": "jane", "tool": "rename_vm",
+            "issuer": issuer, "subject": subject, "arguments": arguments, "outcome": outcome,
+        });
+        format!("{line}\n")
+    }
+
+    fn about(since: u32, only: Option<Identity>) -> About {
+        let since = DateTime::parse_from_rfc3339(&format!("2027-01-01T{since:02}:00:00Z")).unwrap().to_utc();
+        About { names: vec!["web-1".to_owned(), "vm-7".to_owned()], since, only }
+    }
+
+    /// Files with these lines, the newest first.
+    fn files(name: &str, contents: &[&str]) -> Vec<PathBuf> {
+        let path = |number: usize| {
+            std::env::temp_dir().join(format!("mcvsphere-story-{}-{name}.{number}", std::process::id()))
+        };
+        for (number, content) in contents.iter().enumerate() {
+            std::fs::write(path(number), content).unwrap();
+        }
+        (0..=contents.len()).map(path).collect()
+    }
+
+    fn outcomes(told: &[Told]) -> Vec<Option<&str>> {
+        told.iter().map(|call| call.outcome.as_deref()).collect()
+    }
+
+    #[test]
+    fn changes_of_an_object_are_told_with_what_came_of_them() {
+        let on = |what: Value| json!({ "vms": ["x", what] });
+        let text = [
+            line(1, "end", "read", None, &json!({ "vm": "web-1" }), Some("ok")),
+            line(2, "begin", "asked", None, &json!({ "vm": "web-1" }), None),
+            line(2, "end", "asked", None, &json!({ "vm": "web-1" }), Some("confirmation_required")),
+            line(3, "begin", "done", None, &on(json!("WEB-1")), None),
+            line(3, "end", "done", None, &on(json!("WEB-1")), Some("ok")),
+            line(4, "begin", "failed", None, &json!({ "vm": "vm-7" }), None),
+            line(4, "end", "failed", None, &json!({ "vm": "vm-7" }), Some("busy")),
+            line(5, "begin", "lost", None, &json!({ "vm": "/dc/vm/web-1" }), None),
+            line(6, "begin", "other", None, &json!({ "vm": "web-10" }), None),
+            "{\"torn".to_owned(),
+        ]
+        .concat();
+        let files = files("changes", &[&text]);
+        let (told, is_complete) = read(&files, &about(0, None), MOST_BYTES).unwrap();
+        assert_eq!(outcomes(&told), [None, Some("busy"), Some("unknown: no end is written")]);
+        assert!(is_complete && told[0].arguments.contains("WEB-1"), "{told:?}");
+        assert_eq!(read(&files, &about(4, None), MOST_BYTES).unwrap().0.len(), 2);
+        std::fs::remove_file(&files[0]).unwrap();
+    }
+
+    #[test]
+    fn of_others_nothing_is_told_to_those_who_see_their_own_calls_alone() {
+        let vm = json!({ "vm": "web-1" });
+        let text: String =
+            [Some("7"), Some("70"), None].iter().map(|subject| line(1, "begin", "x", *subject, &vm, None)).collect();
+        let files = files("own", &[&text]);
+        let remote = |issuer: &str| Identity::Remote { issuer: Arc::from(issuer), subject: Arc::from("7") };
+        let count = |only| read(&files, &about(0, only), MOST_BYTES).unwrap().0.len();
+        assert_eq!(count(None), 3);
+        assert_eq!(count(Some(remote("https://login.example"))), 1);
+        assert_eq!(count(Some(remote("https://other.example"))), 0);
+        assert_eq!(count(Some(Identity::Local)), 1);
+        std::fs::remove_file(&files[0]).unwrap();
+    }
+
+    #[test]
+    fn older_files_are_read_as_far_as_is_needed_and_allowed() {
+        let vm = json!({ "vm": "web-1" });
+        let text = |hours: [u32; 2]| hours.map(|hour| line(hour, "begin", &hour.to_string(), None, &vm, None)).concat();
+        let (new, old) = (text([5, 6]), text([1, 2]));
+        let files = files("older", &[&new, &old]);
+        let read = |since, most| {
+            let (told, is_complete) = read(&files, &about(since, None), most).unwrap();
+            (told.len(), is_complete)
+        };
+        assert_eq!(read(0, MOST_BYTES), (4, true));
+        assert_eq!(read(2, MOST_BYTES), (3, true));
+        assert_eq!(read(6, MOST_BYTES), (1, true));
+        // There is room for one line and a part of another.
+        assert_eq!(read(0, new.len() as u64 - 10), (1, false));
+        for file in &files[..2] {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+}

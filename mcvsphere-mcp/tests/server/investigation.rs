@@ -176,6 +176,31 @@ async fn who_changed_what_is_one_story_with_the_calls_to_this_server() {
 }
 
 #[tokio::test]
+async fn a_neighbour_that_a_policy_denies_is_in_no_answer() {
+    let lab = Lab::of(ill()).await;
+    let settings = file("denied.yaml");
+    let policy = "policy:\n  hidden:\n    effect: deny\n    groups: [bounded]\n    objects: ['/DC0/vm/DC0_C0_VM3']\n";
+    std::fs::write(&settings, policy).unwrap();
+    let server = lab.server(&[("MCVSPHERE_CONFIG", settings.to_str().unwrap())]);
+    std::fs::remove_file(&settings).unwrap();
+    let bounded =
+        Caller::remote("https://login.example", "bob").in_groups(["bounded"]).with_level(Permission::ReadOnly);
+    let client = client_of(&server, bounded).await;
+    for object in ["DC0_C0_VM0", "DC0_C0_H0", "DC0_C0", "DC0_DS0"] {
+        let answer = good(&client, "investigate", json!({ "object": object })).await;
+        assert!(!answer.to_string().contains("DC0_C0_VM3"), "{object}: {answer:#}");
+    }
+    let own = good(&client, "who_changed", json!({ "object": "DC0_C0_VM0" })).await;
+    assert!(!own.to_string().contains("DC0_C0_VM3"), "{own:#}");
+    // Of a host all tasks and events below it are asked for, of which some are denied.
+    assert_eq!(bad(&client, "who_changed", json!({ "object": "DC0_C0_H0" })).await.0, "permission");
+    let answer = good(&client, "investigate", json!({ "object": "DC0_C0_VM0" })).await;
+    let ready = answer["findings"].as_array().unwrap().iter().find(|finding| finding["of"] == "cpu_ready").unwrap();
+    assert_eq!(ready["neighbours"][0]["name"], "DC0_C0_VM6", "{ready:#}");
+    assert_eq!(bad(&client, "investigate", json!({ "object": "DC0_C0_VM3" })).await.0, "not_found");
+}
+
+#[tokio::test]
 async fn without_an_audit_file_that_is_said() {
     let lab = Lab::of(Model::sized(Size::default())).await;
     let client = connect(lab.server(&[])).await;
