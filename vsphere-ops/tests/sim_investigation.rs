@@ -387,3 +387,31 @@ async fn only_objects_that_can_be_measured_are_investigated() {
     let error = client(&sim).await.get::<ManagedEntity>("VM Network").await.unwrap().investigate().await.unwrap_err();
     assert!(error.to_string().contains("give a VM, a host, a datastore or a cluster"), "{error}");
 }
+
+#[tokio::test]
+async fn a_host_without_a_vcenter_is_investigated_as_far_as_it_tells() {
+    let sim = Sim::start(Model::esxi()).await.unwrap();
+    let client = client(&sim).await;
+    let vms = client.all::<VirtualMachine>().select(()).await.unwrap();
+    for (vm, ()) in vms {
+        let found = vm.investigate().await.unwrap();
+        let contention = |finding: &&Finding| matches!(finding.problem, Problem::Contention { .. });
+        assert_eq!(found.findings.iter().find(contention), None, "{}", vm.label());
+        assert!(vm.who_changed(client.server_time().await.unwrap() - chrono::TimeDelta::days(1), 9).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_large_cluster_takes_no_more_requests_and_says_what_is_left_out() {
+    let size = Size { hosts: 12, vms: 300, ..Size::default() };
+    let sim = Sim::start(Model::sized(size)).await.unwrap();
+    let client = client(&sim).await;
+    let before = client.requests_sent();
+    let found = look(&client, "DC0_C0").await;
+    let requests = client.requests_sent() - before;
+    assert!(found.findings.is_empty(), "{:#?}", found.findings);
+    assert!(requests <= 40, "{requests}");
+    let missing: Vec<&str> = found.gaps.missing.iter().map(|part| part.what.as_str()).collect();
+    assert!(missing.contains(&"the counters of 200 VMs"), "{missing:?}");
+    assert!(missing.contains(&"the last day of the counters of hosts"), "{missing:?}");
+}

@@ -20,6 +20,7 @@ use super::story::{Deed, Story};
 use super::{Finding, Problem, Severity, Subject, datastores, limits};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result, invalid};
+use crate::events::Recursion;
 use crate::find::{self, inventory::kind_of};
 use crate::gaps::Gaps;
 use crate::mo::Mo;
@@ -112,7 +113,7 @@ pub struct Investigation {
     /// What was changed within two hours before contention began, the last first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes_before: Vec<Deed>,
-    /// The tasks and events of it and all below it within a day, newest first.
+    /// The tasks and events of it and all below it within a day, newest first; of a VM that is not well those of its host too.
     pub timeline: Vec<Deed>,
     /// How many older ones are not shown.
     pub older: usize,
@@ -154,7 +155,8 @@ impl<M: ManagedObject> Mo<M> {
         let failed = |error: Error| error.in_operation("investigate").on(self.label());
         let (client, object) = (self.client(), self.reference());
         let now = client.server_time().await.map_err(failed)?;
-        let mut scene = Scene { client, now, findings: Vec::new(), gaps: Gaps::default(), unseen: Unseen::default() };
+        let mut scene =
+            Scene { client, now, findings: Vec::new(), gaps: Gaps::default(), unseen: Unseen::default(), host: None };
         let subject = match object.type_.as_str() {
             VirtualMachine::NAME => scene.of_vm(object).await,
             HostSystem::NAME => scene.of_host(object).await,
@@ -168,11 +170,26 @@ impl<M: ManagedObject> Mo<M> {
         };
         let subject = subject.map_err(failed)?;
         let entity: Mo<ManagedEntity> = Mo::new(client, object, Some(subject.name.clone()));
-        let (alarms, story) = futures::join!(entity.known_alarms(), entity.story(now - TimeDelta::days(1)));
-        let Scene { mut findings, mut gaps, unseen, .. } = scene;
+        let begin = now - TimeDelta::days(1);
+        let Scene { mut findings, mut gaps, unseen, host, .. } = scene;
+        // Where nothing is wrong, nothing of the host has hit it.
+        let host = host.filter(|_| !findings.is_empty()).map(|host| Mo::<HostSystem>::new(client, &host, None));
+        let of_host = async {
+            match &host {
+                // What became of its VMs is told with each of them.
+                Some(host) => host.story(begin, Recursion::Self_).await,
+                None => Ok(Story::default()),
+            }
+        };
+        let (alarms, story, of_host) =
+            futures::join!(entity.known_alarms(), entity.story(begin, Recursion::All), of_host);
         let (alarms, of_alarms) = gaps.part("triggered alarms", alarms);
         findings.extend(alarms.iter().filter_map(alarm));
-        let Story { deeds, gaps: of_story, .. } = gaps.part("tasks and events", story);
+        let mut story = gaps.part("tasks and events", story);
+        let of_host = gaps.part("tasks and events of its host", of_host);
+        story.add(of_host.deeds);
+        gaps.append(of_host.gaps);
+        let Story { deeds, gaps: of_story, .. } = story;
         unseen.tell(&mut gaps);
         gaps.append(of_alarms);
         gaps.append(of_story);
@@ -213,6 +230,8 @@ struct Scene<'a> {
     findings: Vec<Finding>,
     gaps: Gaps,
     unseen: Unseen,
+    /// The host that a VM is on, whose own events may have hit it.
+    host: Option<ManagedObjectReference>,
 }
 
 /// A host with what depends on it.
@@ -236,6 +255,7 @@ impl Scene<'_> {
             .ok_or_else(|| Error::new("read", ErrorKind::NotFound(find::no_longer(&object.type_, &object.value))))?;
         self.gaps.append(Gaps::of(std::slice::from_ref(&content)));
         let vm = Machine::new(Seen::new(content));
+        self.host = vm.host().cloned();
         let hosts = self.see_hosts(vm.host().into_iter().cloned()).await;
         let stores = self.see_stores(vm.datastores.iter().cloned(), &hosts).await;
         let lost: HashSet<String> = hosts
@@ -518,6 +538,15 @@ impl Scene<'_> {
         let host_of = |object: &Subject| {
             hosts.iter().find(|seen| seen.host.subject == *object || seen.vms.iter().any(|vm| vm.value == object.id))
         };
+        let is_short =
+            |finding: &Finding| finding.object.kind == HostSystem::NAME && of(finding) == Some(Contention::MemoryFull);
+        let has_memory = !found.iter().any(is_short);
+        let limited: HashSet<String> = self
+            .findings
+            .iter()
+            .filter(|finding| limits_memory(finding))
+            .map(|finding| finding.object.id.clone())
+            .collect();
         let mut told: HashSet<(Scarce, String)> = HashSet::new();
         for finding in found {
             let Problem::Contention { of, datastore, neighbours, .. } = &mut finding.problem else { continue };
@@ -525,6 +554,12 @@ impl Scene<'_> {
             let scarce = match of {
                 Contention::CpuReady | Contention::CpuCostop => Scarce::Cpu,
                 Contention::CpuFull if is_host => Scarce::Cpu,
+                // On a host that has enough it is the VM's own limit, and no neighbour.
+                Contention::SwappingIn | Contention::Ballooning
+                    if has_memory && limited.contains(&finding.object.id) =>
+                {
+                    continue;
+                }
                 Contention::SwappingIn | Contention::Ballooning => Scarce::Memory,
                 Contention::MemoryFull if is_host => Scarce::Memory,
                 Contention::StorageLatency => {
@@ -673,6 +708,11 @@ fn part(finding: &Finding) -> Option<&String> {
         Problem::Contention { part, .. } => part.as_ref(),
         _ => None,
     }
+}
+
+/// Whether it tells of a limit on memory.
+fn limits_memory(finding: &Finding) -> bool {
+    matches!(finding.problem, Problem::Restricted { memory_limit_mb: Some(_), .. })
 }
 
 /// Whether each VM that runs has it.

@@ -126,19 +126,20 @@ impl<M: ManagedObject> Mo<M> {
     /// # Errors
     /// Server errors, where neither tasks nor events can be read. Where one can't, that is in the gaps.
     pub async fn who_changed(&self, since: DateTime, count: usize) -> Result<Story> {
-        let mut story = self.story(since).await.map_err(|error| error.in_operation("read who changed what"))?;
+        let mut story =
+            self.story(since, Recursion::All).await.map_err(|error| error.in_operation("read who changed what"))?;
         story.deeds.retain(|deed| deed.is_change);
         story.cut(count);
         Ok(story)
     }
 
     /// All that happened since this time, newest first, but for routine logins.
-    pub(super) async fn story(&self, since: DateTime) -> Result<Story> {
-        let events = self.client().events().entity(self.reference(), Recursion::All).since(since).page_size(MOST);
+    pub(super) async fn story(&self, since: DateTime, recursion: Recursion) -> Result<Story> {
+        let events = self.client().events().entity(self.reference(), recursion).since(since).page_size(MOST);
         let newest = events.newest_first().try_filter(|event| future::ready(!is_routine(event))).take(MOST);
         let (events, tasks) = futures::join!(
             newest.try_collect::<Vec<Poly<Event>>>(),
-            self.client().tasks().entity(self.reference(), Recursion::All).since(since).infos(MOST),
+            self.client().tasks().entity(self.reference(), recursion).since(since).infos(MOST),
         );
         let mut gaps = Gaps::default();
         let (events, tasks) = match (events, tasks) {

@@ -57,6 +57,8 @@ pub struct PerfQuery {
     interval: Interval,
     period: Period,
     samples: Option<i32>,
+    /// Whether it is known that the objects have real-time values.
+    is_checked: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -76,6 +78,7 @@ impl PerfQuery {
             interval: Interval::REALTIME,
             period: Period::All,
             samples: None,
+            is_checked: false,
         }
     }
 
@@ -121,6 +124,12 @@ impl PerfQuery {
         self
     }
 
+    /// Asks without a look at whether such objects have real-time values: VMs and hosts do.
+    pub(crate) fn of_vms_or_hosts(mut self) -> Self {
+        self.is_checked = true;
+        self
+    }
+
     async fn run(self) -> Result<Report> {
         let manager = self.client.manager("performance counters", self.client.content().perf_manager.as_ref())?;
         let manager: PerformanceManager = self.client.raw(manager);
@@ -130,7 +139,7 @@ impl PerfQuery {
         if self.entities.is_empty() || wanted.is_empty() {
             return Err(invalid("query performance", "give at least one object and one counter"));
         }
-        if self.interval == Interval::REALTIME {
+        if self.interval == Interval::REALTIME && !self.is_checked {
             self.check_realtime(&manager).await?;
         }
         let (start_time, end_time) = self.period().await?;

@@ -198,7 +198,7 @@ impl Measured {
             }
             let query = performance.query(names).entities(objects).instance(instance).interval(interval);
             let report = match interval {
-                Interval::REALTIME => query.samples(samples).await?,
+                Interval::REALTIME => query.samples(samples).of_vms_or_hosts().await?,
                 _ => query.between(now - TimeDelta::days(1), now).await?,
             };
             series.extend(report.series);

@@ -86,7 +86,8 @@ pub(super) async fn usage(
         return Ok(Vec::new());
     }
     let instance = if matches!(scarce, Scarce::Storage(_)) { "*" } else { "" };
-    let report = performance.query(counters).entities(objects).instance(instance).samples(SAMPLES).await?;
+    let report =
+        performance.query(counters).entities(objects).instance(instance).samples(SAMPLES).of_vms_or_hosts().await?;
     let mut sums: HashMap<ManagedObjectReference, f64> = HashMap::new();
     for series in &report.series {
         let is_it = match scarce {

@@ -8,6 +8,7 @@ use vsphere_soap::object::{Poly, Value};
 
 use super::counters::{Counter, Instances, Kind, Rollup, Shape};
 use crate::objects::alarm::text_at;
+use crate::objects::compute::Compute;
 use crate::objects::datastore::Datastore;
 use crate::objects::host::Host;
 use crate::objects::host::load::Load;
@@ -194,6 +195,14 @@ impl Profile {
                 let of_vms = host.map(|host| supply::of_host(world, host, middle)).unwrap_or_default();
                 let supply = of_vms.into_iter().map(|(_, supply)| supply).fold(Supply::default(), Supply::and);
                 (part(load.cpu, self.cpu_capacity), part(load.host_memory << 10, self.mem_capacity), supply)
+            }
+            // Where the usual course is left, what hosts are asked for shows in their cluster.
+            Kind::Cluster if world.is_strained => {
+                let hosts = world.get::<Compute>(entity).map(|compute| compute.hosts.as_slice()).unwrap_or_default();
+                let load = hosts.iter().filter_map(|host| Some(world.get::<Host>(host).ok()?.load(world, middle)));
+                let load = load.fold(Load::default(), Load::and);
+                let (cpu, mem) = (part(load.cpu, self.cpu_capacity), part(load.host_memory << 10, self.mem_capacity));
+                (cpu, mem, Supply::default())
             }
             _ => (self.cpu_load * wave, self.mem_load * (0.9 + 0.1 * wave), Supply::default()),
         };
