@@ -8,7 +8,7 @@ use vsphere_ops::diagnosis::{Contention, Deed, Finding, Investigation, Problem, 
 use vsphere_ops::managed::{ManagedEntity, VirtualMachine};
 use vsphere_ops::vm::Changes;
 use vsphere_ops::{Client, Config};
-use vsphere_sim::{Incident, Model, Sim, Size};
+use vsphere_sim::{Incident, Model, Sim, Size, Trouble};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -414,4 +414,32 @@ async fn a_large_cluster_takes_no_more_requests_and_says_what_is_left_out() {
     let missing: Vec<&str> = found.gaps.missing.iter().map(|part| part.what.as_str()).collect();
     assert!(missing.contains(&"the counters of 200 VMs"), "{missing:?}");
     assert!(missing.contains(&"the last day of the counters of hosts"), "{missing:?}");
+}
+
+#[tokio::test]
+async fn what_can_not_be_measured_is_a_gap_and_the_rest_is_looked_at() {
+    let sim = sim(&[Incident::Consolidation { vm: VM.into() }]).await;
+    let client = client(&sim).await;
+    sim.trouble(Trouble::none().fail("QueryPerf", "NoPermission", u32::MAX));
+    let found = look(&client, VM).await;
+    assert_eq!(kinds(&found.findings), ["\"consolidation\""], "{found:#?}");
+    let mut missing: Vec<&str> = found.gaps.missing.iter().map(|part| part.what.as_str()).collect();
+    missing.dedup();
+    // Of the VM and of its host.
+    let each = ["the counters of the last hour", "the counters of the last day"];
+    assert_eq!(missing, [each, each].concat(), "{:#?}", found.gaps);
+    sim.trouble(Trouble::none().fail("CreateCollectorForEvents", "NoPermission", u32::MAX));
+    let vm = client.get::<VirtualMachine>(VM).await.unwrap();
+    let story = vm.who_changed(client.server_time().await.unwrap(), 9).await.unwrap();
+    assert_eq!(story.gaps.missing.iter().map(|part| part.what.as_str()).collect::<Vec<_>>(), ["events"]);
+}
+
+#[tokio::test]
+async fn of_a_vm_that_does_not_run_nothing_is_measured() {
+    let sim = sim(&[]).await;
+    let client = client(&sim).await;
+    client.get::<VirtualMachine>(VM).await.unwrap().power_off().await.unwrap().await.unwrap();
+    let found = look(&client, VM).await;
+    assert!(found.findings.is_empty(), "{:#?}", found.findings);
+    assert!(found.gaps.missing.iter().any(|part| part.what == "the counters of DC0_C0_VM0"), "{:#?}", found.gaps);
 }

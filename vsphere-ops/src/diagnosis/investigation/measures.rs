@@ -168,10 +168,12 @@ impl Measure {
     }
 }
 
-/// The series of some objects over an interval, and the counters that the server does not have.
+/// The series of some objects over an interval.
 #[derive(Default)]
 pub(super) struct Measured {
     series: Vec<Series>,
+    /// Whether the server was asked, and answered.
+    is_known: bool,
 }
 
 impl Measured {
@@ -203,7 +205,7 @@ impl Measured {
             };
             series.extend(report.series);
         }
-        Ok(Self { series })
+        Ok(Self { series, is_known: true })
     }
 
     /// The means of five minutes of what a measure tells of an object, by part, oldest first.
@@ -243,6 +245,11 @@ impl Measured {
             }
         }
         parts
+    }
+
+    /// Whether the server has answered without any value of a counter of this object.
+    pub(super) fn lacks(&self, counter: &str, object: &ManagedObjectReference) -> bool {
+        self.is_known && !self.has(counter, object)
     }
 
     /// Whether it has values of a counter of this object.
