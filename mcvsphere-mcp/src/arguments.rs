@@ -1,5 +1,6 @@
 //! Taking a tool's arguments apart, with errors that name the argument.
 
+pub(crate) mod asking;
 pub(crate) mod kinds;
 pub(crate) mod meant;
 mod older;

@@ -167,6 +167,8 @@ mod tests {
         "object", "access", "example", "extended_by", "extends", "fields", "methods", "parameters", "values", "signature",
         // Findings: names of adapters, of sensors and of what the server counts, dates, and what the server calls a user's deed.
         "adapters", "down", "up", "expires", "licence", "servers", "since",
+        // Columns of lists: versions, words of the API, VLANs, and names of VMs and hosts.
+        "drs_automation", "hosts", "release", "vlan", "vmfs_version", "vms",
     ];
 
     #[test]

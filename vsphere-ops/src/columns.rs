@@ -12,6 +12,10 @@
 //! # Ok::<(), vsphere_ops::Error>(())
 //! ```
 
+mod asked;
+mod list;
+mod others;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -29,12 +33,35 @@ use crate::page::Freshness;
 use crate::untrusted::Untrusted;
 use crate::words::moment;
 
+pub(crate) use asked::{Asked, Standing, gathered};
+pub(crate) use list::{Also, Beside, Listed, Object, groups, list};
+pub(crate) use others::Others;
+
 const OPERATION: &str = "list";
 
 /// The columns of a list.
 pub trait Column: Copy + Eq + Ord + fmt::Debug + Send + Sync + 'static {
     /// All of them.
     const ALL: &'static [Self];
+
+    /// Those that each item of the list has as fields of its own.
+    const SHOWN: &'static [Self];
+
+    /// Those in which a text is looked for.
+    const SEARCHED: &'static [Self];
+
+    /// Those whose sums are of interest, where objects are in groups.
+    const SUMMED: &'static [Self];
+
+    /// Whether people or guests write what it holds.
+    ///
+    /// ```
+    /// use vsphere_ops::columns::Column;
+    /// use vsphere_ops::vm::VmColumn;
+    ///
+    /// assert!(VmColumn::Annotation.is_untrusted() && !VmColumn::MemoryMb.is_untrusted());
+    /// ```
+    fn is_untrusted(self) -> bool;
 
     /// Its name.
     fn name(self) -> &'static str;
@@ -62,6 +89,67 @@ pub trait Column: Copy + Eq + Ord + fmt::Debug + Send + Sync + 'static {
         })
     }
 }
+
+/// Makes a type of columns of a table: name, kind, properties, and what it is made of besides, which is `Beside` where the table stands.
+macro_rules! columns {
+    (
+        $(#[$type_doc:meta])* $type:ident {
+            $($(#[$doc:meta])+ $column:ident = $name:literal, $kind:ident, [$($path:expr),*], $beside:ident;)*
+        }
+        shown [$($shown:ident),*]
+        searched [$($searched:ident),*]
+        summed [$($summed:ident),*]
+        untrusted [$($untrusted:ident),*]
+    ) => {
+        $(#[$type_doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $type {
+            $($(#[$doc])+ $column,)*
+        }
+
+        impl $crate::columns::Column for $type {
+            const ALL: &'static [Self] = &[$(Self::$column),*];
+            const SHOWN: &'static [Self] = &[$(Self::$shown),*];
+            const SEARCHED: &'static [Self] = &[$(Self::$searched),*];
+            const SUMMED: &'static [Self] = &[$(Self::$summed),*];
+
+            fn is_untrusted(self) -> bool {
+                let untrusted: &[Self] = &[$(Self::$untrusted),*];
+                untrusted.contains(&self)
+            }
+
+            fn name(self) -> &'static str {
+                match self {
+                    $(Self::$column => $name,)*
+                }
+            }
+
+            fn kind(self) -> $crate::columns::Kind {
+                match self {
+                    $(Self::$column => $crate::columns::Kind::$kind,)*
+                }
+            }
+        }
+
+        impl $type {
+            /// The properties of the object that it is made of.
+            pub(crate) fn paths(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$column => const { &[$($path),*] },)*
+                }
+            }
+
+            /// What else it is made of.
+            pub(crate) fn beside(self) -> Beside {
+                match self {
+                    $(Self::$column => Beside::$beside,)*
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use columns;
 
 /// What the cells of a column hold.
 ///
@@ -131,6 +219,32 @@ impl Cell {
         number.map_or(Self::Nothing, |number| Self::Number(number.into()))
     }
 
+    pub(crate) fn flag(flag: Option<bool>) -> Self {
+        flag.map_or(Self::Nothing, Self::Flag)
+    }
+
+    /// The share of a whole, in whole per cent.
+    pub(crate) fn percent(part: Option<i64>, whole: Option<i64>) -> Self {
+        let whole = whole.filter(|whole| *whole > 0);
+        Self::number(part.zip(whole).map(|(part, whole)| part.saturating_mul(100).saturating_add(whole / 2) / whole))
+    }
+
+    /// The text that it is.
+    pub(crate) fn into_text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_number(&self) -> Option<i64> {
+        if let Self::Number(number) = self { Some(*number) } else { None }
+    }
+
+    pub(crate) fn as_flag(&self) -> Option<bool> {
+        if let Self::Flag(flag) = self { Some(*flag) } else { None }
+    }
+
     /// Texts, or nothing where there are none.
     pub(crate) fn texts(texts: Vec<String>) -> Self {
         if texts.is_empty() { Self::Nothing } else { Self::Texts(texts) }
@@ -145,6 +259,11 @@ impl Cell {
             Self::Pairs(pairs) => pairs.iter().any(|(name, value)| is_good(&format!("{name}={}", value.as_str()))),
             Self::Nothing | Self::Number(_) | Self::Flag(_) | Self::Time(_) => false,
         }
+    }
+
+    /// Whether one of its texts holds what is looked for.
+    pub(crate) fn holds(&self, needle: &Needle) -> bool {
+        self.any_text(|text| needle.is_in(text))
     }
 
     /// What can be compared of it.
@@ -217,6 +336,35 @@ impl<C: Column> Serialize for Cells<C> {
             map.serialize_entry(column.name(), cell)?;
         }
         map.end()
+    }
+}
+
+#[cfg(feature = "schema")]
+impl<C: Column> schemars::JsonSchema for Cells<C> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Cells".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let asked_for = C::ALL.iter().filter(|column| !C::SHOWN.contains(column));
+        let properties: serde_json::Map<String, serde_json::Value> = asked_for
+            .map(|column| {
+                let schema = match (column.is_untrusted(), column.kind()) {
+                    (true, Kind::Texts) => generator.subschema_for::<BTreeMap<String, Untrusted>>(),
+                    (true, _) => generator.subschema_for::<Untrusted>(),
+                    (_, Kind::Text | Kind::Time) => generator.subschema_for::<String>(),
+                    (_, Kind::Number | Kind::Bytes) => generator.subschema_for::<i64>(),
+                    (_, Kind::Flag) => generator.subschema_for::<bool>(),
+                    (_, Kind::Texts) => generator.subschema_for::<Vec<String>>(),
+                };
+                (column.name().to_owned(), schema.to_value())
+            })
+            .collect();
+        schemars::json_schema!({ "type": "object", "properties": properties })
     }
 }
 

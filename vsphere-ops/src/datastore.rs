@@ -14,6 +14,8 @@
 //!
 //! Files in datastores are named by a [`DatastorePath`](crate::DatastorePath) and moved by [`transfer`](crate::transfer).
 
+mod list;
+
 use serde::Serialize;
 use vsphere_model::managed::{Datastore, datastore};
 use vsphere_model::types::DatastoreSummaryMaintenanceModeState::{self as MaintenanceMode, Normal};
@@ -26,6 +28,8 @@ use crate::gaps::Gaps;
 use crate::mo::Mo;
 use crate::named::{NAMED, Named};
 use crate::units::{Size, percent};
+
+pub use list::{DatastoreColumn, DatastoreItem, DatastoreQuery, groups, list};
 
 /// All about one datastore.
 ///

@@ -402,10 +402,6 @@ fn number<N: TryInto<i64>>(number: Option<N>) -> Cell {
     Cell::number(number.and_then(|number| number.try_into().ok()))
 }
 
-fn flag(flag: Option<bool>) -> Cell {
-    flag.map_or(Cell::Nothing, Cell::Flag)
-}
-
 fn time(time: Option<&vsphere_model::types::DateTime>) -> Cell {
     time.map_or(Cell::Nothing, |time| Cell::Time(time.to_utc()))
 }

@@ -17,6 +17,7 @@
 //! These are the reports that a person or a tool asks for, with plain fields. To read other properties, or into a type of
 //! one's own, use [`Client::find`] with [`select`](crate::Query::select).
 
+mod column;
 mod down;
 mod hardware;
 mod info;
@@ -26,14 +27,11 @@ mod ntp;
 mod obstacle;
 mod service;
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
-use vsphere_model::managed::{ComputeResource, HostSystem, VirtualMachine, host_system as host};
-use vsphere_model::types::{
-    HostListSummaryQuickStats, HostSystemConnectionState, ManagedObjectReference, ObjectContent,
-};
+use vsphere_model::managed::{ComputeResource, HostSystem, VirtualMachine, host_system};
+use vsphere_model::types::{HostSystemConnectionState, ManagedObjectReference};
 
+pub use column::HostColumn;
 pub use down::{Down, GoingDown, WentDown};
 pub use hardware::{GraphicsDevice, HostHardware, PciDevice, StorageAdapter, StorageAdapterKind};
 pub use info::HostInfo;
@@ -47,13 +45,10 @@ pub use obstacle::{Drs, Obstacle};
 pub use service::{Service, ServiceChange, ServiceInfo, ServicePolicy};
 
 use crate::client::Client;
+use crate::columns::{self, Also, Asked, Cells, Column as _, Condition, Groups, Listed as _, Object, Order};
 use crate::error::{Error, Result};
-use crate::find::{self, label};
-use crate::gaps::Gaps;
 use crate::mo::Mo;
-use crate::page::{ByName, ListQuery, Page, Window};
-use crate::read::Values;
-use crate::vm::optional;
+use crate::page::{ListQuery, Page};
 
 /// Which hosts to list.
 ///
@@ -71,6 +66,14 @@ pub struct HostQuery {
     pub cluster: Option<String>,
     /// Only those in this state.
     pub state: Option<HostState>,
+    /// Only those with this text in their name, model, serial number or CPU model. Case does not matter.
+    pub find: Option<String>,
+    /// Only those for which all of these hold.
+    pub conditions: Vec<Condition<HostColumn>>,
+    /// The order, in place of that by name.
+    pub order: Option<Order<HostColumn>>,
+    /// What is shown besides.
+    pub columns: Vec<HostColumn>,
     /// Whether the VMs of each host are counted. From a [cache](Client::with_cache) that costs nothing; the server has to
     /// name them all.
     pub count_vms: bool,
@@ -98,14 +101,14 @@ pub enum HostState {
 }
 
 impl HostState {
-    fn fits(self, values: &mut Values) -> bool {
+    fn fits(self, host: &Object) -> bool {
         let connection = match self {
             Self::Connected => HostSystemConnectionState::Connected,
             Self::Disconnected => HostSystemConnectionState::Disconnected,
             Self::NotResponding => HostSystemConnectionState::NotResponding,
-            Self::Maintenance => return optional(values, host::IN_MAINTENANCE_MODE.path()).unwrap_or(false),
+            Self::Maintenance => return host.get(host_system::IN_MAINTENANCE_MODE.path()).unwrap_or(false),
         };
-        optional(values, host::CONNECTION_STATE.path()) == Some(connection)
+        host.get(host_system::CONNECTION_STATE.path()) == Some(connection)
     }
 }
 
@@ -150,19 +153,12 @@ pub struct HostSummary {
     /// How many VMs, templates included, are registered on it; not where that was not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vms: Option<usize>,
+    /// What was asked for besides.
+    #[serde(flatten)]
+    pub columns: Cells<HostColumn>,
 }
 
-const SHOWN: [&str; 7] = [
-    "name",
-    host::CONNECTION_STATE.path(),
-    host::IN_MAINTENANCE_MODE.path(),
-    host::PARENT.path(),
-    host::SUMMARY_PRODUCT.path(),
-    host::SUMMARY_HARDWARE.path(),
-    host::QUICK_STATS.path(),
-];
-
-/// Lists hosts, sorted by name.
+/// Lists hosts, sorted by name unless another order is asked for.
 ///
 /// ```
 /// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
@@ -180,73 +176,89 @@ const SHOWN: [&str; 7] = [
 /// # Errors
 /// `not_found` or `ambiguous` if the cluster is not exactly one, and server errors.
 pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary>> {
-    let container = match &query.cluster {
-        Some(cluster) => Some(client.get::<ComputeResource>(cluster).await?.reference().clone()),
-        None => None,
-    };
-    let glob = query.page.glob();
-    let paths = ["name", host::CONNECTION_STATE.path(), host::IN_MAINTENANCE_MODE.path()];
-    let objects = find::scan(client, container.as_ref(), &[("HostSystem", &paths)]).await?;
-    let fitting = objects.into_iter().filter_map(|content| {
-        let key = ByName::of(&content);
-        let mut values = Values::new(content.prop_set, content.missing_set);
-        let fits = glob.as_ref().is_none_or(|glob| glob.fits(&key.name))
-            && query.state.is_none_or(|state| state.fits(&mut values));
-        fits.then_some(key)
-    });
-    let window = Window::of(fitting, ByName::clone, &query.page)?;
-    let references = window.items.iter().map(|key| ManagedObjectReference::new("HostSystem", &key.id));
+    let container = query.container(client).await?;
     // A host says how many VMs it has only by naming them all.
     let known = client.cache_of::<VirtualMachine>().await.map(|cache| cache.by_host());
-    let paths: Vec<&'static str> =
-        SHOWN.into_iter().chain((query.count_vms && known.is_none()).then_some(host::VM.path())).collect();
-    let details = find::details(client, references, &paths).await?;
-    let gaps = Gaps::of(&details);
-    let clusters = find::names(client, details.iter().filter_map(parent_of)).await?;
-    let items = find::in_order(&window.items, details).map(|content| {
-        let counted = known.as_ref().map(|known| known.get(&content.obj.value).copied().unwrap_or(0));
-        let mut summary = summary(content, &clusters);
-        summary.vms = counted.filter(|_| query.count_vms).or(summary.vms);
-        summary
+    let counts = query.count_vms && known.is_none();
+    let is_read = |column: &HostColumn| counts || *column != HostColumn::Vms;
+    let shown: Vec<HostColumn> = HostColumn::SHOWN.iter().copied().filter(is_read).collect();
+    let asked = query.asked();
+    let fits = |host: &Object| query.state.is_none_or(|state| state.fits(host));
+    let found = columns::list(client, container.as_ref(), &asked, &Also { paths: &STATE, fits: &fits }, &shown).await?;
+    let items = found.objects.iter().map(|host| {
+        let cell = |column: HostColumn| column.cell(host, &found.others);
+        let number = |column| cell(column).as_number();
+        let counted = known.as_ref().map(|known| known.get(&host.reference.value).copied().unwrap_or(0));
+        HostSummary {
+            name: host.name.clone(),
+            id: host.reference.value.clone(),
+            connection_state: host.get(host_system::CONNECTION_STATE.path()).unwrap_or_default(),
+            maintenance_mode: cell(HostColumn::MaintenanceMode).as_flag().unwrap_or(false),
+            cluster: cell(HostColumn::Cluster).into_text(),
+            version: cell(HostColumn::Version).into_text(),
+            model: cell(HostColumn::Model).into_text(),
+            cpu_cores: narrow(number(HostColumn::CpuCores)),
+            cpu_mhz: narrow(number(HostColumn::CpuMhz)),
+            cpu_usage_mhz: narrow(number(HostColumn::CpuUsageMhz)),
+            memory_mb: number(HostColumn::MemoryMb),
+            memory_usage_mb: narrow(number(HostColumn::MemoryUsageMb)),
+            vms: counted.filter(|_| query.count_vms).or_else(|| narrow(number(HostColumn::Vms))),
+            columns: asked.cells(cell),
+        }
     });
     let items = items.collect();
-    Ok(Page { gaps, ..window.page(items) })
+    Ok(Page { gaps: found.gaps, ..found.window.page(items) })
+}
+
+/// How many hosts have which value in a column, with the sums of their CPUs and memory. The page of the query does not matter, nor do
+/// its order and columns.
+///
+/// ```
+/// # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
+/// use vsphere_ops::host::{HostColumn, HostQuery, groups};
+///
+/// for group in groups(&client, &HostQuery::default(), HostColumn::Build).await?.groups {
+///     println!("{:?}: {} hosts with {:?} cores", group.value, group.count, group.sums.get("cpu_cores"));
+/// }
+/// # Ok(())
+/// # }
+/// # mod sim { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/documented.rs")); }
+/// # sim::documented(run);
+/// ```
+///
+/// # Errors
+/// As [`list`].
+pub async fn groups(client: &Client, query: &HostQuery, column: HostColumn) -> Result<Groups> {
+    let container = query.container(client).await?;
+    let fits = |host: &Object| query.state.is_none_or(|state| state.fits(host));
+    let also = Also { paths: &STATE, fits: &fits };
+    columns::groups(client, container.as_ref(), &query.asked(), &also, column).await
+}
+
+/// What tells the state of a host.
+const STATE: [&str; 2] = [host_system::CONNECTION_STATE.path(), host_system::IN_MAINTENANCE_MODE.path()];
+
+impl HostQuery {
+    /// The cluster whose hosts are wanted; `None` for all.
+    async fn container(&self, client: &Client) -> Result<Option<ManagedObjectReference>> {
+        match &self.cluster {
+            Some(cluster) => Ok(Some(client.get::<ComputeResource>(cluster).await?.reference().clone())),
+            None => Ok(None),
+        }
+    }
+
+    fn asked(&self) -> Asked<'_, HostColumn> {
+        Asked::new(&self.page, self.find.as_deref(), &self.conditions, self.order, &self.columns)
+    }
+}
+
+/// A number of the type that it came from.
+fn narrow<N: TryFrom<i64>>(number: Option<i64>) -> Option<N> {
+    number.and_then(|number| number.try_into().ok())
 }
 
 /// Makes an error one of this operation on the host.
 fn named(host: &Mo<HostSystem>, operation: &str) -> impl Fn(Error) -> Error {
     let (host, operation) = (host.label().to_owned(), operation.to_owned());
     move |error| error.in_operation(operation.clone()).on(host.clone())
-}
-
-fn parent_of(content: &ObjectContent) -> Option<ManagedObjectReference> {
-    let property = content.prop_set.iter().find(|property| property.name == host::PARENT.path())?;
-    property.val.clone().take().ok()
-}
-
-fn summary(content: ObjectContent, clusters: &HashMap<String, String>) -> HostSummary {
-    let name = label(&content);
-    let cluster = parent_of(&content).and_then(|parent| clusters.get(&parent.value).cloned());
-    let id = content.obj.value;
-    let mut values = Values::new(content.prop_set, content.missing_set);
-    let product: Option<vsphere_model::types::AboutInfo> = optional(&mut values, host::SUMMARY_PRODUCT.path());
-    let hardware: Option<vsphere_model::types::HostHardwareSummary> =
-        optional(&mut values, host::SUMMARY_HARDWARE.path());
-    let stats: HostListSummaryQuickStats = optional(&mut values, host::QUICK_STATS.path()).unwrap_or_default();
-    let vms: Option<Vec<ManagedObjectReference>> = optional(&mut values, host::VM.path());
-    HostSummary {
-        name,
-        id,
-        connection_state: optional(&mut values, host::CONNECTION_STATE.path()).unwrap_or_default(),
-        maintenance_mode: optional(&mut values, host::IN_MAINTENANCE_MODE.path()).unwrap_or(false),
-        cluster,
-        version: product.map(|product| product.full_name),
-        model: hardware.as_ref().map(|hardware| format!("{} {}", hardware.vendor, hardware.model)),
-        cpu_cores: hardware.as_ref().map(|hardware| hardware.num_cpu_cores),
-        cpu_mhz: hardware.as_ref().map(|hardware| hardware.cpu_mhz),
-        cpu_usage_mhz: stats.overall_cpu_usage,
-        memory_mb: hardware.as_ref().map(|hardware| hardware.memory_size / (1 << 20)),
-        memory_usage_mb: stats.overall_memory_usage,
-        vms: vms.map(|vms| vms.len()),
-    }
 }

@@ -15,6 +15,8 @@
 //! A standard network is what port groups of one name on several hosts come to: each host has its own switch and VLAN
 //! for it, and nothing but care keeps these the same. Where they are not, the report says so host by host.
 
+mod list;
+
 use std::collections::HashMap;
 
 use serde::Serialize;
@@ -32,6 +34,8 @@ use crate::mo::Mo;
 use crate::named::{NAMED, Named};
 use crate::read::Values;
 use crate::vm::optional;
+
+pub use list::{NetworkColumn, NetworkItem, NetworkQuery, groups, list};
 
 /// All about one network.
 ///
@@ -102,6 +106,17 @@ pub enum NetworkKind {
     Opaque,
 }
 
+impl NetworkKind {
+    /// Its name in reports.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Distributed => "distributed",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
 /// What a network tags frames with.
 ///
 /// ```
@@ -135,6 +150,16 @@ pub enum Vlan {
 }
 
 impl Vlan {
+    /// It in a word or two, as lists show it: `42`, `none`, `trunk 1-4094`, `private 7`.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Untagged => "none".to_owned(),
+            Self::Id { id } => id.to_string(),
+            Self::Trunk { ranges } => format!("trunk {}", ranges.join(",")),
+            Self::Private { id } => format!("private {id}"),
+        }
+    }
+
     /// What the VLAN id of a standard port group means: 0 is none, and 4095 leaves the tags to the guests.
     pub fn of_id(id: i32) -> Self {
         match id {

@@ -103,6 +103,20 @@ async fn the_cells_of_a_vm_are_those_of_its_details() {
 }
 
 #[tokio::test]
+async fn what_a_condition_has_read_hides_nothing_of_what_is_shown() {
+    let (_sim, client) = of(Model::demo()).await;
+    // Within a folder the names of hosts are read for the condition, and what hosts are in for the columns.
+    let query = VmQuery {
+        folder: Some("/fra1/vm/prod/db".to_owned()),
+        columns: vec![VmColumn::Cluster, VmColumn::Path],
+        ..conditions(&["host=esx-*", "name=pg-01"])
+    };
+    let page = vm::list(&client, &query).await.unwrap();
+    assert_eq!(page.items[0].columns.get(VmColumn::Cluster), Some(&Cell::Text("prod-cluster".to_owned())));
+    assert_eq!(page.items[0].columns.get(VmColumn::Path), Some(&Cell::Text("/fra1/vm/prod/db/pg-01".to_owned())));
+}
+
+#[tokio::test]
 async fn memory_says_what_the_server_says() {
     let (sim, client) = of(Model::demo()).await;
     let mirror = VmMirror::start(&client).await.unwrap();

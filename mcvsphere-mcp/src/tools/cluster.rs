@@ -5,7 +5,8 @@ use std::time::Duration;
 use vsphere_ops::{
     Client,
     cluster::{
-        self, Applied, ClusterInfo, ClusterSummary, DeletedRule, DrsRule, MadeRule, NewRule, Recommendations, RuleKind,
+        self, Applied, ClusterInfo, ClusterQuery, ClusterSummary, DeletedRule, DrsRule, MadeRule, NewRule,
+        Recommendations, RuleKind,
     },
     managed::{ClusterComputeResource, HostSystem},
 };
@@ -18,8 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// The tools of this family.
 pub(super) fn tools() -> Vec<Tool> {
     vec![
-        Tool::reads("list_clusters", Vcenter, "List clusters", list_clusters)
-            .about("List clusters with status, hosts, CPU and memory, and whether DRS and HA are on."),
+        Tool::reads("list_clusters", Vcenter, "List clusters", list_clusters).about(
+            "List clusters with status, hosts, CPU and memory, and whether DRS and HA are on. More `fields`: vms, evc, \
+                     drs_automation, admission_control, vsan, cpu_demand_mhz, datastores, path, tags.",
+        ),
         Tool::reads("get_cluster_info", Vcenter, "Get a cluster's details", get_cluster_info)
             .about("Get a cluster's hosts, capacity and usage, DRS, HA with admission control, EVC and vSAN."),
         Tool::reads("list_drs_rules", Vcenter, "List DRS rules", list_drs_rules)
@@ -47,10 +50,15 @@ pub(super) fn tools() -> Vec<Tool> {
     ]
 }
 
-async fn list_clusters(args: Paging<ClusterSummary>, cx: Cx) -> Result<Listed<ClusterSummary>> {
-    let (query, fields) = args.open(&cx)?;
-    let page = cluster::list(&cx.client().await?, &query).await?;
-    Ok(cx.page(page, fields))
+async fn list_clusters(args: ListClusters, cx: Cx) -> Result<Either<Listed<ClusterSummary>, Object<Groups>>> {
+    let (page, fields) = args.paging.open(&cx)?;
+    let Asked { find, conditions, order, columns, group_by } = args.asking.of(&fields)?;
+    let query = ClusterQuery { page, find, conditions, order, columns };
+    let client = cx.client().await?;
+    match group_by {
+        Some(column) => Ok(Either::Other(Object(cluster::groups(&client, &query, column).await?))),
+        None => Ok(Either::One(cx.page(cluster::list(&client, &query).await?, fields))),
+    }
 }
 
 async fn get_cluster_info(args: OneCluster, cx: Cx) -> Result<Object<ClusterInfo>> {
@@ -122,6 +130,14 @@ impl ClusterName {
     async fn find(&self, client: &Client) -> Result<Mo<ClusterComputeResource>> {
         Ok(client.get::<ClusterComputeResource>(self).await?)
     }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct ListClusters {
+    #[serde(flatten)]
+    asking: Asking,
+    #[serde(flatten)]
+    paging: Paging<ClusterSummary>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -21,7 +21,8 @@ pub(super) fn tools() -> Vec<Tool> {
     vec![
         Tool::reads("list_hosts", Hosts, "List hosts", list_hosts).about(
             "List the ESXi hosts with their state, cluster, version and hardware. Use it to find a host, or \
-                 to see which are disconnected or in maintenance mode.",
+                 to see which are disconnected or in maintenance mode. More `fields`: build, cpu_model, cpu_sockets, \
+                 cpu_usage_percent, memory_usage_percent, boot_time, ntp_servers, evc, path, tags.",
         ),
         Tool::reads("get_host_info", Hosts, "Get a host's details", get_host_info)
             .about("Get a host's state, version, cluster, VM counts, datastores, addresses and pending reboot."),
@@ -51,16 +52,17 @@ pub(super) fn tools() -> Vec<Tool> {
     ]
 }
 
-async fn list_hosts(args: ListHosts, cx: Cx) -> Result<Listed<HostSummary>> {
+async fn list_hosts(args: ListHosts, cx: Cx) -> Result<Either<Listed<HostSummary>, Object<Groups>>> {
     let (page, fields) = args.paging.open(&cx)?;
-    let query = HostQuery {
-        page,
-        cluster: args.cluster,
-        state: args.state,
-        count_vms: fields.as_ref().is_none_or(|fields| fields.iter().any(|field| field == "vms")),
-    };
-    let page = host::list(&cx.client().await?, &query).await?;
-    Ok(cx.page(page, fields))
+    let count_vms = fields.as_ref().is_none_or(|fields| fields.iter().any(|field| field == "vms"));
+    let Asked { find, conditions, order, columns, group_by } = args.asking.of(&fields)?;
+    let (cluster, state) = (args.cluster, args.state);
+    let query = HostQuery { page, cluster, state, find, conditions, order, columns, count_vms };
+    let client = cx.client().await?;
+    match group_by {
+        Some(column) => Ok(Either::Other(Object(host::groups(&client, &query, column).await?))),
+        None => Ok(Either::One(cx.page(host::list(&client, &query).await?, fields))),
+    }
 }
 
 async fn get_host_info(args: OneHost, cx: Cx) -> Result<Object<HostInfo>> {
@@ -194,6 +196,8 @@ struct ListHosts {
     cluster: Option<String>,
     /// Only hosts in this state.
     state: Option<HostState>,
+    #[serde(flatten)]
+    asking: Asking,
     #[serde(flatten)]
     paging: Paging<HostSummary>,
 }

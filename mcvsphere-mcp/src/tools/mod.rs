@@ -68,7 +68,7 @@ mod prelude {
     pub(super) use schemars::JsonSchema;
     pub(super) use serde::Deserialize;
 
-    pub(super) use vsphere_ops::{Mo, managed::VirtualMachine};
+    pub(super) use vsphere_ops::{Mo, columns::Groups, managed::VirtualMachine};
 
     pub(super) use super::targets::{Change, OneHost, OneVm};
     pub(super) use crate::{
@@ -77,7 +77,14 @@ mod prelude {
         Tool, ToolError,
         Toolset::*,
         answer::{Either, Listed, Summed},
-        arguments::{NoArguments, in_range, kinds::*, number, paging::Paging},
+        arguments::{
+            NoArguments,
+            asking::{Asked, Asking},
+            in_range,
+            kinds::*,
+            number,
+            paging::Paging,
+        },
         confirm::Preview,
         error::Result,
         text::{one_line, quoted},

@@ -1,9 +1,8 @@
 //! VMs.
 
 use vsphere_ops::{
-    columns::{Column as _, Condition, Groups},
     types::VirtualMachinePowerState,
-    vm::{VmColumn, VmInfo, VmQuery, VmSummary},
+    vm::{VmInfo, VmQuery, VmSummary},
 };
 
 use super::prelude::*;
@@ -25,6 +24,7 @@ pub(super) fn tools() -> Vec<Tool> {
 
 async fn list_vms(args: ListVms, cx: Cx) -> Result<Either<Listed<VmSummary>, Object<Groups>>> {
     let (page, fields) = args.paging.open(&cx)?;
+    let Asked { find, conditions, order, columns, group_by } = args.asking.of(&fields)?;
     let query = VmQuery {
         page,
         power_state: args.power_state.map(Into::into),
@@ -32,21 +32,15 @@ async fn list_vms(args: ListVms, cx: Cx) -> Result<Either<Listed<VmSummary>, Obj
         host: args.host,
         cluster: args.cluster,
         tag: args.tag.map(Into::into),
-        find: args.find,
-        conditions: parsed(args.conditions)?,
-        order: args.sort.map(|sort| sort.parse()).transpose()?,
-        // They are read only where somebody wants them.
-        columns: fields.iter().flatten().filter_map(|field| VmColumn::named(field).ok()).collect(),
+        find,
+        conditions,
+        order,
+        columns,
     };
-    match args.group_by {
-        Some(column) => Ok(Either::Other(Object(cx.group_machines(&query, VmColumn::named(&column)?).await?))),
+    match group_by {
+        Some(column) => Ok(Either::Other(Object(cx.group_machines(&query, column).await?))),
         None => Ok(Either::One(cx.page(cx.list_machines(&query).await?, fields))),
     }
-}
-
-fn parsed(conditions: Option<Vec<String>>) -> Result<Vec<Condition<VmColumn>>> {
-    let conditions = conditions.into_iter().flatten().map(|text| text.parse());
-    Ok(conditions.collect::<vsphere_ops::Result<_>>()?)
 }
 
 async fn get_vm_info(args: OneVm, cx: Cx) -> Result<Object<VmInfo>> {
@@ -64,16 +58,8 @@ struct ListVms {
     /// Only of this cluster.
     cluster: Option<String>,
     tag: Option<TagName>,
-    /// Text in name, IP, MAC, host name, UUID or annotation.
-    find: Option<String>,
-    /// Conditions on fields, all of which hold: cpu>=8, guest_os=*windows*, annotation= (none), used_bytes>1TB,
-    /// oldest_snapshot_days>3.
-    #[serde(rename = "where")]
-    conditions: Option<Vec<String>>,
-    /// A field; - before it for the largest first.
-    sort: Option<String>,
-    /// Count and sum by a field instead: cluster, host, folder, guest_os, tags…
-    group_by: Option<String>,
+    #[serde(flatten)]
+    asking: Asking,
     #[serde(flatten)]
     paging: Paging<VmSummary, true>,
 }

@@ -74,3 +74,49 @@ async fn wrong_conditions_orders_and_groups_say_what_would_be_right() {
         assert!(code == "invalid_argument" && text.contains(why), "{arguments}: {code} {text}");
     }
 }
+
+#[tokio::test]
+async fn hosts_datastores_networks_and_clusters_are_asked_in_the_same_way() {
+    let lab = Lab::of(Model::demo()).await;
+    let client = mcp(&lab).await;
+    let list = async |tool: &'static str, arguments: Value| call(&client, tool, arguments).await.unwrap();
+
+    // "Which datastore runs full?"
+    let full = list(
+        "list_datastores",
+        json!({ "where": ["free_percent<20"], "fields": ["name", "free_percent", "vm_count"] }),
+    )
+    .await;
+    assert_eq!(full["items"], json!([{ "name": "lab-ssd", "free_percent": 12, "vm_count": 7 }]));
+    // "Where is VLAN 120?"
+    let vlan = list("list_networks", json!({ "where": ["vlan=120"], "fields": ["name", "switch", "kind"] })).await;
+    assert_eq!(vlan["items"], json!([{ "name": "prod-db", "switch": ["dvs-fra1"], "kind": "distributed" }]));
+    // "Are all hosts on the same build?"
+    let builds = list("list_hosts", json!({ "group_by": "build" })).await;
+    assert_eq!((&builds["total"], &builds["groups"][0]["count"]), (&json!(6), &json!(6)));
+    assert_eq!(builds["groups"][0]["cpu_cores"], 4 * 64 + 2 * 56);
+    let small = json!({ "find": "r650", "sort": "-name", "fields": ["name", "cpu_sockets", "vms"] });
+    assert_eq!(
+        list("list_hosts", small).await["items"],
+        json!([
+            { "name": "esx-06.corp.example", "cpu_sockets": 2, "vms": 3 },
+            { "name": "esx-05.corp.example", "cpu_sockets": 2, "vms": 4 },
+        ])
+    );
+    let manual = json!({ "where": ["drs_automation=manual"], "fields": ["name", "vms"] });
+    assert_eq!(list("list_clusters", manual).await["items"], json!([{ "name": "lab-cluster", "vms": 7 }]));
+    // Without any of that, the fields are few.
+    let plain = list("list_networks", json!({ "limit": 1 })).await;
+    let fields: Vec<&String> = plain["items"][0].as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["name", "id", "kind", "accessible", "vm_count", "host_count"]);
+
+    for (tool, arguments, why) in [
+        ("list_hosts", json!({ "where": ["ram>8"] }), "there is no column \"ram\": there are name, id"),
+        ("list_datastores", json!({ "sort": "size" }), "there is no column \"size\""),
+        ("list_networks", json!({ "fields": ["vlans"] }), "did you mean `vlan`?"),
+        ("list_clusters", json!({ "group_by": "host" }), "there is no column \"host\""),
+    ] {
+        let (code, text) = refused(&client, tool, arguments.clone()).await;
+        assert!(code == "invalid_argument" && text.contains(why), "{tool} {arguments}: {code} {text}");
+    }
+}

@@ -9,7 +9,7 @@ use vsphere_model::types::{
 };
 
 use super::place::{Count, Places, Tally};
-use super::{Column, Row, Sheet, cells_of, flag, joined, mib, mib_in_use, number, word};
+use super::{Column, Row, Sheet, cells_of, joined, mib, mib_in_use, number, word};
 use crate::columns::Cell;
 use crate::find::label;
 use crate::read::Values;
@@ -91,7 +91,7 @@ pub(super) const COLUMNS: &[Column<Store>] = &[
     ("Name", |store| Cell::text(Some(store.name.as_str()))),
     ("Config status", |store| word(store.status.as_ref())),
     ("Address", Store::address),
-    ("Accessible", |store| flag(store.summary(|summary| Some(summary.accessible)))),
+    ("Accessible", |store| Cell::flag(store.summary(|summary| Some(summary.accessible)))),
     ("Type", |store| Cell::text(store.summary(|summary| Some(summary.type_.clone())))),
     ("# VMs total", |store| number(store.count.as_ref().map(|count| count.total))),
     ("# VMs", |store| number(store.count.as_ref().map(|count| count.running))),
@@ -105,7 +105,7 @@ pub(super) const COLUMNS: &[Column<Store>] = &[
         let share = |it: &DatastoreSummary| it.free_space.saturating_mul(100).checked_div(it.capacity);
         store.size(Cell::Number, share)
     }),
-    ("SIOC enabled", |store| flag(store.io_control.as_ref().map(|it| it.enabled))),
+    ("SIOC enabled", |store| Cell::flag(store.io_control.as_ref().map(|it| it.enabled))),
     ("SIOC Threshold", |store| number(store.io_control.as_ref().map(|it| it.congestion_threshold))),
     ("# Hosts", |store| number(store.mounts.as_ref().map(Vec::len))),
     ("Hosts", Store::hosts),
@@ -117,8 +117,8 @@ pub(super) const COLUMNS: &[Column<Store>] = &[
     ("# Extents", |store| number(store.vmfs().map(|vmfs| vmfs.extent.len()))),
     ("Major Version", |store| number(store.vmfs().map(|vmfs| vmfs.major_version))),
     ("Version", |store| Cell::text(store.vmfs().map(|vmfs| vmfs.version.clone()))),
-    ("VMFS Upgradeable", |store| flag(store.vmfs().map(|vmfs| vmfs.vmfs_upgradable))),
-    ("MHA", |store| flag(store.summary(|summary| summary.multiple_host_access))),
+    ("VMFS Upgradeable", |store| Cell::flag(store.vmfs().map(|vmfs| vmfs.vmfs_upgradable))),
+    ("MHA", |store| Cell::flag(store.summary(|summary| summary.multiple_host_access))),
     ("URL", |store| Cell::text(store.summary(|summary| Some(summary.url.clone())))),
     ("Object ID", |store| Cell::text(Some(store.reference.value.as_str()))),
     ("VI SDK Server", |store| Cell::text(Some(store.places.server.name.as_str()))),

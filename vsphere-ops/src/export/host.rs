@@ -10,7 +10,7 @@ use vsphere_model::types::{
 };
 
 use super::place::{Count, Places, Tally};
-use super::{Column, Row, Sheet, cells_of, flag, joined, number, time, word};
+use super::{Column, Row, Sheet, cells_of, joined, number, time, word};
 use crate::columns::Cell;
 use crate::find::label;
 use crate::read::Values;
@@ -95,21 +95,15 @@ impl Host {
         self.summary(|summary| summary.hardware.as_deref().map(get))
     }
 
-    /// The share of a whole that is in use, in whole per cent.
-    fn share(part: Option<i64>, whole: Option<i64>) -> Cell {
-        let whole = whole.filter(|whole| *whole > 0);
-        number(part.zip(whole).map(|(part, whole)| (part.saturating_mul(100) + whole / 2) / whole))
-    }
-
     fn cpu_share(&self) -> Cell {
         let used = self.summary(|summary| summary.quick_stats.overall_cpu_usage);
         let whole = self.hardware(|it| i64::from(it.cpu_mhz) * i64::from(it.num_cpu_cores));
-        Self::share(used.map(i64::from), whole)
+        Cell::percent(used.map(i64::from), whole)
     }
 
     fn memory_share(&self) -> Cell {
         let used = self.summary(|summary| summary.quick_stats.overall_memory_usage);
-        Self::share(used.map(i64::from), self.hardware(|hardware| hardware.memory_size >> 20))
+        Cell::percent(used.map(i64::from), self.hardware(|hardware| hardware.memory_size >> 20))
     }
 
     /// A count of VMs that needs the size of each.
@@ -131,12 +125,12 @@ pub(super) const COLUMNS: &[Column<Host>] = &[
     ("Datacenter", |host| Cell::text(host.places.datacenter(&host.reference))),
     ("Cluster", |host| Cell::text(host.places.cluster(&host.reference))),
     ("Config status", |host| word(host.status.as_ref())),
-    ("in Maintenance Mode", |host| flag(host.summary(|it| Some(it.runtime.as_ref()?.in_maintenance_mode)))),
-    ("in Quarantine Mode", |host| flag(host.summary(|it| it.runtime.as_ref()?.in_quarantine_mode))),
+    ("in Maintenance Mode", |host| Cell::flag(host.summary(|it| Some(it.runtime.as_ref()?.in_maintenance_mode)))),
+    ("in Quarantine Mode", |host| Cell::flag(host.summary(|it| it.runtime.as_ref()?.in_quarantine_mode))),
     ("CPU Model", |host| Cell::text(host.hardware(|it| it.cpu_model.clone()))),
     ("Speed", |host| number(host.hardware(|it| it.cpu_mhz))),
-    ("HT Available", |host| flag(host.threads.as_ref().map(|it| it.available))),
-    ("HT Active", |host| flag(host.threads.as_ref().map(|it| it.active))),
+    ("HT Available", |host| Cell::flag(host.threads.as_ref().map(|it| it.available))),
+    ("HT Active", |host| Cell::flag(host.threads.as_ref().map(|it| it.active))),
     ("# CPU", |host| number(host.hardware(|it| it.num_cpu_pkgs))),
     ("Cores per CPU", |host| number(host.hardware(|it| it.num_cpu_cores.checked_div(it.num_cpu_pkgs)).flatten())),
     ("# Cores", |host| number(host.hardware(|it| it.num_cpu_cores))),
@@ -152,8 +146,8 @@ pub(super) const COLUMNS: &[Column<Host>] = &[
     ("VM Used memory", |host| number(host.count.as_ref().and_then(|count| count.used_mib))),
     ("VM Memory Swapped", |host| number(host.count.as_ref().and_then(|count| count.swapped_mib))),
     ("VM Memory Ballooned", |host| number(host.count.as_ref().and_then(|count| count.ballooned_mib))),
-    ("VMotion support", |host| flag(host.summary(|it| Some(it.config.vmotion_enabled)))),
-    ("Storage VMotion support", |host| flag(host.storage_vmotion)),
+    ("VMotion support", |host| Cell::flag(host.summary(|it| Some(it.config.vmotion_enabled)))),
+    ("Storage VMotion support", |host| Cell::flag(host.storage_vmotion)),
     ("Current EVC", |host| Cell::text(host.summary(|it| it.current_evc_mode_key.clone()))),
     ("Max EVC", |host| Cell::text(host.summary(|it| it.max_evc_mode_key.clone()))),
     ("Current CPU power man. policy", |host| {
@@ -168,7 +162,7 @@ pub(super) const COLUMNS: &[Column<Host>] = &[
         time(host.summary.as_ref().and_then(|it| it.runtime.as_ref()).and_then(|it| it.boot_time.as_ref()))
     }),
     ("DNS Servers", |host| joined(host.dns.iter().flat_map(|dns| dns.address.clone()))),
-    ("DHCP", |host| flag(host.dns.as_ref().map(|dns| dns.dhcp))),
+    ("DHCP", |host| Cell::flag(host.dns.as_ref().map(|dns| dns.dhcp))),
     ("Domain", |host| Cell::text(host.dns.as_ref().map(|dns| dns.domain_name.clone()))),
     ("DNS Search Order", |host| joined(host.dns.iter().flat_map(|dns| dns.search_domain.clone()))),
     ("NTP Server(s)", |host| {
@@ -176,7 +170,7 @@ pub(super) const COLUMNS: &[Column<Host>] = &[
     }),
     ("NTPD running", |host| {
         let services = host.services.iter().flat_map(|services| &services.service);
-        flag(services.filter(|service| service.key == "ntpd").map(|service| service.running).next())
+        Cell::flag(services.filter(|service| service.key == "ntpd").map(|service| service.running).next())
     }),
     ("Time Zone", |host| Cell::text(host.clock.as_ref().map(|clock| clock.time_zone.key.clone()))),
     ("Time Zone Name", |host| Cell::text(host.clock.as_ref().map(|clock| clock.time_zone.name.clone()))),

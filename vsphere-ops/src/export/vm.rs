@@ -14,7 +14,7 @@ use vsphere_model::types::{
 };
 
 use super::place::{Places, Tally};
-use super::{Column, Row, Sheet, cells_of, flag, joined, mib, mib_in_use, names_of, number, time, word};
+use super::{Column, Row, Sheet, cells_of, joined, mib, mib_in_use, names_of, number, time, word};
 use crate::client::Client;
 use crate::columns::Cell;
 use crate::disk::{self, Disk};
@@ -436,8 +436,8 @@ pub(super) fn columns(sheet: Sheet) -> Vec<&'static str> {
 
 const NAME: Column<Vm> = ("VM", |vm| Cell::text(Some(vm.name.as_str())));
 const POWER_STATE: Column<Vm> = ("Powerstate", |vm| word(vm.runtime.as_ref().map(|runtime| &runtime.power_state)));
-const TEMPLATE: Column<Vm> = ("Template", |vm| flag(vm.config(|config| Some(config.template))));
-const PLACEHOLDER: Column<Vm> = ("SRM Placeholder", |vm| flag(vm.is_placeholder()));
+const TEMPLATE: Column<Vm> = ("Template", |vm| Cell::flag(vm.config(|config| Some(config.template))));
+const PLACEHOLDER: Column<Vm> = ("SRM Placeholder", |vm| Cell::flag(vm.is_placeholder()));
 const NOTE: Column<Vm> = ("Annotation", |vm| Cell::untrusted(vm.config(|config| config.annotation.clone()).as_deref()));
 const DATACENTER: Column<Vm> =
     ("Datacenter", |vm| Cell::text(vm.above().or(vm.host()).and_then(|it| vm.places.datacenter(it))));
@@ -473,7 +473,7 @@ const INFO: &[Column<Vm>] = &[
     ("Connection state", |vm| word(vm.runtime.as_ref().map(|runtime| &runtime.connection_state))),
     ("Guest state", |vm| Cell::text(vm.info.guest_state.as_deref())),
     ("Heartbeat", |vm| word(vm.info.heartbeat.as_ref())),
-    ("Consolidation Needed", |vm| flag(vm.runtime(|runtime| runtime.consolidation_needed))),
+    ("Consolidation Needed", |vm| Cell::flag(vm.runtime(|runtime| runtime.consolidation_needed))),
     ("PowerOn", |vm| time(vm.runtime.as_ref().and_then(|runtime| runtime.boot_time.as_ref()))),
     ("Suspend time", |vm| time(vm.runtime.as_ref().and_then(|runtime| runtime.suspend_time.as_ref()))),
     ("Creation date", |vm| time(vm.info.created.as_ref())),
@@ -485,8 +485,8 @@ const INFO: &[Column<Vm>] = &[
     ("Total disk capacity MiB", |vm| vm.capacity().map_or(Cell::Nothing, mib)),
     ("min Required EVC Mode Key", |vm| Cell::text(vm.runtime(|runtime| runtime.min_required_evc_mode_key.clone()))),
     ("Latency Sensitivity", |vm| word(vm.info.latency.as_ref().map(|latency| &latency.level))),
-    ("EnableUUID", |vm| flag(vm.info.flags.as_ref().and_then(|flags| flags.disk_uuid_enabled))),
-    ("CBT", |vm| flag(vm.info.change_tracking)),
+    ("EnableUUID", |vm| Cell::flag(vm.info.flags.as_ref().and_then(|flags| flags.disk_uuid_enabled))),
+    ("CBT", |vm| Cell::flag(vm.info.change_tracking)),
     ("Primary IP Address", |vm| Cell::text(vm.info.ip.as_ref().and_then(untrusted::address))),
     ("Network #1", |vm| vm.network(0)),
     ("Network #2", |vm| vm.network(1)),
@@ -506,17 +506,17 @@ const INFO: &[Column<Vm>] = &[
     ("Folder ID", |vm| Cell::text(vm.folder.as_ref().map(|folder| folder.value.clone()))),
     FOLDER,
     ("vApp", |vm| Cell::text(vm.vapp.as_ref().map(|vapp| vm.places.label(vapp)))),
-    ("DAS protection", |vm| flag(vm.runtime(|it| Some(it.das_vm_protection.as_ref()?.das_protected)))),
+    ("DAS protection", |vm| Cell::flag(vm.runtime(|it| Some(it.das_vm_protection.as_ref()?.das_protected)))),
     ("FT State", |vm| word(vm.runtime.as_ref().and_then(|runtime| runtime.fault_tolerance_state.as_ref()))),
     ("Provisioned MiB", |vm| storage(vm, |storage| storage.committed.saturating_add(storage.uncommitted))),
     ("In Use MiB", |vm| storage(vm, |storage| storage.committed)),
     ("Unshared MiB", |vm| storage(vm, |storage| storage.unshared)),
-    ("Boot Required", |vm| flag(vm.config(|config| config.install_boot_required))),
+    ("Boot Required", |vm| Cell::flag(vm.config(|config| config.install_boot_required))),
     ("Boot delay", |vm| number(vm.boot(|boot| boot.boot_delay))),
     ("Boot retry delay", |vm| number(vm.boot(|boot| boot.boot_retry_delay))),
-    ("Boot retry enabled", |vm| flag(vm.boot(|boot| boot.boot_retry_enabled))),
-    ("Boot BIOS setup", |vm| flag(vm.boot(|boot| boot.enter_bios_setup))),
-    ("EFI Secure boot", |vm| flag(vm.boot(|boot| boot.efi_secure_boot_enabled))),
+    ("Boot retry enabled", |vm| Cell::flag(vm.boot(|boot| boot.boot_retry_enabled))),
+    ("Boot BIOS setup", |vm| Cell::flag(vm.boot(|boot| boot.enter_bios_setup))),
+    ("EFI Secure boot", |vm| Cell::flag(vm.boot(|boot| boot.efi_secure_boot_enabled))),
     ("Firmware", |vm| Cell::text(vm.info.firmware.as_deref())),
     ("HW version", |vm| Cell::text(vm.info.hardware.as_deref())),
     ("HW upgrade status", |vm| {
@@ -560,13 +560,13 @@ const CPU: &[Column<Vm>] = &[
     ("Entitlement", |vm| vm.quick(|stats| stats.static_cpu_entitlement)),
     ("DRS Entitlement", |vm| vm.quick(|stats| stats.distributed_cpu_entitlement)),
     ("Limit", |vm| number(vm.size.cpu.as_ref().and_then(|it| it.limit))),
-    ("Hot Add", |vm| flag(vm.size.cpu_hot_add)),
-    ("Hot Remove", |vm| flag(vm.size.cpu_hot_remove)),
+    ("Hot Add", |vm| Cell::flag(vm.size.cpu_hot_add)),
+    ("Hot Remove", |vm| Cell::flag(vm.size.cpu_hot_remove)),
 ];
 
 const MEMORY: &[Column<Vm>] = &[
     ("Size MiB", |vm| number(vm.config(|config| config.memory_size_mb))),
-    ("Memory Reservation Locked To Max", |vm| flag(vm.size.memory_locked)),
+    ("Memory Reservation Locked To Max", |vm| Cell::flag(vm.size.memory_locked)),
     ("Overhead", |vm| vm.runtime(|runtime| runtime.memory_overhead).map_or(Cell::Nothing, mib_in_use)),
     ("Max", |vm| number(vm.runtime(|runtime| runtime.max_memory_usage))),
     ("Consumed", |vm| vm.quick(|stats| stats.host_memory_usage)),
@@ -582,7 +582,7 @@ const MEMORY: &[Column<Vm>] = &[
     ("Shares", |vm| shares(vm.size.memory.as_ref())),
     ("Reservation", |vm| number(vm.size.memory.as_ref().and_then(|it| it.reservation))),
     ("Limit", |vm| number(vm.size.memory.as_ref().and_then(|it| it.limit))),
-    ("Hot Add", |vm| flag(vm.size.memory_hot_add)),
+    ("Hot Add", |vm| Cell::flag(vm.size.memory_hot_add)),
 ];
 
 fn level(allocation: Option<&ResourceAllocationInfo>) -> Cell {
@@ -642,16 +642,16 @@ fn of_disks<'a>() -> [Column<OneDisk<'a>>; 23] {
         ("Disk Key", |it| number(Some(it.report.key))),
         ("Disk UUID", |it| Cell::text(disk::uuid(it.disk).or_else(|| it.raw()?.uuid.clone()))),
         ("Capacity MiB", |it| mib(it.report.capacity_bytes)),
-        ("Raw", |it| flag(it.disk.backing.as_ref().map(|_| it.raw().is_some()))),
+        ("Raw", |it| Cell::flag(it.disk.backing.as_ref().map(|_| it.raw().is_some()))),
         ("Disk Mode", |it| Cell::text(it.report.mode.as_deref())),
         ("Sharing mode", |it| {
             let flat = disk::flat(it.disk).and_then(|flat| flat.sharing.clone());
             Cell::text(flat.or_else(|| it.raw()?.sharing.clone()))
         }),
-        ("Thin", |it| flag(it.report.thin)),
-        ("Eagerly Scrub", |it| flag(disk::flat(it.disk).and_then(|flat| flat.eagerly_scrub))),
-        ("Split", |it| flag(disk::flat(it.disk).and_then(|flat| flat.split))),
-        ("Write Through", |it| flag(disk::flat(it.disk).and_then(|flat| flat.write_through))),
+        ("Thin", |it| Cell::flag(it.report.thin)),
+        ("Eagerly Scrub", |it| Cell::flag(disk::flat(it.disk).and_then(|flat| flat.eagerly_scrub))),
+        ("Split", |it| Cell::flag(disk::flat(it.disk).and_then(|flat| flat.split))),
+        ("Write Through", |it| Cell::flag(disk::flat(it.disk).and_then(|flat| flat.write_through))),
         ("Level", |it| word(it.allocation(|it| Some(it.shares.as_ref()?.level.clone())).as_ref())),
         ("Shares", |it| number(it.allocation(|it| Some(it.shares.as_ref()?.shares)))),
         ("Reservation", |it| number(it.allocation(|it| it.reservation))),
@@ -693,13 +693,13 @@ fn of_nics<'a>() -> [Column<Nic<'a>>; 11] {
         ("Adapter", |it| Cell::text(Some(nic::kind(it.device)))),
         ("Network", |it| Cell::text(it.network())),
         ("Switch", |it| Cell::text(it.vm.places.switch(it.vm.host(), it.device))),
-        ("Connected", |it| flag(it.device.connectable.as_ref().map(|link| link.connected))),
-        ("Starts Connected", |it| flag(it.device.connectable.as_ref().map(|link| link.start_connected))),
+        ("Connected", |it| Cell::flag(it.device.connectable.as_ref().map(|link| link.connected))),
+        ("Starts Connected", |it| Cell::flag(it.device.connectable.as_ref().map(|link| link.start_connected))),
         ("Mac Address", |it| Cell::text(it.card.mac_address.as_deref())),
         ("Type", |it| Cell::text(it.card.address_type.as_deref())),
         ("IPv4 Address", |it| it.addresses(|address| !address.contains(':'))),
         ("IPv6 Address", |it| it.addresses(|address| address.contains(':'))),
-        ("Direct Path IO", |it| flag(it.card.upt_compatibility_enabled)),
+        ("Direct Path IO", |it| Cell::flag(it.card.upt_compatibility_enabled)),
     ]
 }
 
@@ -723,6 +723,6 @@ const SNAPSHOT: &[Column<Taken>] = &[
     ("Filename", |it| Cell::text(it.file.as_deref())),
     ("Size MiB (vmsn)", |it| it.state_bytes.map_or(Cell::Nothing, mib_in_use)),
     ("Size MiB (total)", |it| it.bytes.map_or(Cell::Nothing, mib_in_use)),
-    ("Quiesced", |it| flag(Some(it.quiesced))),
+    ("Quiesced", |it| Cell::flag(Some(it.quiesced))),
     ("State", |it| Cell::text(Some(it.state.as_str()))),
 ];

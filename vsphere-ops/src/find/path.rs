@@ -1,5 +1,6 @@
 //! Inventory paths: of an object, and globs on them.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use vsphere_model::types::{
@@ -133,6 +134,27 @@ impl Ancestry {
         // What several specifications select comes in one part or in several. A VM in a vApp has no other parent.
         entity.name = name_of(content).unwrap_or_else(|| std::mem::take(&mut entity.name));
         entity.parent = reference(PARENT).or_else(|| entity.parent.take()).or_else(|| reference(PARENT_VAPP));
+    }
+
+    /// Takes in what others were read.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (id, new) in other.entities {
+            match self.entities.entry(id) {
+                Entry::Vacant(vacant) => drop(vacant.insert(new)),
+                Entry::Occupied(mut known) => {
+                    let known = known.get_mut();
+                    if known.name.is_empty() {
+                        known.name = new.name;
+                    }
+                    known.parent = known.parent.take().or(new.parent);
+                }
+            }
+        }
+    }
+
+    /// Whether an object is known with all that it is in.
+    pub(crate) fn has_chain(&self, id: &str) -> bool {
+        self.chain(id).is_some_and(|(_, complete)| complete)
     }
 
     /// The name of an object, decoded; `None` where the user may not read it, or it is gone.

@@ -1,19 +1,12 @@
 //! The columns of lists of VMs.
 
-#[cfg(feature = "schema")]
-use std::collections::BTreeMap;
-
 use vsphere_model::managed::virtual_machine as vm;
 
-#[cfg(feature = "schema")]
-use crate::columns::Cells;
-use crate::columns::{Column, Kind};
-#[cfg(feature = "schema")]
-use crate::untrusted::Untrusted;
+use crate::columns::columns;
 
 /// What else a column needs beside properties of the VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Beside {
+pub(crate) enum Beside {
     /// Nothing.
     Itself,
     /// The names of hosts.
@@ -34,57 +27,17 @@ pub(super) enum Beside {
     Tags,
 }
 
-macro_rules! columns {
-    ($($(#[$doc:meta])+ $column:ident = $name:literal, $kind:ident, [$($path:expr),*], $beside:ident;)*) => {
-        /// A column of a list of VMs.
-        ///
-        /// ```
-        /// use vsphere_ops::columns::Column;
-        /// use vsphere_ops::vm::VmColumn;
-        ///
-        /// let names: Vec<&str> = VmColumn::ALL.iter().map(|column| column.name()).collect();
-        /// assert!(names.contains(&"used_bytes") && names.contains(&"mac_addresses"));
-        /// ```
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum VmColumn {
-            $($(#[$doc])+ $column,)*
-        }
-
-        impl Column for VmColumn {
-            const ALL: &'static [Self] = &[$(Self::$column),*];
-
-            fn name(self) -> &'static str {
-                match self {
-                    $(Self::$column => $name,)*
-                }
-            }
-
-            fn kind(self) -> Kind {
-                match self {
-                    $(Self::$column => Kind::$kind,)*
-                }
-            }
-        }
-
-        impl VmColumn {
-            /// The properties of the VM that it is made of.
-            pub(super) fn paths(self) -> &'static [&'static str] {
-                match self {
-                    $(Self::$column => const { &[$($path),*] },)*
-                }
-            }
-
-            /// What else it is made of.
-            pub(super) fn beside(self) -> Beside {
-                match self {
-                    $(Self::$column => Beside::$beside,)*
-                }
-            }
-        }
-    };
-}
-
 columns! {
+    /// A column of a list of VMs.
+    ///
+    /// ```
+    /// use vsphere_ops::columns::Column;
+    /// use vsphere_ops::vm::VmColumn;
+    ///
+    /// let names: Vec<&str> = VmColumn::ALL.iter().map(|column| column.name()).collect();
+    /// assert!(names.contains(&"used_bytes") && names.contains(&"mac_addresses"));
+    /// ```
+    VmColumn {
     /// The name.
     Name = "name", Text, ["name"], Itself;
     /// The managed object id.
@@ -153,6 +106,11 @@ columns! {
     CustomAttributes = "custom_attributes", Texts, [vm::CUSTOM_VALUE.path()], Attributes;
     /// Its tags, as `category:tag`.
     Tags = "tags", Texts, [], Tags;
+    }
+    shown [Name, Id, PowerState, Cpu, MemoryMb, GuestOs, Host, Ip]
+    searched [Name, Ip, IpAddresses, MacAddresses, GuestHostName, Uuid, InstanceUuid, Annotation]
+    summed [Cpu, MemoryMb, UsedBytes, ProvisionedBytes]
+    untrusted [Annotation, GuestHostName, CustomAttributes]
 }
 
 pub(super) const PARENT: &str = "parent";
@@ -175,55 +133,7 @@ pub(super) const INSTANCE_UUID: &str = "summary.config.instanceUuid";
 pub(super) const UUID: &str = "summary.config.uuid";
 pub(super) const ANNOTATION: &str = "summary.config.annotation";
 
-#[cfg(feature = "schema")]
-impl schemars::JsonSchema for Cells<VmColumn> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "VmColumns".into()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let asked_for = VmColumn::ALL.iter().filter(|column| !VmColumn::SHOWN.contains(column));
-        let properties: serde_json::Map<String, serde_json::Value> = asked_for
-            .map(|column| {
-                let schema = match (column, column.kind()) {
-                    (VmColumn::Annotation | VmColumn::GuestHostName, _) => generator.subschema_for::<Untrusted>(),
-                    (VmColumn::CustomAttributes, _) => generator.subschema_for::<BTreeMap<String, Untrusted>>(),
-                    (_, Kind::Text | Kind::Time) => generator.subschema_for::<String>(),
-                    (_, Kind::Number | Kind::Bytes) => generator.subschema_for::<i64>(),
-                    (_, Kind::Flag) => generator.subschema_for::<bool>(),
-                    (_, Kind::Texts) => generator.subschema_for::<Vec<String>>(),
-                };
-                (column.name().to_owned(), schema.to_value())
-            })
-            .collect();
-        schemars::json_schema!({ "type": "object", "properties": properties })
-    }
-}
-
 impl VmColumn {
-    /// Those that every list shows.
-    pub(super) const SHOWN: [Self; 8] =
-        [Self::Name, Self::Id, Self::PowerState, Self::Cpu, Self::MemoryMb, Self::GuestOs, Self::Host, Self::Ip];
-
-    /// Those in which a text is looked for.
-    pub(super) const SEARCHED: [Self; 8] = [
-        Self::Name,
-        Self::Ip,
-        Self::IpAddresses,
-        Self::MacAddresses,
-        Self::GuestHostName,
-        Self::Uuid,
-        Self::InstanceUuid,
-        Self::Annotation,
-    ];
-
-    /// Those whose sums are of interest, where VMs are in groups.
-    pub(super) const SUMMED: [Self; 4] = [Self::Cpu, Self::MemoryMb, Self::UsedBytes, Self::ProvisionedBytes];
-
     /// The properties of several columns, each once.
     pub(super) fn all_paths(columns: impl IntoIterator<Item = Self>) -> Vec<&'static str> {
         let mut paths: Vec<&'static str> = columns.into_iter().flat_map(|column| column.paths()).copied().collect();

@@ -1,22 +1,19 @@
 //! What is known of a VM, and what its columns say by that.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use vsphere_model::managed::virtual_machine as vm;
 use vsphere_model::types::{
-    Any, CustomFieldDef, CustomFieldValue, GuestNicInfo, ManagedObjectReference, Poly, VirtualMachinePowerState,
+    Any, CustomFieldValue, GuestNicInfo, ManagedObjectReference, Poly, VirtualMachinePowerState,
     VirtualMachineSnapshotInfo, VirtualMachineSnapshotTree,
 };
 use vsphere_soap::object::FromAny;
 
 use super::column::{self, Beside, VmColumn};
 use crate::client::Client;
-use crate::columns::{Cell, Needle};
-use crate::custom_attribute;
+use crate::columns::{Cell, Needle, Others as Names};
 use crate::error::Result;
-use crate::find::Ancestry;
 use crate::read::Values;
 use crate::untrusted;
 use crate::words::word;
@@ -254,34 +251,14 @@ pub(super) struct Seen<'a> {
     pub(super) facts: &'a VmFacts,
 }
 
-/// What columns are made of beside the facts of a VM.
-#[derive(Default)]
-pub(super) struct Names {
-    /// The names of hosts that a mirror keeps.
-    hosts: Arc<HashMap<String, String>>,
-    /// Objects with their names and parents.
-    others: Vec<Ancestry>,
-    attributes: Vec<CustomFieldDef>,
-    /// The tags of VMs, by their ids.
-    tags: HashMap<String, Vec<String>>,
-}
-
 impl Names {
-    pub(super) fn of_hosts(hosts: Arc<HashMap<String, String>>) -> Self {
-        Self { hosts, ..Self::default() }
-    }
-
-    pub(super) fn with(&mut self, others: Ancestry) {
-        self.others.push(others);
-    }
-
     /// The types of objects that are read with all VMs, where these columns tell which are wanted. They are all or few, so that
     /// the session needs few views.
     pub(super) fn types(columns: &[VmColumn]) -> &'static [(&'static str, &'static [&'static str])] {
         const HOSTS: &[(&str, &[&str])] = &[("HostSystem", &["name"])];
         const ALL: &[(&str, &[&str])] = &[
             ("HostSystem", &["name", "parent"]),
-            ("ComputeResource", &["name"]),
+            ("ComputeResource", &["name", "parent"]),
             ("ResourcePool", &["name", "parent"]),
             ("Folder", &["name", "parent"]),
             ("Datacenter", &["name", "parent"]),
@@ -301,43 +278,23 @@ impl Names {
             let beside = column.beside();
             let climbs = matches!(beside, Beside::Clusters | Beside::Folders);
             for other in seen.iter().flat_map(|seen| seen.facts.others(beside)) {
-                if climbs && self.others.iter().all(|others| others.parent_of(&other.id).is_none()) {
+                if climbs && !self.has_chain(&other.id) {
                     climbed.insert(other);
                 } else if !climbs && self.name(&other.id).is_none() {
                     named.insert(other);
                 }
             }
         }
-        if !climbed.is_empty() || !named.is_empty() {
-            let climbed: Vec<ManagedObjectReference> = climbed.into_iter().map(Into::into).collect();
-            self.others.push(Ancestry::read_with(client, &climbed, named.into_iter().map(Into::into)).await?);
-        }
-        if columns.contains(&VmColumn::CustomAttributes) && self.attributes.is_empty() {
-            self.attributes = custom_attribute::definitions(client).await?;
+        let references = |found: HashSet<&Reference>| found.into_iter().map(Into::into).collect();
+        self.read(client, references(climbed), references(named)).await?;
+        if columns.contains(&VmColumn::CustomAttributes) {
+            self.read_attributes(client).await?;
         }
         if columns.contains(&VmColumn::Tags) {
-            let unknown = seen.iter().filter(|seen| !self.tags.contains_key(seen.id));
-            let vms: Vec<_> = unknown.map(|seen| ManagedObjectReference::new("VirtualMachine", seen.id)).collect();
-            if !vms.is_empty() {
-                // Few lists need them, and all would carry their state.
-                let mut tags = Box::pin(async { client.tags().await?.names_of(&vms).await }).await?;
-                self.tags.extend(vms.into_iter().map(|vm| {
-                    let own = tags.remove(&vm.value).unwrap_or_default();
-                    (vm.value, own)
-                }));
-            }
+            let vms = seen.iter().map(|seen| ManagedObjectReference::new("VirtualMachine", seen.id));
+            self.read_tags(client, vms).await?;
         }
         Ok(())
-    }
-
-    fn name(&self, id: &str) -> Option<&str> {
-        let known = self.hosts.get(id).map(String::as_str);
-        known.or_else(|| self.others.iter().find_map(|others| others.name_of(id)))
-    }
-
-    /// The name of an object; its id where the user may not read the name.
-    fn label(&self, id: &str) -> String {
-        self.name(id).unwrap_or(id).to_owned()
     }
 
     /// The name of a VM's host.
@@ -345,17 +302,14 @@ impl Names {
         facts.host.as_ref().map(|host| self.label(&host.id))
     }
 
-    fn labels(&self, others: &[Reference]) -> Cell {
-        let mut names: Vec<String> = others.iter().map(|other| self.label(&other.id)).collect();
-        names.sort();
-        Cell::texts(names)
+    fn labels_of(&self, others: &[Reference]) -> Cell {
+        self.labels(others.iter().map(|other| &*other.id))
     }
 
     fn cluster(&self, host: &str) -> Cell {
-        let parent = self.others.iter().find_map(|others| others.parent_of(host));
+        let parent = self.parent_of(host);
         // A host alone is in a compute resource that is no cluster.
-        let is_cluster =
-            |id: &&str| self.others.iter().any(|others| others.type_of(id) == Some("ClusterComputeResource"));
+        let is_cluster = |id: &&str| self.type_of(id) == Some("ClusterComputeResource");
         Cell::text(parent.filter(is_cluster).map(|parent| self.label(parent)))
     }
 
@@ -374,11 +328,7 @@ impl Names {
             VmColumn::Host => Cell::text(self.host(facts)),
             VmColumn::Ip => Cell::text(facts.address()),
             VmColumn::Cluster => facts.host.as_ref().map_or(Cell::Nothing, |host| self.cluster(&host.id)),
-            VmColumn::Path => {
-                let above =
-                    facts.parent().and_then(|parent| self.others.iter().find_map(|others| others.path_of(&parent.id)));
-                Cell::text(above.map(|above| format!("{}/{}", above.trim_end_matches('/'), crate::name::escape(name))))
-            }
+            VmColumn::Path => self.path_in(facts.parent().map(|parent| &*parent.id), name),
             VmColumn::Folder => Cell::text(facts.parent().map(|parent| self.label(&parent.id))),
             VmColumn::ResourcePool => Cell::text(facts.pool.as_ref().map(|pool| self.label(&pool.id))),
             VmColumn::IpAddresses if facts.ip_addresses.is_empty() => {
@@ -389,8 +339,8 @@ impl Names {
             VmColumn::GuestHostName => Cell::untrusted(facts.guest_host_name.as_deref()),
             VmColumn::ToolsStatus => Cell::text(facts.tools_running.as_deref()),
             VmColumn::ToolsVersionStatus => Cell::text(facts.tools_version.as_deref()),
-            VmColumn::Networks => self.labels(&facts.networks),
-            VmColumn::Datastores => self.labels(&facts.datastores),
+            VmColumn::Networks => self.labels_of(&facts.networks),
+            VmColumn::Datastores => self.labels_of(&facts.datastores),
             VmColumn::UsedBytes => Cell::number(facts.committed),
             VmColumn::ProvisionedBytes => {
                 let uncommitted = facts.uncommitted.unwrap_or(0);
@@ -409,11 +359,8 @@ impl Names {
             VmColumn::Uuid => Cell::text(facts.uuid.map(uuid)),
             VmColumn::InstanceUuid => Cell::text(facts.instance_uuid.map(uuid)),
             VmColumn::Annotation => Cell::untrusted(facts.note.as_deref()),
-            VmColumn::CustomAttributes => {
-                let pairs: BTreeMap<_, _> = custom_attribute::by_name(&facts.custom_values, &self.attributes);
-                if pairs.is_empty() { Cell::Nothing } else { Cell::Pairs(pairs) }
-            }
-            VmColumn::Tags => Cell::texts(self.tags.get(id).cloned().unwrap_or_default()),
+            VmColumn::CustomAttributes => self.attributes(&facts.custom_values),
+            VmColumn::Tags => self.tags(id),
         }
     }
 }

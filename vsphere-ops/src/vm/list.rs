@@ -8,13 +8,14 @@ use vsphere_model::managed::virtual_machine as vm;
 use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachinePowerState};
 
 use super::column::{Beside, VmColumn};
-use super::facts::{Names, Seen, VmFacts};
+use super::facts::{Seen, VmFacts};
 use crate::client::Client;
-use crate::columns::{Cell, Cells, Column as _, Condition, Gathering, Groups, Needle, Order, Ranked};
+use crate::columns::{
+    Asked, Cells, Column as _, Condition, Groups, Needle, Order, Others as Names, Standing, gathered,
+};
 use crate::error::{Result, invalid};
 use crate::find::{self, Ancestry, label};
 use crate::gaps::Gaps;
-use crate::name::Glob;
 use crate::page::{ByName, Freshness, ListQuery, Page, Window};
 use crate::read::Values;
 use crate::untrusted::Untrusted;
@@ -117,8 +118,8 @@ pub struct VmSummary {
 pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
     let wanted = Wanted::new(query);
     let found = Found::read(client, &wanted, &wanted.columns()).await?;
-    let standing = found.fitting(&wanted).map(|seen| Standing::of(&wanted, &found.names, seen));
-    let window = wanted.window(standing.collect())?;
+    let standing = found.fitting(&wanted).map(|seen| wanted.standing(&found.names, seen));
+    let window = wanted.asked.window(standing.collect())?;
     let Found { mut names, gaps: found_gaps, .. } = found;
     let references = window.items.iter().map(|key| ManagedObjectReference::new("VirtualMachine", &key.id));
     let details = find::details(client, references, &VmColumn::all_paths(wanted.shown())).await?;
@@ -153,7 +154,8 @@ pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
 /// As [`list`].
 pub async fn groups(client: &Client, query: &VmQuery, column: VmColumn) -> Result<Groups> {
     let wanted = Wanted::new(query);
-    let columns: Vec<VmColumn> = wanted.columns().into_iter().chain(VmColumn::SUMMED).chain([column]).collect();
+    let columns: Vec<VmColumn> =
+        wanted.columns().into_iter().chain(VmColumn::SUMMED.iter().copied()).chain([column]).collect();
     let found = Found::read(client, &wanted, &columns).await?;
     Ok(wanted.groups(&found.names, found.fitting(&wanted), column, None, found.gaps.clone()))
 }
@@ -161,59 +163,44 @@ pub async fn groups(client: &Client, query: &VmQuery, column: VmColumn) -> Resul
 /// A query, ready to be asked of each VM.
 pub(super) struct Wanted<'q> {
     query: &'q VmQuery,
-    glob: Option<Glob>,
-    needle: Option<Needle>,
+    asked: Asked<'q, VmColumn>,
     /// By what times are told.
     now: DateTime<Utc>,
 }
 
 impl<'q> Wanted<'q> {
     pub(super) fn new(query: &'q VmQuery) -> Self {
-        let needle = query.find.as_deref().filter(|text| !text.trim().is_empty()).map(Needle::new);
-        Self { query, glob: query.page.glob(), needle, now: Utc::now() }
+        let VmQuery { page, find, conditions, order, columns, .. } = query;
+        Self { query, asked: Asked::new(page, find.as_deref(), conditions, *order, columns), now: Utc::now() }
     }
 
     /// The columns that tell which VMs are wanted and where they stand.
     pub(super) fn columns(&self) -> Vec<VmColumn> {
-        let mut columns: Vec<VmColumn> = self.query.conditions.iter().map(|condition| condition.column).collect();
-        columns.extend(self.query.order.map(|order| order.column));
+        let mut columns = self.asked.deciding();
         columns.extend(self.query.power_state.is_some().then_some(VmColumn::PowerState));
-        if self.needle.is_some() {
-            columns.extend(VmColumn::SEARCHED);
-        }
         columns
     }
 
     /// The columns that are shown.
     pub(super) fn shown(&self) -> Vec<VmColumn> {
-        VmColumn::SHOWN.into_iter().chain(self.query.columns.iter().copied()).collect()
+        self.asked.shown()
     }
 
     /// Whether a VM is wanted.
     pub(super) fn fits(&self, names: &Names, seen: Seen<'_>) -> bool {
         let facts = seen.facts;
+        let holds = |needle: &Needle| facts.hold(seen, needle);
         !facts.template
-            && self.glob.as_ref().is_none_or(|glob| glob.fits(seen.name))
             && self.query.power_state.as_ref().is_none_or(|wanted| facts.power_state.as_ref() == Some(wanted))
-            && self.needle.as_ref().is_none_or(|needle| facts.hold(seen, needle))
-            && self
-                .query
-                .conditions
-                .iter()
-                .all(|condition| condition.holds(&names.cell(condition.column, seen, self.now)))
+            && self.asked.fits(seen.name, holds, |column| names.cell(column, seen, self.now))
     }
 
-    /// The page of VMs, which may stand in any order.
-    fn window(&self, standing: Vec<Standing>) -> Result<Window<ByName>> {
-        match self.query.order {
-            None => Ok(Window::of(standing, |standing| standing.key.clone(), &self.query.page)?.map(|it| it.key)),
-            Some(order) => Ok(Window::of(standing, |it| it.rank(order), &self.query.page)?.map(|it| it.key)),
-        }
+    fn standing(&self, names: &Names, seen: Seen<'_>) -> Standing {
+        self.asked.standing(seen.name, seen.id, |column| names.cell(column, seen, self.now))
     }
 
     pub(super) fn summary(&self, names: &Names, seen: Seen<'_>) -> VmSummary {
         let Seen { name, id, facts } = seen;
-        let columns = self.query.columns.iter().filter(|column| !VmColumn::SHOWN.contains(column));
         VmSummary {
             name: name.to_owned(),
             id: id.to_owned(),
@@ -223,7 +210,7 @@ impl<'q> Wanted<'q> {
             guest_os: facts.guest_os.as_deref().map(Untrusted::from),
             host: names.host(facts),
             ip: facts.address(),
-            columns: columns.map(|column| (*column, names.cell(*column, seen, self.now))).collect(),
+            columns: self.asked.cells(|column| names.cell(column, seen, self.now)),
         }
     }
 
@@ -235,38 +222,12 @@ impl<'q> Wanted<'q> {
         freshness: Option<Freshness>,
         gaps: Gaps,
     ) -> Groups {
-        let mut gathering = Gathering::new(&VmColumn::SUMMED.map(VmColumn::name));
-        for seen in seen {
-            let numbers = VmColumn::SUMMED.map(|column| match names.cell(column, seen, self.now) {
-                Cell::Number(number) => Some(number),
-                _ => None,
-            });
-            gathering.add(names.cell(column, seen, self.now), &numbers);
-        }
-        gathering.finish(freshness, gaps)
+        gathered(column, seen, |column, seen| names.cell(column, *seen, self.now), freshness, gaps)
     }
 
     /// The page of VMs in memory.
     pub(super) fn ranked<'s>(&self, names: &Names, seen: impl Iterator<Item = Seen<'s>>) -> Result<Window<ByName>> {
-        self.window(seen.map(|seen| Standing::of(self, names, seen)).collect())
-    }
-}
-
-/// Where a VM stands in a list.
-struct Standing {
-    key: ByName,
-    /// The cell that it is sorted by.
-    cell: Cell,
-}
-
-impl Standing {
-    fn of(wanted: &Wanted<'_>, names: &Names, seen: Seen<'_>) -> Self {
-        let cell = wanted.query.order.map(|order| names.cell(order.column, seen, wanted.now));
-        Self { key: ByName { name: seen.name.to_owned(), id: seen.id.to_owned() }, cell: cell.unwrap_or(Cell::Nothing) }
-    }
-
-    fn rank(&self, order: Order<VmColumn>) -> Ranked {
-        order.rank(&self.cell, self.key.name.clone(), self.key.id.clone())
+        self.asked.window(seen.map(|seen| self.standing(names, seen)).collect())
     }
 }
 

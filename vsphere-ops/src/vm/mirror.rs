@@ -14,9 +14,10 @@ use vsphere_model::types::ManagedObjectReference;
 use vsphere_soap::object::ManagedType as _;
 
 use super::column::{Beside, VmColumn};
-use super::facts::{Names, Seen, VmFacts, number};
+use super::facts::{Seen, VmFacts, number};
 use super::list::{VmQuery, VmSummary, Wanted};
 use crate::client::Client;
+use crate::columns::Others as Names;
 use crate::columns::{Column as _, Groups};
 use crate::error::{Error, Result};
 use crate::find::{self, Ancestry};

@@ -65,6 +65,8 @@ fn questions() -> Vec<(&'static str, Value)> {
         ("list_templates", json!({})),
         ("list_hosts", json!({})),
         ("list_clusters", json!({})),
+        ("list_datastores", json!({ "fields": ["name", "vm_count", "hosts"] })),
+        ("list_networks", json!({ "fields": ["name", "vms", "vlan"] })),
         ("list_folders", json!({ "limit": 1000 })),
         ("list_resource_pools", json!({})),
         ("list_tags", json!({})),
