@@ -1,4 +1,4 @@
-//! Thirty questions of an administrator's day, with the calls and the bytes that each may cost at most: in a small shop and in a large
+//! Thirty and two questions of an administrator's day, with the calls and the bytes that each may cost at most: in a small shop and in a large
 //! one. None takes a call for each VM.
 
 use std::time::Duration;
@@ -104,7 +104,7 @@ const fn question(text: &'static str, calls: usize, bytes: usize) -> Question {
 }
 
 /// What the questions may cost, in their order.
-const QUESTIONS: [Question; 30] = [
+const QUESTIONS: [Question; 32] = [
     question("How many VMs are there, and how many of them run?", 1, 350),
     question("Which VMs run on DC0_C0_H0?", 1, 500),
     question("Whose address is this?", 1, 700),
@@ -124,7 +124,7 @@ const QUESTIONS: [Question; 30] = [
     question("In which network are how many VMs?", 1, 250),
     question("Where does VMware Tools not run, although the VM does?", 1, 150),
     question("Which VMs have run for longest without a restart?", 1, 750),
-    question("How full is the datastore DC0_DS1, and who uses it?", 1, 3700),
+    question("Which datastore fills up?", 1, 600),
     question("Which hosts are in maintenance?", 1, 500),
     question("What needs attention?", 1, 2600),
     question("What could be tidied up?", 1, 2150),
@@ -135,6 +135,8 @@ const QUESTIONS: [Question; 30] = [
     question("Note on these twelve that they move on Friday.", 1, 3150),
     question("Shut these six down.", 2, 3450),
     question("Tell me all about DC0_C1_VM4.", 1, 1600),
+    question("What is wrong with DC0_C0_VM2?", 1, 3000),
+    question("Who has done what to DC0_C0_VM3?", 1, 2000),
 ];
 
 async fn ask_all(vms: usize) {
@@ -214,8 +216,9 @@ async fn ask_all(vms: usize) {
     let long = day.ask(list, long).await;
     assert_eq!(column(&long, "boot_time").len(), 5);
     costs.push(day.cost());
-    let datastores = day.ask("get_datastore_info", json!({ "datastore": "DC0_DS1" })).await;
-    assert_eq!(datastores["name"], "DC0_DS1");
+    let fields = json!(["name", "free_percent", "free_bytes"]);
+    let datastores = day.ask("list_datastores", json!({ "sort": "free_percent", "fields": fields })).await;
+    assert_eq!((column(&datastores, "name").len(), &datastores["items"][0]["name"]), (4, &json!("DC0_DS1")));
     costs.push(day.cost());
     let resting = day.ask("list_hosts", json!({ "state": "maintenance" })).await;
     assert_eq!(column(&resting, "name"), ["DC0_C1_H3"]);
@@ -255,6 +258,12 @@ async fn ask_all(vms: usize) {
     let one = day.ask("get_vm_info", json!({ "vm": "DC0_C1_VM4" })).await;
     assert_eq!(one["name"], "DC0_C1_VM4");
     costs.push(day.cost());
+    let asking = day.ask("investigate", json!({ "object": "DC0_C0_VM2" })).await;
+    assert!(asking["findings"].to_string().contains("question"), "{asking:#}");
+    costs.push(day.cost());
+    let story = day.ask("who_changed", json!({ "object": "DC0_C0_VM3" })).await;
+    assert!(story.to_string().contains("PowerOff"), "{story:#}");
+    costs.push(day.cost());
 
     let costs_of: Vec<String> = QUESTIONS
         .iter()
@@ -268,11 +277,11 @@ async fn ask_all(vms: usize) {
 }
 
 #[tokio::test]
-async fn thirty_questions_cost_little_in_a_shop_of_72_vms() {
+async fn questions_cost_little_in_a_shop_of_72_vms() {
     ask_all(72).await;
 }
 
 #[tokio::test]
-async fn thirty_questions_cost_as_little_among_5000_vms() {
+async fn questions_cost_as_little_among_5000_vms() {
     ask_all(5000).await;
 }
