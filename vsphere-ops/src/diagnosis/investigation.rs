@@ -152,7 +152,7 @@ impl<M: ManagedObject> Mo<M> {
     /// `invalid_argument` for other objects, `not_found` where it is gone, and server errors of the first read. What else
     /// fails is in the gaps.
     pub async fn investigate(&self) -> Result<Investigation> {
-        let failed = |error: Error| error.in_operation("investigate").on(self.label());
+        let failed = |error: Error| error.in_operation("look for what ails").on(self.label());
         let (client, object) = (self.client(), self.reference());
         let now = client.server_time().await.map_err(failed)?;
         let mut scene =
@@ -165,7 +165,7 @@ impl<M: ManagedObject> Mo<M> {
             other => {
                 let text =
                     format!("a {} can't be investigated: give a VM, a host, a datastore or a cluster", kind_of(other));
-                Err(invalid("investigate", text))
+                Err(invalid("look for what ails", text))
             }
         };
         let subject = subject.map_err(failed)?;
