@@ -1,10 +1,11 @@
 //! Clusters: what they are, their rules, and what DRS recommends for them.
 //!
 //! ```
-//! use vsphere_ops::{ListQuery, cluster};
+//! use vsphere_ops::ListQuery;
+//! use vsphere_ops::cluster::{self, ClusterQuery};
 //!
 //! # async fn run(client: vsphere_ops::Client) -> vsphere_ops::Result<()> {
-//! for cluster in cluster::list(&client, &ListQuery::default()).await?.items {
+//! for cluster in cluster::list(&client, &ClusterQuery::default()).await?.items {
 //!     println!("{}: {} of {} hosts usable, DRS {:?}", cluster.name, cluster.usable_hosts, cluster.hosts, cluster.drs);
 //! }
 //! let prod = client.get::<vsphere_ops::managed::ClusterComputeResource>("prod-cluster").await?;

@@ -262,7 +262,7 @@ async fn ask_all(vms: usize) {
     assert!(asking["findings"].to_string().contains("question"), "{asking:#}");
     costs.push(day.cost());
     let story = day.ask("who_changed", json!({ "object": "DC0_C0_VM3" })).await;
-    assert!(story.to_string().contains("PowerOff"), "{story:#}");
+    assert!(story.to_string().contains("powerOff"), "{story:#}");
     costs.push(day.cost());
 
     let costs_of: Vec<String> = QUESTIONS
