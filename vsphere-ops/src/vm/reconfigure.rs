@@ -127,6 +127,9 @@ impl Mo<VirtualMachine> {
     /// let web = client.get::<VirtualMachine>("web-01").await?;
     /// let plan = web.reconfiguration(&Changes { annotation: Some("ask Kim".into()), ..Default::default() }).await?;
     /// println!("{:?} is replaced, seen at {}", plan.annotation, plan.change_version());
+    /// if let Some(why) = plan.obstacle() {
+    ///     println!("{} ({}) will refuse: {why}", plan.vm(), plan.id());
+    /// }
     /// for change in plan.carry_out().await?.changes {
     ///     println!("{}: {} -> {}", change.setting, change.before, change.after);
     /// }
