@@ -163,6 +163,8 @@ mod tests {
         "physical_nics", "port_group", "search_domains", "services", "stack", "firewall_rules", "tags", "changed",
         "resource_pool", "mac_addresses", "tools_status", "tools_version_status", "os", "associable_types", "cardinality", "category", "about", "datacenter", "explanation", "folder", "pool",
         "provisioning", "severity", "previous_policy", "attribute", "value",
+        // Investigations: counters and their units and times, shares, the device or datastore that a figure is of, and where a deed is on record.
+        "counter", "unit", "peak_time", "until", "cpu_shares", "memory_shares", "of", "part", "record", "timeline_tool",
         // The API: names and types of its own, and the reference of an object. What it answers is marked whole.
         "object", "access", "example", "extended_by", "extends", "fields", "methods", "parameters", "values", "signature",
         // Findings: names of adapters, of sensors and of what the server counts, dates, and what the server calls a user's deed.
