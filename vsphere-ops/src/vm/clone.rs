@@ -1,5 +1,7 @@
 //! VMs made after others: full and linked clones, of VMs and of templates.
 
+use std::time::Duration;
+
 use vsphere_model::managed::{
     CustomizationSpecManager, Datastore, Folder, HostSystem, ResourcePool, VirtualMachine, VirtualMachineSnapshot,
     customization_spec_manager as customizations, virtual_machine as vm,
@@ -27,6 +29,9 @@ use crate::placement::{Near, Place, Placement, datacenter_of};
 use crate::task::{self, Task};
 
 const OPERATION: &str = "clone";
+
+/// How long a source may be busy with others: each of its clones copies its disks.
+const SOURCE_BUSY: Duration = Duration::from_secs(60 * 60);
 
 impl Mo<VirtualMachine> {
     /// A clone of this machine or template under another name; nothing is sent before [`CloneVm::start`].
@@ -515,7 +520,11 @@ async fn make(source: Mo<VirtualMachine>, new: &NewClone) -> Result<VmReport> {
     // What is missing is told before anything is looked for.
     clone.needed_snapshot().await?;
     let place = clone.place(&new.placement).await?;
-    let made = async { clone.start_at(&place).await?.await };
+    // Several clones of one source may be made one after another only.
+    let made = source.client().retry_while_busy(SOURCE_BUSY, || {
+        let (clone, place) = (clone.clone(), &place);
+        async move { clone.start_at(place).await?.await }
+    });
     match made.await {
         Ok(machine) => {
             let choices = place.choices;
