@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
 mod conformance;
+mod conversations;
 mod deploy;
 mod disks;
 mod http;
