@@ -100,31 +100,43 @@ const fn measure(
 const LATENCY: (f64, f64) = (limits::LATENCY_WARNING, limits::LATENCY_CRITICAL);
 const READY: (f64, f64) = (limits::CPU_READY_WARNING, limits::CPU_READY_CRITICAL);
 
+/// What VMs and hosts have in common.
+const CPU_FULL: Measure =
+    measure(Contention::CpuFull, "cpu.usage.average", false, ("%", Scale::Same), (limits::CPU_USAGE, NEVER));
+const MEMORY_FULL: Measure =
+    measure(Contention::MemoryFull, "mem.usage.average", false, ("%", Scale::Same), (limits::MEMORY_USAGE, NEVER));
+const BALLOONING: Measure =
+    measure(Contention::Ballooning, "mem.vmmemctl.average", false, ("MB", Scale::Mb), (limits::BALLOON_MB, NEVER));
+const SWAPPING_IN: Measure =
+    measure(Contention::SwappingIn, "mem.swapinRate.average", false, ("KB/s", Scale::Same), (limits::SWAP_IN, NEVER));
+const DROPPED_IN: Measure = measure(
+    Contention::PacketsDropped,
+    "net.droppedRx.summation",
+    false,
+    (OF_PACKETS, Scale::LostOf("net.packetsRx.summation")),
+    (limits::DROPPED, NEVER),
+);
+const DROPPED_OUT: Measure = measure(
+    Contention::PacketsDropped,
+    "net.droppedTx.summation",
+    false,
+    (OF_PACKETS, Scale::LostOf("net.packetsTx.summation")),
+    (limits::DROPPED, NEVER),
+);
+
 /// What holds a VM back.
 pub(super) const OF_VM: &[Measure] = &[
     measure(Contention::CpuReady, "cpu.ready.summation", false, (OF_CPU, Scale::PerCpuWithout(LIMITED)), READY),
     measure(Contention::CpuCostop, "cpu.costop.summation", false, (OF_CPU, Scale::PerCpu), (limits::CPU_COSTOP, NEVER)),
     measure(Contention::CpuLimit, LIMITED, false, (OF_CPU, Scale::PerCpu), (limits::CPU_LIMITED, NEVER)),
-    measure(Contention::CpuFull, "cpu.usage.average", false, ("%", Scale::Same), (limits::CPU_USAGE, NEVER)),
-    measure(Contention::MemoryFull, "mem.usage.average", false, ("%", Scale::Same), (limits::MEMORY_USAGE, NEVER)),
-    measure(Contention::Ballooning, "mem.vmmemctl.average", false, ("MB", Scale::Mb), (limits::BALLOON_MB, NEVER)),
-    measure(Contention::SwappingIn, "mem.swapinRate.average", false, ("KB/s", Scale::Same), (limits::SWAP_IN, NEVER)),
+    CPU_FULL,
+    MEMORY_FULL,
+    BALLOONING,
+    SWAPPING_IN,
     measure(Contention::StorageLatency, "virtualDisk.totalReadLatency.average", true, ("ms", Scale::Same), LATENCY),
     measure(Contention::StorageLatency, "virtualDisk.totalWriteLatency.average", true, ("ms", Scale::Same), LATENCY),
-    measure(
-        Contention::PacketsDropped,
-        "net.droppedRx.summation",
-        false,
-        (OF_PACKETS, Scale::LostOf("net.packetsRx.summation")),
-        (limits::DROPPED, NEVER),
-    ),
-    measure(
-        Contention::PacketsDropped,
-        "net.droppedTx.summation",
-        false,
-        (OF_PACKETS, Scale::LostOf("net.packetsTx.summation")),
-        (limits::DROPPED, NEVER),
-    ),
+    DROPPED_IN,
+    DROPPED_OUT,
 ];
 
 /// What a limit holds back.
@@ -132,26 +144,14 @@ pub(super) const LIMITED: &str = "cpu.maxlimited.summation";
 
 /// What a host has too little of.
 pub(super) const OF_HOST: &[Measure] = &[
-    measure(Contention::CpuFull, "cpu.usage.average", false, ("%", Scale::Same), (limits::CPU_USAGE, NEVER)),
-    measure(Contention::MemoryFull, "mem.usage.average", false, ("%", Scale::Same), (limits::MEMORY_USAGE, NEVER)),
-    measure(Contention::Ballooning, "mem.vmmemctl.average", false, ("MB", Scale::Mb), (limits::BALLOON_MB, NEVER)),
-    measure(Contention::SwappingIn, "mem.swapinRate.average", false, ("KB/s", Scale::Same), (limits::SWAP_IN, NEVER)),
+    CPU_FULL,
+    MEMORY_FULL,
+    BALLOONING,
+    SWAPPING_IN,
     measure(Contention::StorageLatency, READ_LATENCY, true, ("ms", Scale::Same), LATENCY),
     measure(Contention::StorageLatency, WRITE_LATENCY, true, ("ms", Scale::Same), LATENCY),
-    measure(
-        Contention::PacketsDropped,
-        "net.droppedRx.summation",
-        false,
-        (OF_PACKETS, Scale::LostOf("net.packetsRx.summation")),
-        (limits::DROPPED, NEVER),
-    ),
-    measure(
-        Contention::PacketsDropped,
-        "net.droppedTx.summation",
-        false,
-        (OF_PACKETS, Scale::LostOf("net.packetsTx.summation")),
-        (limits::DROPPED, NEVER),
-    ),
+    DROPPED_IN,
+    DROPPED_OUT,
 ];
 
 const READ_LATENCY: &str = "datastore.totalReadLatency.average";
