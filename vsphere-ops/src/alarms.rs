@@ -68,7 +68,7 @@ pub struct TriggeredAlarm {
     pub time: String,
     /// Whether somebody has acknowledged it.
     pub acknowledged: bool,
-    /// Who has.
+    /// Who acknowledged it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged_by: Option<String>,
     /// When, RFC 3339.

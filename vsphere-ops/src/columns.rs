@@ -80,7 +80,7 @@ pub trait Column: Copy + Eq + Ord + fmt::Debug + Send + Sync + 'static {
     /// ```
     ///
     /// # Errors
-    /// `invalid_argument`, with all names, where there is none.
+    /// `invalid_argument` for an unknown name, with the known ones.
     fn named(name: &str) -> Result<Self> {
         let found = Self::ALL.iter().find(|column| column.name() == name);
         found.copied().ok_or_else(|| {

@@ -261,7 +261,7 @@ pub enum Problem {
         status: String,
         /// Whether somebody has acknowledged it.
         acknowledged: bool,
-        /// Who has.
+        /// Who acknowledged it.
         #[serde(skip_serializing_if = "Option::is_none")]
         acknowledged_by: Option<String>,
     },

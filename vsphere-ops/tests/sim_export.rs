@@ -200,7 +200,7 @@ async fn what_the_user_may_not_read_is_an_empty_cell_and_a_gap() {
     let viewer = client_of(&sim, "viewer@vsphere.local", "secret").await;
     let (rows, gaps) = exported(&viewer, &Sheet::ALL).await;
     assert!(gaps.is_empty() && of(&rows, Sheet::VHost).len() == 2, "{gaps:?}");
-    // Who has no rights on hosts and datastores has no rows of them, and does not see where VMs are.
+    // Without rights on hosts and datastores a user gets no rows of them, and no placement of VMs.
     let web = client_of(&sim, "web@vsphere.local", "secret").await;
     let (rows, gaps) = exported(&web, &Sheet::ALL).await;
     assert_eq!((of(&rows, Sheet::VInfo).len(), of(&rows, Sheet::VHost).len()), (3, 0));

@@ -34,7 +34,7 @@ impl Asking {
     /// What is asked, and which fields are to be read for it.
     ///
     /// # Errors
-    /// `invalid_argument` where there is no such column, or a condition is none.
+    /// `invalid_argument` for an unknown column or a malformed condition.
     pub(crate) fn of<C: Column>(self, fields: &Wanted) -> Result<Asked<C>> {
         let conditions = self.conditions.into_iter().flatten().map(|text| text.parse());
         Ok(Asked {

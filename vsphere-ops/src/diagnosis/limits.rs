@@ -158,7 +158,7 @@ pub const IDLE_UPTIME: TimeDelta = TimeDelta::days(7);
 pub const HARDWARE_BEHIND: u32 = 4;
 
 /// How long contention lasts before it is a finding. The limits below are for means of five minutes, the unit of vCenter's
-/// history, so that a peak of some seconds is none; twice that is a choice of this library.
+/// history, so that a peak of a few seconds does not count; twice that is a choice of this library.
 ///
 /// ```
 /// use vsphere_ops::diagnosis::limits::SUSTAINED;
@@ -199,7 +199,7 @@ pub const CPU_READY_CRITICAL: f64 = 10.0;
 pub const CPU_COSTOP: f64 = 3.0;
 
 /// The percentage of the time of each virtual CPU that a limit holds it back (`cpu.maxlimited.summation`). The esxtop thresholds
-/// have `%MLMTD` above 0; one, so that what is rounded is none, is a choice of this library.
+/// have `%MLMTD` above 0; 1, so that rounding alone does not count, is a choice of this library.
 ///
 /// ```
 /// use vsphere_ops::diagnosis::limits::CPU_LIMITED;

@@ -22,7 +22,7 @@ const MOST: usize = 1000;
 /// What tells that a task begins, which the task itself tells.
 const BEGINS: &str = "TaskEvent";
 
-/// Events that are changes, whoever caused them. Those with a user and those that list changes are, too.
+/// Events that count as changes even without a user or a list of what changed.
 const CHANGES: [&str; 8] = [
     "DrsVmMigratedEvent",
     "DrsVmPoweredOnEvent",

@@ -27,7 +27,7 @@ const MOST_LISTED: usize = 8;
 /// ```
 ///
 /// # Errors
-/// `invalid_argument` if there is none, with those whose names contain it.
+/// `invalid_argument` for an unknown name, with the known ones that contain it.
 pub fn types_named(name: &str) -> Result<Vec<String>> {
     let plain = name.trim();
     let plain = plain.strip_prefix("vim.event.").unwrap_or(plain);
