@@ -16,12 +16,14 @@ mod asked;
 mod list;
 mod others;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use memchr::memmem::Finder;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use vsphere_soap::object::format_date_time;
@@ -33,7 +35,7 @@ use crate::page::Freshness;
 use crate::untrusted::Untrusted;
 use crate::words::moment;
 
-pub(crate) use asked::{Asked, Standing, gathered};
+pub(crate) use asked::{Asked, gathered};
 pub(crate) use list::{Also, Beside, Listed, Object, groups, list};
 pub(crate) use others::Others;
 
@@ -345,7 +347,7 @@ impl<C: Column> schemars::JsonSchema for Cells<C> {
         true
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         "Cells".into()
     }
 
@@ -537,7 +539,7 @@ impl<C: Column> FromStr for Order<C> {
 
 impl<C: Column> Order<C> {
     /// Where an object with this cell stands.
-    pub(crate) fn rank(self, cell: &Cell, name: String, id: String) -> Ranked {
+    pub(crate) fn rank<'s>(self, cell: &Cell, name: &'s str, id: &'s str) -> Ranked<'s> {
         let value = match cell {
             Cell::Nothing => None,
             Cell::Text(text) => Some(RankedValue::Text(text.to_lowercase())),
@@ -546,17 +548,17 @@ impl<C: Column> Order<C> {
             Cell::Pairs(pairs) => pairs.values().next().map(|text| RankedValue::Text(text.to_lowercase())),
             Cell::Number(_) | Cell::Flag(_) | Cell::Time(_) => cell.ordinal().map(RankedValue::Number),
         };
-        Ranked { value, descending: self.descending, name, id }
+        Ranked { value, descending: self.descending, name: name.into(), id: id.into() }
     }
 }
 
 /// The key of objects that are listed by a column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ranked {
+pub(crate) struct Ranked<'s> {
     value: Option<RankedValue>,
     descending: bool,
-    pub(crate) name: String,
-    pub(crate) id: String,
+    name: Cow<'s, str>,
+    id: Cow<'s, str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -565,7 +567,7 @@ enum RankedValue {
     Text(String),
 }
 
-impl Ord for Ranked {
+impl Ord for Ranked<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         let by_value = match (&self.value, &other.value) {
             (Some(one), Some(two)) if self.descending => two.cmp(one),
@@ -576,7 +578,7 @@ impl Ord for Ranked {
     }
 }
 
-impl PartialOrd for Ranked {
+impl PartialOrd for Ranked<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -585,30 +587,37 @@ impl PartialOrd for Ranked {
 /// A text that is looked for in several columns, whatever its case. Those of MAC addresses may be written with dashes.
 #[derive(Debug, Clone)]
 pub(crate) struct Needle {
-    text: String,
-    address: String,
+    /// Made once: `str::contains` prepares its search anew for each text, which takes longer than the search.
+    text: Finder<'static>,
+    /// The text as the address that it may be, where that is another one.
+    address: Option<Finder<'static>>,
 }
 
 impl Needle {
     pub(crate) fn new(text: &str) -> Self {
         let text = text.trim().to_lowercase();
-        Self { address: text.replace('-', ":"), text }
+        let finder = |text: &str| Finder::new(text).into_owned();
+        Self { text: finder(&text), address: text.contains('-').then(|| finder(&text.replace('-', ":"))) }
     }
 
     /// Whether it may be a part of a UUID: writing those of all objects takes longer than all else.
     pub(crate) fn may_be_of_uuid(&self) -> bool {
-        self.text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+        self.text.needle().iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
     }
 
     /// Whether a text holds it.
     pub(crate) fn is_in(&self, text: &str) -> bool {
-        let holds =
-            |text: &str| text.contains(&self.text) || (self.address != self.text && text.contains(&self.address));
         // Most texts are small letters already.
         match text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
-            true => holds(&text.to_lowercase()),
-            false => holds(text),
+            true => self.is_in_small(&text.to_lowercase()),
+            false => self.is_in_small(text),
         }
+    }
+
+    /// Whether a text in small letters holds it.
+    pub(crate) fn is_in_small(&self, text: &str) -> bool {
+        let is_there = |finder: &Finder<'_>| finder.find(text.as_bytes()).is_some();
+        is_there(&self.text) || self.address.as_ref().is_some_and(is_there)
     }
 }
 
@@ -666,8 +675,16 @@ pub struct Group {
 /// Gathers objects into groups.
 pub(crate) struct Gathering {
     sums: Vec<&'static str>,
-    groups: HashMap<String, Group>,
+    groups: HashMap<String, Gathered>,
     total: usize,
+}
+
+/// A group while it is gathered.
+struct Gathered {
+    value: Cell,
+    count: usize,
+    /// In the order of the columns that are summed.
+    sums: Vec<i64>,
 }
 
 impl Gathering {
@@ -698,17 +715,22 @@ impl Gathering {
             Cell::Untrusted(text) => text.as_str().to_owned(),
             other => format!("\0{other:?}"),
         };
-        let group = self.groups.entry(key).or_insert_with(|| Group { value, count: 0, sums: BTreeMap::new() });
+        let sums = self.sums.len();
+        let group = self.groups.entry(key).or_insert_with(|| Gathered { value, count: 0, sums: vec![0; sums] });
         group.count += 1;
-        for (name, number) in self.sums.iter().zip(numbers) {
-            let sum = group.sums.entry(name).or_default();
+        for (sum, number) in group.sums.iter_mut().zip(numbers) {
             *sum = sum.saturating_add(number.unwrap_or(0));
         }
     }
 
     pub(crate) fn finish(self, freshness: Option<Freshness>, gaps: Gaps) -> Groups {
-        let mut groups: Vec<(String, Group)> = self.groups.into_iter().collect();
+        let mut groups: Vec<(String, Gathered)> = self.groups.into_iter().collect();
         groups.sort_by(|(one_key, one), (two_key, two)| two.count.cmp(&one.count).then_with(|| one_key.cmp(two_key)));
-        Groups { groups: groups.into_iter().map(|(_, group)| group).collect(), total: self.total, freshness, gaps }
+        let group = |(_, Gathered { value, count, sums }): (String, Gathered)| Group {
+            value,
+            count,
+            sums: self.sums.iter().copied().zip(sums).collect(),
+        };
+        Groups { groups: groups.into_iter().map(group).collect(), total: self.total, freshness, gaps }
     }
 }

@@ -229,14 +229,9 @@ impl<T> Window<T> {
         Ok(window)
     }
 
-    pub(crate) fn map<U>(self, mut make: impl FnMut(T) -> U) -> Window<U> {
-        self.filter_map(|item| Some(make(item)))
-    }
-
-    /// The same window with what there is of each item.
-    pub(crate) fn filter_map<U>(self, make: impl FnMut(T) -> Option<U>) -> Window<U> {
+    pub(crate) fn map<U>(self, make: impl FnMut(T) -> U) -> Window<U> {
         let Self { items, total, next_cursor } = self;
-        Window { items: items.into_iter().filter_map(make).collect(), total, next_cursor }
+        Window { items: items.into_iter().map(make).collect(), total, next_cursor }
     }
 
     /// The page that shows these items, which were made of those of the window.

@@ -51,17 +51,18 @@ impl<'q, C: Column> Asked<'q, C> {
     }
 
     /// Where an object stands.
-    pub(crate) fn standing(&self, name: &str, id: &str, cell: impl Fn(C) -> Cell) -> Standing {
+    pub(crate) fn standing<'s>(&self, name: &'s str, id: &'s str, cell: impl Fn(C) -> Cell) -> Standing<'s> {
         let cell = self.order.map(|order| cell(order.column));
-        Standing { key: ByName { name: name.to_owned(), id: id.to_owned() }, cell: cell.unwrap_or(Cell::Nothing) }
+        Standing { name, id, cell: cell.unwrap_or(Cell::Nothing) }
     }
 
-    /// The page of objects, which may stand in any order.
-    pub(crate) fn window(&self, standing: Vec<Standing>) -> Result<Window<ByName>> {
-        match self.order {
-            None => Ok(Window::of(standing, |standing| standing.key.clone(), self.page)?.map(|it| it.key)),
-            Some(order) => Ok(Window::of(standing, |it| it.rank(order), self.page)?.map(|it| it.key)),
-        }
+    /// The page of objects, which may stand in any order. Nothing is copied of those beside it: there may be tens of thousands.
+    pub(crate) fn window<'s, T>(&self, objects: impl Iterator<Item = (Standing<'s>, T)>) -> Result<Window<T>> {
+        let window = match self.order {
+            None => Window::of(objects, |(standing, _)| standing.by_name(), self.page)?,
+            Some(order) => Window::of(objects, |(standing, _)| standing.rank(order), self.page)?,
+        };
+        Ok(window.map(|(_, object)| object))
     }
 
     /// What was asked for beside what is shown anyway.
@@ -72,15 +73,21 @@ impl<'q, C: Column> Asked<'q, C> {
 }
 
 /// Where an object stands in a list.
-pub(crate) struct Standing {
-    key: ByName,
+pub(crate) struct Standing<'s> {
+    name: &'s str,
+    id: &'s str,
     /// The cell that it is sorted by.
     cell: Cell,
 }
 
-impl Standing {
-    fn rank<C: Column>(&self, order: Order<C>) -> Ranked {
-        order.rank(&self.cell, self.key.name.clone(), self.key.id.clone())
+impl<'s> Standing<'s> {
+    /// Where it stands by name.
+    fn by_name(&self) -> ByName {
+        ByName { name: self.name.to_owned(), id: self.id.to_owned() }
+    }
+
+    fn rank<C: Column>(&self, order: Order<C>) -> Ranked<'s> {
+        order.rank(&self.cell, self.name, self.id)
     }
 }
 

@@ -122,10 +122,12 @@ pub(crate) async fn list<C: Listed>(
 ) -> Result<Found> {
     let deciding = asked.deciding();
     let (objects, mut others, decided) = all(client, container, &deciding, also.paths).await?;
-    let fitting = objects.iter().filter(|object| fits(asked, also, object, &others));
-    let standing = fitting
-        .map(|object| asked.standing(&object.name, &object.reference.value, |column| column.cell(object, &others)));
-    let window = asked.window(standing.collect())?;
+    let fitting = objects.iter().filter(|object| fits(asked, also, object, &others)).map(|object| {
+        let standing = asked.standing(&object.name, &object.reference.value, |column| column.cell(object, &others));
+        (standing, object)
+    });
+    let key = |object: &Object| ByName { name: object.name.clone(), id: object.reference.value.clone() };
+    let window = asked.window(fitting)?.map(key);
     let wanted: HashSet<&str> = window.items.iter().map(|key| key.id.as_str()).collect();
     let columns: Vec<C> = shown.iter().chain(asked.columns).copied().collect();
     let paths: Vec<&'static str> = std::iter::once("name").chain(paths(columns.iter().copied())).collect();

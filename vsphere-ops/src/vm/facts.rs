@@ -14,6 +14,7 @@ use super::column::{self, Beside, VmColumn};
 use crate::client::Client;
 use crate::columns::{Cell, Needle, Others as Names};
 use crate::error::Result;
+use crate::page::ByName;
 use crate::read::Values;
 use crate::untrusted;
 use crate::words::word;
@@ -204,14 +205,26 @@ impl VmFacts {
 
     /// Whether a text is in what a VM is searched by.
     pub(super) fn hold(&self, seen: Seen<'_>, needle: &Needle) -> bool {
-        let has = |text: &Option<Box<str>>| text.as_deref().is_some_and(|text| needle.is_in(text));
         let has_id = |number: Option<u128>| number.is_some_and(|number| needle.is_in(&uuid(number)));
+        let in_texts = || match seen.searched {
+            Some(texts) => needle.is_in_small(texts),
+            None => self.searched().any(|text| needle.is_in(text)),
+        };
         needle.is_in(seen.name)
-            || has(&self.ip)
-            || self.ip_addresses.iter().chain(&self.mac_addresses).any(|text| needle.is_in(text))
-            || has(&self.guest_host_name)
-            || has(&self.note)
+            || in_texts()
             || (needle.may_be_of_uuid() && (has_id(self.uuid) || has_id(self.instance_uuid)))
+    }
+
+    /// The texts that a VM is searched by, its name apart.
+    fn searched(&self) -> impl Iterator<Item = &str> {
+        let addresses = self.ip.iter().chain(&self.ip_addresses).chain(&self.mac_addresses);
+        addresses.chain(&self.guest_host_name).chain(&self.note).map(|text| &**text)
+    }
+
+    /// These in small letters as one text, which is searched in a fraction of the time: they lie in one place.
+    pub(super) fn searched_as_one(&self) -> Box<str> {
+        // No text goes on in the next one.
+        self.searched().collect::<Vec<_>>().join("\0").to_lowercase().into()
     }
 
     /// The first IP address, where it is one.
@@ -249,6 +262,15 @@ pub(super) struct Seen<'a> {
     pub(super) name: &'a str,
     pub(super) id: &'a str,
     pub(super) facts: &'a VmFacts,
+    /// What [`VmFacts::searched_as_one`] gives, where it was made before.
+    pub(super) searched: Option<&'a str>,
+}
+
+impl Seen<'_> {
+    /// Where it stands in a list by name.
+    pub(super) fn key(self) -> ByName {
+        ByName { name: self.name.to_owned(), id: self.id.to_owned() }
+    }
 }
 
 impl Names {
@@ -315,7 +337,7 @@ impl Names {
 
     /// What a column says of a VM.
     pub(super) fn cell(&self, column: VmColumn, seen: Seen<'_>, now: DateTime<Utc>) -> Cell {
-        let Seen { name, id, facts } = seen;
+        let Seen { name, id, facts, .. } = seen;
         let strings = |texts: &[Box<str>]| Cell::texts(texts.iter().map(|text| text.to_string()).collect());
         let bounds = facts.bounds.as_deref();
         match column {

@@ -10,13 +10,11 @@ use vsphere_model::types::{ManagedObjectReference, ObjectContent, VirtualMachine
 use super::column::{Beside, VmColumn};
 use super::facts::{Seen, VmFacts};
 use crate::client::Client;
-use crate::columns::{
-    Asked, Cells, Column as _, Condition, Groups, Needle, Order, Others as Names, Standing, gathered,
-};
+use crate::columns::{Asked, Cells, Column as _, Condition, Groups, Needle, Order, Others as Names, gathered};
 use crate::error::{Result, invalid};
 use crate::find::{self, Ancestry, label};
 use crate::gaps::Gaps;
-use crate::page::{ByName, Freshness, ListQuery, Page, Window};
+use crate::page::{Freshness, ListQuery, Page, Window};
 use crate::read::Values;
 use crate::untrusted::Untrusted;
 
@@ -118,8 +116,7 @@ pub struct VmSummary {
 pub async fn list(client: &Client, query: &VmQuery) -> Result<Page<VmSummary>> {
     let wanted = Wanted::new(query);
     let found = Found::read(client, &wanted, &wanted.columns()).await?;
-    let standing = found.fitting(&wanted).map(|seen| wanted.standing(&found.names, seen));
-    let window = wanted.asked.window(standing.collect())?;
+    let window = wanted.ranked(&found.names, found.fitting(&wanted), |seen| *seen)?.map(Seen::key);
     let Found { mut names, gaps: found_gaps, .. } = found;
     let references = window.items.iter().map(|key| ManagedObjectReference::new("VirtualMachine", &key.id));
     let details = find::details(client, references, &VmColumn::all_paths(wanted.shown())).await?;
@@ -195,12 +192,8 @@ impl<'q> Wanted<'q> {
             && self.asked.fits(seen.name, holds, |column| names.cell(column, seen, self.now))
     }
 
-    fn standing(&self, names: &Names, seen: Seen<'_>) -> Standing {
-        self.asked.standing(seen.name, seen.id, |column| names.cell(column, seen, self.now))
-    }
-
     pub(super) fn summary(&self, names: &Names, seen: Seen<'_>) -> VmSummary {
-        let Seen { name, id, facts } = seen;
+        let Seen { name, id, facts, .. } = seen;
         VmSummary {
             name: name.to_owned(),
             id: id.to_owned(),
@@ -225,9 +218,17 @@ impl<'q> Wanted<'q> {
         gathered(column, seen, |column, seen| names.cell(column, *seen, self.now), freshness, gaps)
     }
 
-    /// The page of VMs in memory.
-    pub(super) fn ranked<'s>(&self, names: &Names, seen: impl Iterator<Item = Seen<'s>>) -> Result<Window<ByName>> {
-        self.asked.window(seen.map(|seen| self.standing(names, seen)).collect())
+    /// The page of VMs, which may stand in any order.
+    pub(super) fn ranked<'s, T>(
+        &self,
+        names: &Names,
+        vms: impl Iterator<Item = T>,
+        seen: impl Fn(&T) -> Seen<'s>,
+    ) -> Result<Window<T>> {
+        self.asked.window(vms.map(|vm| {
+            let seen = seen(&vm);
+            (self.asked.standing(seen.name, seen.id, |column| names.cell(column, seen, self.now)), vm)
+        }))
     }
 }
 
@@ -246,7 +247,7 @@ impl Read {
     }
 
     fn seen(&self) -> Seen<'_> {
-        Seen { name: &self.name, id: &self.id, facts: &self.facts }
+        Seen { name: &self.name, id: &self.id, facts: &self.facts, searched: None }
     }
 }
 

@@ -130,12 +130,8 @@ impl VmMirror {
         let window = match query.order {
             None => self.vms.window(fits, &query.page)?,
             Some(_) => {
-                let fitting = sorted.iter().filter(|entry| fits(entry)).map(|entry| seen(entry));
-                let standing = wanted.ranked(&names, fitting)?;
-                // All are there: they are of one and the same moment.
-                let by_id: HashMap<&str, &Arc<Entry<VirtualMachine, Row>>> =
-                    sorted.iter().map(|entry| (entry.object.id(), entry)).collect();
-                standing.filter_map(|key| by_id.get(key.id.as_str()).map(|entry| Arc::clone(entry)))
+                let fitting = sorted.iter().filter(|entry| fits(entry));
+                wanted.ranked(&names, fitting, |entry| seen(entry))?.map(Arc::clone)
             }
         };
         let shown = wanted.shown();
@@ -451,7 +447,8 @@ impl VmCache for VmMirror {
 }
 
 fn seen(entry: &Entry<VirtualMachine, Row>) -> Seen<'_> {
-    Seen { name: entry.object.label(), id: entry.object.id(), facts: &entry.row.facts }
+    let Row { facts, searched, .. } = &entry.row;
+    Seen { name: entry.object.label(), id: entry.object.id(), facts, searched: Some(searched) }
 }
 
 /// What could not be read of these VMs for these columns.
@@ -460,7 +457,8 @@ fn refused<'a>(
     columns: impl IntoIterator<Item = VmColumn>,
 ) -> Gaps {
     let paths = VmColumn::all_paths(columns);
-    let refused = entries.flat_map(|entry| &entry.row.refused);
+    // Without columns nothing can be missing, and none of the VMs has to be looked at.
+    let refused = entries.take_while(|_| !paths.is_empty()).flat_map(|entry| &entry.row.refused);
     refused.filter(|missing| paths.contains(&missing.path.as_str())).cloned().collect()
 }
 
@@ -482,6 +480,8 @@ impl fmt::Debug for VmMirror {
 #[derive(Debug, Clone)]
 struct Row {
     facts: VmFacts,
+    /// The texts by which it is found.
+    searched: Box<str>,
     /// What the user may not read of it.
     refused: Vec<Missing>,
 }
@@ -491,6 +491,7 @@ impl Row {
     fn patched(&self, patch: &mut Patch) -> Option<Self> {
         let mut row = self.clone();
         row.facts.patch(&patch.paths, &mut patch.values);
+        row.searched = row.facts.searched_as_one();
         row.refused.retain(|missing| !patch.paths.contains(&missing.path.as_str()));
         row.refused.extend(patch.values.refused());
         Some(row)
@@ -510,6 +511,7 @@ impl Select<VirtualMachine> for Lenient {
 
     fn row(&self, values: &mut Values) -> std::result::Result<Row, Missing> {
         let refused = values.refused();
-        Ok(Row { facts: VmFacts::of(values), refused })
+        let facts = VmFacts::of(values);
+        Ok(Row { searched: facts.searched_as_one(), facts, refused })
     }
 }
