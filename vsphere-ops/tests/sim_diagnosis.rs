@@ -7,6 +7,7 @@ use std::time::Duration;
 use vsphere_ops::diagnosis::{
     Attention, Capacity, ChoreKind, Finding, Hygiene, KeptFree, Problem, Room, RoomRule, Severity, Workload,
 };
+use vsphere_ops::managed::virtual_machine::CONFIG;
 use vsphere_ops::managed::{AlarmManager, ClusterComputeResource, Folder, VirtualMachine, cluster_compute_resource};
 use vsphere_ops::types::{
     ClusterConfigSpecEx, ClusterDasAdmissionControlPolicy, ClusterDasConfigInfo,
@@ -521,6 +522,72 @@ async fn a_vm_is_off_for_long_when_the_events_no_longer_tell_since_when() {
     let off = chore(&hygiene, ChoreKind::PoweredOff);
     let [(VM, Some(bytes))] = off[..] else { panic!("{off:?}") };
     assert!(bytes > 0);
+    // The event is there still.
+    let detail = &hygiene.chores[0].items[0].detail;
+    let since = chrono::DateTime::parse_from_rfc3339(detail.since.as_deref().unwrap()).unwrap();
+    let days = (client.server_time().await.unwrap() - since).num_days();
+    assert_eq!((detail.days, days), (Some(31), 31));
+}
+
+#[tokio::test]
+async fn a_vm_that_never_ran_is_off_since_it_was_made() {
+    let sim = Sim::start(Model::demo()).await.unwrap();
+    let client = client(&sim).await;
+    let hygiene = client.hygiene(false).await.unwrap();
+    let off = hygiene.chores.iter().find(|chore| chore.kind == ChoreKind::PoweredOff).unwrap();
+    let spare = off.items.iter().find(|item| item.object.name == "loadgen-01").unwrap();
+    let made = client.get::<VirtualMachine>("loadgen-01").await.unwrap().read(CONFIG).await.unwrap().unwrap();
+    let since = chrono::DateTime::parse_from_rfc3339(spare.detail.since.as_deref().unwrap()).unwrap();
+    assert!((made.create_date.unwrap() - since).num_minutes().abs() < 60, "{spare:?}");
+    assert!(spare.detail.days.unwrap() > 30, "{spare:?}");
+}
+
+#[tokio::test]
+async fn an_iso_image_in_a_drive_is_told_with_its_path() {
+    let sim = Sim::start(Model::demo()).await.unwrap();
+    let client = client(&sim).await;
+    let left = async || {
+        let hygiene = client.hygiene(false).await.unwrap();
+        let chores = hygiene.chores.into_iter().filter(|chore| chore.kind == ChoreKind::IsoLeft);
+        let items = chores.flat_map(|chore| chore.items);
+        items.map(|item| (item.object.name, item.detail.path.unwrap())).collect::<Vec<_>>()
+    };
+    let before = left().await;
+    let iso = "[iso-library] tools/memtest86plus-7.20.iso";
+    let vm = client.get::<VirtualMachine>("web-01").await.unwrap();
+    vm.iso_insertion(&iso.parse().unwrap(), None).await.unwrap().carry_out().await.unwrap();
+    let after = left().await;
+    let added: Vec<_> = after.iter().filter(|item| !before.contains(item)).collect();
+    assert_eq!(added, [&("web-01".to_owned(), iso.to_owned())]);
+    vm.iso_ejection(None).await.unwrap().carry_out().await.unwrap();
+    assert_eq!(left().await, before, "an empty drive is no chore");
+}
+
+#[tokio::test]
+async fn a_vm_is_oversized_that_in_a_week_never_used_a_fifth_of_what_it_has() {
+    let sized = |vm: &str, cpus| Incident::Sized { vm: vm.into(), cpus, memory_mb: 4096 };
+    let load = |vm: &str, percent, days: u32| Incident::CpuLoad { vm: vm.into(), percent, since: days * DAY };
+    let model = Model::sized(Size::default())
+        // One never uses more than a tenth, one did so once, one has no CPU to give back.
+        .incident(sized(VM, 8))
+        .incident(load(VM, 10.0, 20))
+        .incident(sized("DC0_C0_VM1", 8))
+        .incident(sized("DC0_C0_VM2", 2))
+        .incident(load("DC0_C0_VM2", 5.0, 20));
+    let sim = Sim::start(model).await.unwrap();
+    sim.pass_time(9 * DAY);
+    sim.incident(&load("DC0_C0_VM1", 40.0, 3)).unwrap();
+    sim.incident(&load("DC0_C0_VM1", 5.0, 2)).unwrap();
+    let client = client(&sim).await;
+    let hygiene = client.hygiene(false).await.unwrap();
+    assert!(hygiene.gaps.is_empty(), "{:?}", hygiene.gaps);
+    let oversized: Vec<_> = hygiene.chores.iter().filter(|chore| chore.kind == ChoreKind::Oversized).collect();
+    let items: Vec<_> = oversized.iter().flat_map(|chore| &chore.items).collect();
+    let names: Vec<&str> = items.iter().map(|item| item.object.name.as_str()).collect();
+    assert_eq!(names, [VM], "{oversized:#?}");
+    let detail = &items[0].detail;
+    let peak = detail.cpu_peak_percent.unwrap();
+    assert!((9.0..15.0).contains(&peak) && detail.cpus == Some(8), "{detail:?}");
 }
 
 #[tokio::test]

@@ -162,6 +162,8 @@ fn tidies(kind: ChoreKind, cx: &Cx) -> Option<&'static str> {
             ChoreKind::ToolsMissing | ChoreKind::ToolsOld => "get_vm_tools_status",
             ChoreKind::NoNetwork => "add_nic",
             ChoreKind::Idle => "get_vm_stats",
+            ChoreKind::Oversized => "reconfigure_vm",
+            ChoreKind::IsoLeft => "detach_iso",
             ChoreKind::Consolidation | ChoreKind::HardwareOld => return None,
         },
         cx,

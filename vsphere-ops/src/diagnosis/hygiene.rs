@@ -1,6 +1,10 @@
 //! What could be tidied, and what that would give back.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod drives;
+mod off;
+mod usage;
+
+use std::collections::{BTreeMap, HashMap};
 
 use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
@@ -10,6 +14,8 @@ use vsphere_model::types::{
     VirtualMachinePowerState, VirtualMachineQuickStats, VirtualMachineSnapshotInfo,
 };
 
+use self::off::{OfLate, Off};
+use self::usage::Large;
 use super::seen::{Seen, Unseen, World};
 use super::{Subject, limits, vms};
 use crate::client::Client;
@@ -37,16 +43,11 @@ const VM: &[&str] = &[
     "summary.storage.committed",
     "summary.quickStats",
     "summary.runtime.maxCpuUsage",
+    "summary.config.numCpu",
+    "summary.config.memorySizeMB",
 ];
 
-/// What says since when a VM is off, or that it was made of late.
-const EVENTS: [&str; 5] =
-    ["VmPoweredOffEvent", "VmCreatedEvent", "VmClonedEvent", "VmDeployedEvent", "VmRegisteredEvent"];
-
-/// How many such events are looked through.
-const MOST_EVENTS: usize = 2000;
-
-/// How many clusters are asked at a time which hardware they support.
+/// How many questions are asked at a time: clusters which hardware they support, and VMs since when they are off.
 const AT_ONCE: usize = 8;
 
 /// The file of a datastore that no VM uses and that takes this much to tell.
@@ -127,6 +128,10 @@ pub enum ChoreKind {
     NoNetwork,
     /// VMs that used hardly any CPU when they were looked at ([`limits::IDLE_PERCENT`]).
     Idle,
+    /// VMs that in a week never used much of their CPUs or of their memory ([`limits::OVERSIZED_PERCENT`]).
+    Oversized,
+    /// VMs with an ISO image in a CD drive, which keeps them from moving to hosts that do not see its datastore.
+    IsoLeft,
 }
 
 /// An object that could be tidied.
@@ -162,9 +167,13 @@ pub struct Untidy {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Detail {
-    /// The age of the oldest snapshot or of the file in whole days; of a VM that is off, for how many days at least.
+    /// The age of the oldest snapshot or of the file in whole days; of a VM that is off, for how many days, at least where it is
+    /// not known since when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub days: Option<i64>,
+    /// Since when a VM is off by the server's clock, RFC 3339, where there still is an event of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
     /// How many old snapshots.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<usize>,
@@ -174,7 +183,7 @@ pub struct Detail {
     /// The newest hardware that the cluster supports.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest: Option<String>,
-    /// The path of the file.
+    /// The path of the file, or of the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// What the VM used of its CPUs, in MHz: `summary.quickStats.overallCpuUsage`, the mean of the last 20 seconds, seen once.
@@ -183,6 +192,20 @@ pub struct Detail {
     /// What it could use at most, in MHz.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_limit_mhz: Option<i64>,
+    /// Its virtual CPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<i32>,
+    /// Its memory in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<i64>,
+    /// The most that it used of its CPUs in a half hour of the last week, in per cent: `cpu.usage.average`.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::units::two_digits_if_known")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
+    pub cpu_peak_percent: Option<f64>,
+    /// The most of its memory that it touched in a half hour of the last week, in per cent: `mem.usage.average`.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::units::two_digits_if_known")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
+    pub memory_peak_percent: Option<f64>,
 }
 
 /// What was found so far.
@@ -206,8 +229,9 @@ impl Found {
 
 impl Client {
     /// What could be tidied in the whole inventory, and what that would give back: old snapshots, disks to consolidate, VMs that
-    /// are off for long, VMware Tools that are missing or old, old hardware, VMs without a network, VMs that are idle. With
-    /// `orphaned_files` all accessible datastores are searched for disks that no VM uses, which takes minutes.
+    /// are off for long, VMware Tools that are missing or old, old hardware, VMs without a network, VMs that are idle or larger than
+    /// they need to be, ISO images in CD drives. With `orphaned_files` all accessible datastores are searched for disks that no VM
+    /// uses, which takes minutes.
     ///
     /// Templates are left out, as are VMs that an extension manages.
     ///
@@ -222,38 +246,35 @@ impl Client {
             ("Datastore", &["summary.accessible"]),
         ];
         let (mut gaps, mut unseen, mut found) = (Gaps::default(), Unseen::default(), Found::default());
-        let (world, events) = futures::join!(
-            World::read(self, &types, &mut gaps),
-            self.events().types(EVENTS).since(now - limits::OFF).report(MOST_EVENTS),
-        );
+        let (world, of_late) = futures::join!(World::read(self, &types, &mut gaps), OfLate::read(self, now));
         let mut world = world.map_err(|error| error.in_operation("look for what can be tidied"))?;
-        let since_when = match events {
-            Ok(events) if events.truncated || !events.gaps.is_empty() => {
-                gaps.lacks(
-                    "VMs that are off for long",
-                    format!("more than {MOST_EVENTS} events are to be looked through"),
-                );
-                None
-            }
-            Ok(events) => Some(events.items.into_iter().filter_map(|event| event.entity_id).collect::<HashSet<_>>()),
-            Err(error) => {
-                gaps.lacks("VMs that are off for long", error.to_string());
-                None
-            }
-        };
         let newest = self.newest_hardware(&mut world, &mut gaps).await;
         let mut old_snapshots: HashMap<ManagedObjectReference, (Subject, Detail)> = HashMap::new();
+        let (mut vms, mut off, mut large) = (HashMap::new(), Vec::new(), Vec::new());
         for mut vm in world.take("VirtualMachine") {
             let managed = vm.take::<ManagedByInfo>("config.managedBy").is_some_and(|by| !by.extension_key.is_empty());
             if managed || vm.take("config.template") == Some(true) {
                 continue;
             }
-            look(&mut vm, now, since_when.as_ref(), &newest, &mut found, &mut unseen);
+            let power: Option<VirtualMachinePowerState> = vm.take("runtime.powerState");
+            look(&mut vm, &newest, &mut found, &mut unseen);
             if let Some(detail) = old(&mut vm, now) {
                 old_snapshots.insert(vm.reference.clone(), (vm.subject.clone(), detail));
             }
+            match power {
+                Some(VirtualMachinePowerState::PoweredOn) => large.extend(running(&mut vm, &mut found)),
+                Some(VirtualMachinePowerState::PoweredOff) => off.extend(is_off(&mut vm, now)),
+                _ => {}
+            }
+            vms.insert(vm.reference, vm.subject);
         }
         self.sizes(old_snapshots, &mut found, &mut gaps).await;
+        match of_late {
+            Ok(of_late) => off::add(self, off, &of_late, now, &mut found, &mut gaps).await,
+            Err(error) => off::unknown(&mut gaps, error),
+        }
+        usage::add(self, large, now, &mut found, &mut gaps).await;
+        drives::add(self, &vms, &mut found, &mut gaps).await;
         if orphaned_files {
             self.orphans(world.take("Datastore"), &mut found, &mut gaps).await;
         }
@@ -356,29 +377,11 @@ fn hardware(version: &str) -> Option<u32> {
     version.strip_prefix("vmx-")?.parse().ok()
 }
 
-/// What could be tidied of a VM, but for its snapshots.
-fn look(
-    vm: &mut Seen,
-    now: DateTime,
-    off_of_late: Option<&HashSet<String>>,
-    newest: &HashMap<String, u32>,
-    found: &mut Found,
-    unseen: &mut Unseen,
-) {
-    let power: Option<VirtualMachinePowerState> = vm.take("runtime.powerState");
-    let runs = power == Some(VirtualMachinePowerState::PoweredOn);
+/// What could be tidied of a VM whether it runs or not, but for its snapshots.
+fn look(vm: &mut Seen, newest: &HashMap<String, u32>, found: &mut Found, unseen: &mut Unseen) {
     let subject = vm.subject.clone();
     if vm.take("runtime.consolidationNeeded") == Some(true) {
         found.add(ChoreKind::Consolidation, &subject, None, Detail::default());
-    }
-    let made_of_late = vm.take::<DateTime>("config.createDate").is_some_and(|made| now - made < limits::OFF);
-    if power == Some(VirtualMachinePowerState::PoweredOff)
-        && !made_of_late
-        && off_of_late.is_some_and(|known| !known.contains(&vm.reference.value))
-    {
-        let detail = Detail { days: Some(limits::OFF.num_days()), ..Detail::default() };
-        let bytes = vm.take::<i64>("summary.storage.committed");
-        found.add(ChoreKind::PoweredOff, &subject, bytes, detail);
     }
     let host: Option<ManagedObjectReference> = vm.take("runtime.host");
     let config: Option<String> = vm.take("config.version");
@@ -393,9 +396,18 @@ fn look(
         }
         _ => {}
     }
-    if !runs {
-        return;
-    }
+}
+
+/// A VM that is off, where it was not made of late.
+fn is_off(vm: &mut Seen, now: DateTime) -> Option<Off> {
+    let made_of_late = vm.take::<DateTime>("config.createDate").is_some_and(|made| now - made < limits::OFF);
+    let bytes = vm.take("summary.storage.committed");
+    (!made_of_late).then(|| Off { reference: vm.reference.clone(), subject: vm.subject.clone(), bytes })
+}
+
+/// What could be tidied of a VM that runs. Answers one whose size is worth a look.
+fn running(vm: &mut Seen, found: &mut Found) -> Option<Large> {
+    let subject = vm.subject.clone();
     let tools: Option<String> = vm.take("guest.toolsVersionStatus2");
     match tools.as_deref() {
         Some("guestToolsNotInstalled") => found.add(ChoreKind::ToolsMissing, &subject, None, Detail::default()),
@@ -411,15 +423,21 @@ fn look(
     let limit = vm.take::<i32>("summary.runtime.maxCpuUsage").map(i64::from).filter(|limit| *limit > 0);
     let stats: Option<VirtualMachineQuickStats> = vm.take("summary.quickStats");
     let used = stats.as_ref().and_then(|stats| stats.overall_cpu_usage).map(i64::from);
-    // One that has just started is not idle.
+    // What one that has just started does says nothing.
     let uptime = stats.and_then(|stats| stats.uptime_seconds).map(i64::from);
-    if let (Some(used), Some(limit), Some(uptime)) = (used, limit, uptime)
-        && uptime >= limits::IDLE_UPTIME.num_seconds()
+    if uptime.is_none_or(|uptime| uptime < limits::IDLE_UPTIME.num_seconds()) {
+        return None;
+    }
+    if let (Some(used), Some(limit)) = (used, limit)
         && used * 100 < limit * limits::IDLE_PERCENT
     {
         let detail = Detail { cpu_used_mhz: Some(used), cpu_limit_mhz: Some(limit), ..Detail::default() };
         found.add(ChoreKind::Idle, &subject, None, detail);
     }
+    let cpus = vm.take::<i32>("summary.config.numCpu").unwrap_or(0);
+    let memory_mb = vm.take::<i32>("summary.config.memorySizeMB").map_or(0, i64::from);
+    let reference = vm.reference.clone();
+    Large::is_worth_a_look(cpus, memory_mb).then_some(Large { reference, subject, cpus, memory_mb })
 }
 
 fn vm_version(vm: &mut Seen) -> Option<String> {

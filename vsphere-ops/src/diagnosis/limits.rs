@@ -137,7 +137,7 @@ pub const OFF: TimeDelta = TimeDelta::days(30);
 /// ```
 pub const IDLE_PERCENT: i64 = 1;
 
-/// How long a VM runs before it can be idle. This is a choice of this library.
+/// How long a VM runs before it can be idle or oversized. This is a choice of this library.
 ///
 /// ```
 /// use vsphere_ops::diagnosis::limits::IDLE_UPTIME;
@@ -145,6 +145,34 @@ pub const IDLE_PERCENT: i64 = 1;
 /// assert_eq!(IDLE_UPTIME.num_days(), 7);
 /// ```
 pub const IDLE_UPTIME: TimeDelta = TimeDelta::days(7);
+
+/// The percentage of its CPUs or of its memory that a VM never reached in a half hour of a week, where it is oversized. This is a
+/// choice of this library: with half of what it has, it would still not have reached 40.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::OVERSIZED_PERCENT;
+///
+/// let is_low = |peak_percent: f64| peak_percent < OVERSIZED_PERCENT;
+/// ```
+pub const OVERSIZED_PERCENT: f64 = 20.0;
+
+/// From how many virtual CPUs on a VM may be oversized. This is a choice of this library.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::OVERSIZED_CPUS;
+///
+/// let has_some_to_give = |cpus: i32| cpus >= OVERSIZED_CPUS;
+/// ```
+pub const OVERSIZED_CPUS: i32 = 4;
+
+/// From how many MiB of memory on a VM may be oversized. This is a choice of this library.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::OVERSIZED_MEMORY_MB;
+///
+/// let has_some_to_give = |memory_mb: i64| memory_mb >= OVERSIZED_MEMORY_MB;
+/// ```
+pub const OVERSIZED_MEMORY_MB: i64 = 8192;
 
 /// How many versions behind the newest of its cluster a VM's hardware is old. A release of ESXi brings about three (7.0 had
 /// 17 to 19, 8.0 has 20 and 21); this many is a choice of this library, as VMware KB 1010675 wants an upgrade only where a
