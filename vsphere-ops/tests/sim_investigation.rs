@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use vsphere_ops::diagnosis::{Contention, Deed, Finding, Investigation, Problem, Severity};
-use vsphere_ops::managed::{ManagedEntity, VirtualMachine};
+use vsphere_ops::managed::datastore::SUMMARY;
+use vsphere_ops::managed::{Datastore, ManagedEntity, VirtualMachine};
+use vsphere_ops::types::{ResourceAllocationInfo, SharesInfo, SharesLevel, VirtualMachineConfigSpec};
 use vsphere_ops::vm::Changes;
 use vsphere_ops::{Client, Config};
 use vsphere_sim::{Incident, Model, Sim, Size, Trouble};
@@ -310,13 +312,59 @@ async fn what_else_is_wrong_with_a_vm_and_what_it_stands_on_is_found() {
         old(1, 9 << 30),
         Incident::Consolidation { vm: NOISY.into() },
         Incident::Question { vm: NOISY.into(), text: "Retry?".into() },
+        Incident::VmLost { vm: NOISY.into(), state: "invalid".into() },
+        Incident::ToolsEnd { vm: NOISY.into() },
         Incident::DatastoreLost { datastore: "DC0_DS1".into(), host: None },
+        Incident::DatastoreFills { datastore: "DC0_DS1".into(), free: 1 << 30 },
         Incident::LinkDown { host: "DC0_C0_H1".into(), nic: "vmnic0".into() },
+        Incident::PathsDead { host: "DC0_C0_H1".into(), adapter: "vmhba1".into() },
         Incident::HostDisconnected { host: "DC0_C0_H1".into() },
         Incident::ServiceStops { host: HOST.into(), service: "ntpd".into() },
     ] {
         let findings = found(VM, std::slice::from_ref(&near)).await;
         assert!(findings.is_empty(), "{near:?}: {findings:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_datastore_is_full_below_fifteen_per_cent_and_not_at_that() {
+    let usual = sim(&[]).await;
+    let datastore = client(&usual).await.get::<Datastore>(DATASTORE).await.unwrap();
+    let capacity = datastore.read(SUMMARY).await.unwrap().capacity;
+    let fills = |percent: i64| Incident::DatastoreFills {
+        datastore: DATASTORE.into(),
+        free: u64::try_from(capacity / 1000 * percent).unwrap(),
+    };
+    for object in [VM, DATASTORE] {
+        let full = found(object, &[fills(149)]).await;
+        assert!(kinds(&full).contains(&"\"datastore_full\"".to_owned()), "{full:#?}");
+        let near = found(object, &[fills(151)]).await;
+        assert!(!kinds(&near).contains(&"\"datastore_full\"".to_owned()), "{near:#?}");
+    }
+}
+
+#[tokio::test]
+async fn low_shares_are_told_and_normal_or_high_ones_are_not() {
+    let sim = sim(&[]).await;
+    let client = client(&sim).await;
+    let vm = client.get::<VirtualMachine>(VM).await.unwrap();
+    let found = async |level: SharesLevel| {
+        let shares = SharesInfo { shares: 0, level };
+        let allocation = ResourceAllocationInfo { shares: Some(Box::new(shares)), ..Default::default() };
+        let spec = VirtualMachineConfigSpec { cpu_allocation: Some(Box::new(allocation)), ..Default::default() };
+        let task = vm.reconfig_vm_task(&spec).await.unwrap();
+        vsphere_ops::Task::<()>::new(&client, task, "reconfigure", VM).await.unwrap();
+        look(&client, VM).await.findings
+    };
+    let low = found(SharesLevel::Low).await;
+    let [Finding { problem: Problem::Restricted { cpu_shares: Some(shares), memory_shares: None, .. }, .. }] = &low[..]
+    else {
+        panic!("{low:#?}")
+    };
+    assert_eq!(*shares, "low");
+    for level in [SharesLevel::Normal, SharesLevel::High] {
+        let near = found(level.clone()).await;
+        assert!(near.is_empty(), "{level:?}: {near:#?}");
     }
 }
 
