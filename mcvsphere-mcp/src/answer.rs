@@ -1,11 +1,13 @@
 //! The shape of a successful answer: an object, a page of a list, a report for each object of a change, or content in MCP's
 //! own terms. A tool's type of answer is its output schema too.
 //!
-//! A program reads the structured content; a person, and the model of a client that passes on text alone, reads the text.
+//! A program reads the structured content; a person and a model read the text. Clients that would show their model both, or the
+//! longer one alone, get the text alone ([`Structured`]).
 //! The text holds the same data, but as rows or as lines instead of JSON a second time: of a page of virtual machines
 //! that is about half as long.
 
 mod bound;
+mod structured;
 
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock};
 use schemars::JsonSchema;
@@ -205,6 +207,7 @@ pub(crate) fn visible(mut data: Value) -> Value {
 
 /// The key of the note that says what of an answer was left out.
 pub(crate) use bound::NOTE as CUT;
+pub(crate) use structured::Structured;
 
 fn to_value(report: impl Serialize) -> Result<Value> {
     serde_json::to_value(report).map_err(|error| ToolError::new("internal", error.to_string()))

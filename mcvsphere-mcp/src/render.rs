@@ -12,20 +12,20 @@ use crate::text;
 
 /// The data for a terminal.
 pub(crate) fn table(data: &Value) -> String {
-    Form { is_padded: true, all: "--json has all" }.write(data)
+    Form { is_padded: true, whole: "--json has it whole" }.write(data)
 }
 
 /// The data for a model.
 pub(crate) fn compact(data: &Value) -> String {
-    Form { is_padded: false, all: "structuredContent has all" }.write(data)
+    Form { is_padded: false, whole: "ask for this object alone to get it whole" }.write(data)
 }
 
 /// How untrusted text is told from other text in data: an object with this one key. No text can forge it.
 pub(crate) const UNTRUSTED: &str = "untrusted";
 
-/// The most characters of a text in a row, and of one on a line of its own.
+/// The most characters of a text in a row. On a line of its own it is whole: what is too long for an answer was cut from its data.
 const MOST_IN_A_CELL: usize = 300;
-const MOST_ON_A_LINE: usize = 4000;
+const WHOLE: usize = usize::MAX;
 
 /// The widest column that is padded: one long text must not widen all rows.
 const WIDEST: usize = 60;
@@ -33,8 +33,8 @@ const WIDEST: usize = 60;
 #[derive(Clone, Copy)]
 struct Form {
     is_padded: bool,
-    /// Where a text that is cut stands in full.
-    all: &'static str,
+    /// Where a text that is cut stands whole.
+    whole: &'static str,
 }
 
 impl Form {
@@ -43,7 +43,7 @@ impl Form {
         match data {
             Value::Object(object) if untrusted(data).is_none() => self.lines(object, 0, &mut out),
             Value::Array(items) => self.list(items, 0, &mut out),
-            scalar => out.push_str(&self.value(scalar, MOST_ON_A_LINE)),
+            scalar => out.push_str(&self.value(scalar, WHOLE)),
         }
         out.truncate(out.trim_end().len());
         out
@@ -73,7 +73,7 @@ impl Form {
                 }
                 plain => {
                     out.push(' ');
-                    out.push_str(&self.value(plain, MOST_ON_A_LINE));
+                    out.push_str(&self.value(plain, WHOLE));
                     out.push('\n');
                 }
             }
@@ -97,7 +97,7 @@ impl Form {
                         }
                         other => {
                             out.push(' ');
-                            out.push_str(&self.value(other, MOST_ON_A_LINE));
+                            out.push_str(&self.value(other, WHOLE));
                             out.push('\n');
                         }
                     }
@@ -162,7 +162,7 @@ impl Form {
         }
         match text.char_indices().nth(most) {
             Some((end, _)) => {
-                format!("{}… [cut: {} characters, {}]", escaped(&text[..end]), text.chars().count(), self.all)
+                format!("{}… [cut: {} characters, {}]", escaped(&text[..end]), text.chars().count(), self.whole)
             }
             None => escaped(text),
         }
@@ -300,19 +300,18 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_and_says_how_long_it_is() {
+    fn a_long_text_is_cut_in_a_row_alone_and_says_how_long_it_is() {
         let long = "ä".repeat(70_000);
         for value in [json!(long), json!({ "untrusted": long })] {
-            for (form, all) in
-                [(table as fn(&Value) -> String, "--json has all"), (compact, "structuredContent has all")]
-            {
+            let whole = "ask for this object alone to get it whole";
+            for (form, whole) in [(table as fn(&Value) -> String, "--json has it whole"), (compact, whole)] {
                 let row = form(&json!({ "items": [{ "name": "a", "note": value }, { "name": "b", "note": "c" }] }));
-                let note = format!("… [cut: 70000 characters, {all}]");
+                let note = format!("… [cut: 70000 characters, {whole}]");
                 assert!(row.contains(&note) && row.chars().count() < 500, "{}", row.chars().count());
                 // The other rows are not padded for its sake.
                 assert!(row.lines().last().unwrap().len() < 80, "{row}");
                 let line = form(&json!({ "name": "a", "note": value }));
-                assert!(line.contains(&note) && line.chars().count() < 4100, "{}", line.chars().count());
+                assert!(line.contains(&long), "{}", line.chars().count());
             }
         }
         let list = compact(&json!({ "items": [{ "files": vec!["x".repeat(500); 10] }] }));

@@ -13,6 +13,7 @@ use vsphere_ops::transfer::WebHosts;
 
 use crate::{
     Caller, Session, Settings, Tool,
+    answer::Structured,
     audit::Audit,
     backends::Backends,
     caller::Identified,
@@ -43,6 +44,7 @@ struct Shared {
     subscriptions: Subscriptions,
     call_timeout: Duration,
     pending_after: Duration,
+    structured: Structured,
     files: Option<LocalFiles>,
     guests: GuestCredentials,
     web: WebHosts,
@@ -83,6 +85,8 @@ impl Server {
             subscriptions: Subscriptions::default(),
             call_timeout: settings.call_timeout(),
             pending_after: settings.pending_after(),
+            // What a schema is published for has to be there.
+            structured: if settings.output_schemas() { Structured::Always } else { settings.structured_content() },
             files: settings.local_files()?,
             guests: settings.guest_credentials().clone(),
             web: settings.urls().cloned().unwrap_or_default(),
@@ -211,6 +215,11 @@ impl Server {
     /// How long a client that sees no progress waits for a call before it is handed over.
     pub(crate) fn pending_after(&self) -> Duration {
         self.shared.pending_after
+    }
+
+    /// Whether a client that calls itself so gets structured content.
+    pub(crate) fn is_structured_for(&self, client: Option<&str>) -> bool {
+        self.shared.structured.is_for(client)
     }
 
     /// How long a call may take.

@@ -177,8 +177,12 @@ impl ServerHandler for Session {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let visit = self.admit(&context)?;
+        let client = context.client_info();
+        let is_structured = self.server.is_structured_for(client.as_ref().map(|client| client.name.as_str()));
         let mut response = self.server.pass(&visit, request, context).await?;
         if let CallToolResponse::Complete(result) = &mut response {
+            // The text has the same data.
+            result.structured_content.take_if(|_| !is_structured);
             self.sign(&visit, &mut result.meta);
         }
         Ok(response)

@@ -34,6 +34,7 @@ use vsphere_sim::{Model, Sim};
 
 use crate::{
     Permission, Toolset,
+    answer::Structured,
     audit::{Place, Target},
     backends::LoginMode,
     confirm::{Mode, MostObjects},
@@ -109,6 +110,8 @@ settings! {
     MCP_MAX_OBJECTS <NUMBER> max_objects: MostObjects = "20";
     /// Include output schemas in `tools/list`, for programs that check answers
     MCP_OUTPUT_SCHEMAS <BOOL> output_schemas: bool = "false";
+    /// Whether answers have structured content beside their text: always, never, or auto, where those clients get none whose model would read it too
+    MCP_STRUCTURED_CONTENT <MODE> structured_content: Structured = "auto";
     /// Let tools read and write files in this directory, and nowhere else; without it they touch none, but for `mcvsphere tools call`, which uses the current directory
     MCP_FILES <DIR> files: PresentDirectory;
     /// Let tools fetch files from these web servers by https: names, `*.example.com`, networks such as `10.0.0.0/8`; `http://` before one allows plain http. A name alone reaches public addresses only

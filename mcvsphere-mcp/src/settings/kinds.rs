@@ -12,6 +12,7 @@ use vsphere_ops::transfer::WebHosts;
 use super::SettingsError;
 use crate::{
     Permission, Toolset,
+    answer::Structured,
     arguments::nearest,
     confirm::{Mode, MostObjects},
 };
@@ -330,6 +331,19 @@ impl Kind for Permission {
     fn read(text: &str) -> Result<Self, String> {
         let level = Self::ALL.into_iter().find(|level| level.name() == text.trim().to_lowercase());
         level.ok_or_else(|| format!("must be one of {}, not {text:?}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+impl Kind for Structured {
+    seen_by_value!();
+
+    fn read(text: &str) -> Result<Self, String> {
+        match text.trim().to_lowercase().as_str() {
+            "auto" => Ok(Self::Auto),
+            "always" => Ok(Self::Always),
+            "never" => Ok(Self::Never),
+            _ => Err(format!("must be auto, always or never, not {text:?}")),
+        }
     }
 }
 

@@ -56,7 +56,7 @@ mod vm_snapshots;
 mod windows;
 
 use mcvsphere_mcp::{Server, SettingArgs, Settings};
-use rmcp::{RoleClient, ServiceExt, service::RunningService};
+use rmcp::{ClientHandler, RoleClient, ServiceExt, service::RunningService};
 
 /// Settings for which no vCenter Server answers: nothing listens on port 1.
 fn settings() -> Settings {
@@ -72,7 +72,12 @@ fn settings_with(environment: &[(&str, &str)]) -> Settings {
 
 /// A client of this server.
 async fn connect(server: Server) -> RunningService<RoleClient, ()> {
+    connect_as(server, ()).await
+}
+
+/// A client of this server that is what it says of itself.
+async fn connect_as<H: ClientHandler>(server: Server, client: H) -> RunningService<RoleClient, H> {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     tokio::spawn(async move { server.serve_local(theirs).await.unwrap().waiting().await });
-    ().serve(ours).await.unwrap()
+    client.serve(ours).await.unwrap()
 }

@@ -1,10 +1,10 @@
 //! Output schemas: only where they are asked for, and true of what the tools answer.
 
 use mcvsphere_mcp::Server;
-use rmcp::model::{CallToolRequestParams, CallToolResult};
+use rmcp::model::{CallToolRequestParams, CallToolResult, ClientCapabilities, ClientInfo, Implementation};
 use serde_json::{Value, json};
 
-use crate::{connect, lab::Lab, settings_with};
+use crate::{connect, connect_as, lab::Lab, settings_with};
 
 #[tokio::test]
 async fn schemas_are_told_where_a_setting_wants_them() {
@@ -18,6 +18,30 @@ async fn schemas_are_told_where_a_setting_wants_them() {
     assert_eq!(untold, ["vm_screenshot"], "a picture has no schema, and data has one");
     with.iter_mut().for_each(|tool| tool.output_schema = None);
     assert_eq!(with, without, "and nothing else is different");
+}
+
+/// The answer that a client with this name gets, with what it says and whether it is structured.
+async fn seen_by(client: &str, settings: &[(&str, &str)]) -> (String, bool) {
+    let lab = Lab::new().await;
+    lab.machine("web-1").await;
+    let info = ClientInfo::new(ClientCapabilities::default(), Implementation::new(client.to_owned(), "1"));
+    let client = connect_as(lab.server(settings), info).await;
+    let answer = client.call_tool(CallToolRequestParams::new("list_vms")).await.unwrap();
+    let text = answer.content.iter().filter_map(|block| block.as_text()).map(|block| block.text.as_str()).collect();
+    (text, answer.structured_content.is_some())
+}
+
+#[tokio::test]
+async fn a_client_whose_model_reads_all_of_an_answer_gets_it_once() {
+    let (text, is_structured) = seen_by("a program", &[]).await;
+    assert!(is_structured && text.contains("web-1"), "{text}");
+    let (same, is_structured) = seen_by("claude-code", &[]).await;
+    assert!(!is_structured && same.lines().next() == text.lines().next(), "{same}");
+    assert!(same.contains("web-1") && same.contains("total: 1"), "{same}");
+    // A setting has the last word, but for what a schema is published for.
+    assert!(seen_by("claude-code", &[("MCP_STRUCTURED_CONTENT", "always")]).await.1);
+    assert!(!seen_by("a program", &[("MCP_STRUCTURED_CONTENT", "never")]).await.1);
+    assert!(seen_by("claude-code", &[("MCP_OUTPUT_SCHEMAS", "true")]).await.1);
 }
 
 #[tokio::test]
