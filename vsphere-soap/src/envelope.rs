@@ -77,13 +77,15 @@ pub struct Received {
 /// servers have beside their WSDL.
 ///
 /// # Errors
-/// The document is not SOAP or not well-formed, there is no such operation, or an argument is not a value of its type.
+/// The document is not SOAP or not well-formed, a text has a character that XML does not have, there is no such operation,
+/// or an argument is not a value of its type.
 pub fn read_request(
     document: &[u8],
     registry: &'static Registry,
     method: impl Fn(&str) -> Option<&'static Method>,
 ) -> Result<Received, DecodeError> {
-    let mut decoder = Decoder::new(document, registry);
+    // A server keeps what it reads, and has to write it again.
+    let mut decoder = Decoder::new(document, registry).only_writable()?;
     let not_soap = |what: &str| DecodeError::new(format!("not a SOAP request: {what}"), 0);
     match decoder.enter()? {
         Some(root) if root.name() == "Envelope" => {}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vsphere_model::types::DateTime;
+use vsphere_soap::codec::is_writable;
 
 /// A user of the system.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,9 +183,10 @@ impl Tree {
         self.nodes.insert(key, Node::new(path, kind, owner, mode, now));
     }
 
-    /// The key of a path, below `directory` where it is relative. `None` for one that is no path.
+    /// The key of a path, below `directory` where it is relative. `None` for one that is no path, or that VMware Tools could
+    /// not tell of.
     pub(crate) fn key(&self, path: &str, directory: &str) -> Option<String> {
-        if path.is_empty() || path.contains('\0') {
+        if path.is_empty() || !path.chars().all(is_writable) {
             return None;
         }
         let path = if self.windows { path.replace('\\', "/").to_lowercase() } else { path.to_owned() };

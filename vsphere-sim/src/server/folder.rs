@@ -1,6 +1,5 @@
 //! `/folder`: the files of datastores over HTTP, `/folder/web-1/web-1.vmx?dcPath=DC0&dsName=nvme`.
 
-use std::borrow::Cow;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode;
 use tokio::sync::mpsc;
+use vsphere_soap::codec::is_writable;
 
 use super::visitor::{Unknown, Visitor};
 use super::{Body, listing, soap, text};
@@ -426,14 +426,16 @@ fn delete(core: &Core, caller: &Visitor<'_>, asked: &Asked) -> Answer {
     Ok(text(StatusCode::NO_CONTENT, "text/plain", ""))
 }
 
-/// A text without its percent codes; in a query, a plus sign is a space. `None` where a code is broken, or it is no text.
+/// A text without its percent codes; in a query, a plus sign is a space. `None` where a code is broken, it is no text, or no
+/// answer could carry it.
 fn decode(text: &str, query: bool) -> Option<String> {
     let is_hex = |rest: &str| rest.as_bytes().get(..2).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));
     if !text.split('%').skip(1).all(is_hex) {
         return None;
     }
     let spaced = if query { text.replace('+', " ") } else { text.to_owned() };
-    percent_decode(spaced.as_bytes()).decode_utf8().ok().map(Cow::into_owned)
+    let decoded = percent_decode(spaced.as_bytes()).decode_utf8().ok()?;
+    decoded.chars().all(is_writable).then(|| decoded.into_owned())
 }
 
 #[cfg(test)]

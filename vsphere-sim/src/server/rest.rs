@@ -99,6 +99,11 @@ pub(super) fn of_a_host() -> Response<Body> {
 /// Carries out an operation, unless it was asked for to fail.
 pub(super) fn run(core: &Core, operation: &'static Operation, caller: &Caller, input: &Value) -> Outcome<Value> {
     refusal(core, operation.id)?;
+    // The SOAP API tells of tags, too.
+    if let Some(character) = vapi::unwritable(input) {
+        let code = u32::from(character);
+        return Err(Failure::invalid(format!("A text has the character U+{code:04X}, which XML can't carry.")));
+    }
     match operation.run {
         Run::Read(read) => read(&core.read(), caller, input),
         Run::Write(write) => write(&mut core.write(), caller, input),

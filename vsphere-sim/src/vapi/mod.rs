@@ -8,6 +8,7 @@ pub(crate) mod session;
 pub(crate) mod tagging;
 
 use serde_json::{Value, json};
+use vsphere_soap::codec::is_writable;
 
 use crate::world::World;
 
@@ -177,6 +178,16 @@ pub(crate) fn version(world: &World) -> (u32, u32, u32) {
 pub(crate) fn has(world: &World, operation: &Operation) -> bool {
     let (major, minor, _) = version(world);
     (major, minor) >= operation.since
+}
+
+/// The first character in an input that XML can't carry.
+pub(crate) fn unwritable(input: &Value) -> Option<char> {
+    match input {
+        Value::String(text) => text.chars().find(|character| !is_writable(*character)),
+        Value::Array(items) => items.iter().find_map(unwritable),
+        Value::Object(fields) => fields.values().find_map(unwritable),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
 }
 
 /// A field of the input that must be text.

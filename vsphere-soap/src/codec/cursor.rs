@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
+use super::encode::is_writable;
 use super::tokens::{Token, Tokens};
 use super::{MAX_DEPTH, XSI};
 use crate::object::Element;
@@ -132,6 +133,8 @@ pub(super) struct Cursor<'a> {
     carriage_returns: bool,
     /// What is struck out of all texts.
     secrets: Option<&'a Secrets>,
+    /// Whether references to characters that XML does not have are errors.
+    writable_only: bool,
 }
 
 /// A prefix that is, or here no longer is, bound to the schema-instance namespace. Other bindings don't matter.
@@ -150,7 +153,17 @@ impl<'a> Cursor<'a> {
             bindings: Vec::new(),
             carriage_returns: document.contains(&b'\r'),
             secrets: None,
+            writable_only: false,
         }
+    }
+
+    /// Lets characters that XML does not have be errors from here on.
+    pub(super) fn only_writable(&mut self) -> Result<(), DecodeError> {
+        self.writable_only = true;
+        let foreign = self.tokens.after().char_indices().find(|(_, character)| !is_writable(*character));
+        let Some((at, character)) = foreign else { return Ok(()) };
+        let offset = self.tokens.position() + u64::try_from(at).unwrap_or_default();
+        Err(DecodeError::new(foreign_character(character), offset))
     }
 
     /// Strikes these out of all texts.
@@ -329,7 +342,8 @@ impl<'a> Cursor<'a> {
             return Ok(());
         };
         if span.escaped {
-            unescape(value).map_err(|e| self.error(e.to_string()))?;
+            let value = unescape(value).map_err(|e| self.error(e.to_string()))?;
+            value.chars().try_for_each(|character| self.check(character))?;
         }
         *place = Some(span);
         Ok(())
@@ -373,8 +387,18 @@ impl<'a> Cursor<'a> {
     }
 
     fn character(&self, name: &str) -> Result<char, DecodeError> {
-        resolve(name)
-            .ok_or_else(|| self.error(format!("the entity \"&{name};\" is not known, and none may be declared")))
+        let character = resolve(name)
+            .ok_or_else(|| self.error(format!("the entity \"&{name};\" is not known, and none may be declared")))?;
+        self.check(character)?;
+        Ok(character)
+    }
+
+    /// Whether a character that stands behind a reference may be read.
+    fn check(&self, character: char) -> Result<(), DecodeError> {
+        if self.writable_only && !is_writable(character) {
+            return Err(self.error(foreign_character(character)));
+        }
+        Ok(())
     }
 }
 
@@ -419,6 +443,10 @@ impl<'t> Pairs<'t> {
 /// An attribute's value with its entities resolved.
 fn unescape(value: &str) -> Result<Cow<'_, str>, quick_xml::escape::EscapeError> {
     quick_xml::escape::unescape(value)
+}
+
+fn foreign_character(character: char) -> String {
+    format!("XML does not have the character U+{:04X}", u32::from(character))
 }
 
 /// The part of a name after its prefix.

@@ -40,6 +40,15 @@ impl<'a> Decoder<'a> {
         Self { cursor, registry, notes: Some(Notes::default()), is_lossy, items: None }
     }
 
+    /// Refuses characters that XML does not have, also behind references: what is read can be written again.
+    ///
+    /// # Errors
+    /// The document has such a character as it is.
+    pub fn only_writable(mut self) -> Result<Self, DecodeError> {
+        self.cursor.only_writable()?;
+        Ok(self)
+    }
+
     /// Strikes secrets out of all texts that are read from here on.
     #[must_use]
     pub fn striking(mut self, secrets: &'a Secrets) -> Self {

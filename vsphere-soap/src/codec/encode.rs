@@ -5,6 +5,11 @@ use std::fmt::Write as _;
 use crate::object::{Any, DataObject, Element, FieldInfo, Object, Type, Value, format_date_time};
 use crate::secrets::Secrets;
 
+/// Whether XML can carry a character. It has no way to write most control characters, not even as references.
+pub fn is_writable(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
+}
+
 /// A value that XML can't carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodeError {
@@ -364,5 +369,21 @@ fn prefix_of(type_name: &str) -> &'static str {
     match Type::built_in(type_name) {
         Some(Type::Ref) | None => "",
         Some(_) => "xsd:",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_writable_is_what_is_written() {
+        let field = FieldInfo::req("name", Type::String);
+        let (plain, borders) = ('\0'..='\u{3000}', '\u{D700}'..='\u{10010}');
+        for character in plain.chain(borders).chain([char::MAX]) {
+            let mut out = Encoder::new();
+            out.field(&field, Value::String(&character.to_string()));
+            assert_eq!(out.finish().is_ok(), is_writable(character), "U+{:04X}", u32::from(character));
+        }
     }
 }

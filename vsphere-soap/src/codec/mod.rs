@@ -14,7 +14,7 @@ mod tokens;
 
 pub use cursor::{DecodeError, Tag};
 pub use decode::Decoder;
-pub use encode::{EncodeError, Encoder};
+pub use encode::{EncodeError, Encoder, is_writable};
 pub use note::{Note, Notes};
 
 /// The namespace of `xsi:type`.

@@ -51,6 +51,11 @@ impl<'a> Tokens<'a> {
         &self.text[..self.at]
     }
 
+    /// The document from here on, as far as it is UTF-8.
+    pub(super) fn after(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
     /// How many bytes of the document were read.
     pub(super) fn position(&self) -> u64 {
         self.at as u64
