@@ -252,7 +252,7 @@ fn cancel(world: &mut World, call: &Call) -> Outcome<Reply> {
     if !task.info.cancelable {
         return Err(Fault::not_supported("canceling this task"));
     }
-    task.info.cancelled = true;
+    task.cancel();
     Ok(Reply::NONE)
 }
 

@@ -1,9 +1,11 @@
 //! Tasks: work that takes its time, reports progress, can be cancelled, and has what it changes to itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::time::sleep;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 use vsphere_model::managed;
 use vsphere_model::types::{
     Any, LocalizedMethodFault, Poly, RequestCanceled, TaskInProgress, TaskInfo, TaskInfoState, TaskReasonUser,
@@ -32,6 +34,16 @@ pub(crate) struct Task {
     pub(crate) info: TaskInfo,
     /// A client runs it and says how far it is.
     pub(crate) reported: bool,
+    /// Wakes its work when it is cancelled.
+    cancelled: Arc<Notify>,
+}
+
+impl Task {
+    /// Lets it end as soon as it can.
+    pub(crate) fn cancel(&mut self) {
+        self.info.cancelled = true;
+        self.cancelled.notify_one();
+    }
 }
 
 impl Managed for Task {
@@ -110,9 +122,10 @@ impl<'a> TaskPlan<'a> {
             world.finish(&task, work);
         } else {
             let reference = task.clone();
+            let cancelled = Arc::clone(&world.get::<Task>(&task)?.cancelled);
             tokio::spawn(async move {
                 for step in 1..=STEPS {
-                    sleep(takes / u32::from(STEPS)).await;
+                    let _ = timeout(takes / u32::from(STEPS), cancelled.notified()).await;
                     let Some(core) = core.upgrade() else { return };
                     let mut world = core.write();
                     let Ok(task) = world.edit::<Task>(&reference) else { return };
@@ -172,7 +185,7 @@ impl World {
         info.queue_time = self.now();
         info.event_chain_id = self.events.new_chain();
         let entity = info.entity.clone();
-        let task = self.add_as(&id, Task { info, reported });
+        let task = self.add_as(&id, Task { info, reported, cancelled: Arc::default() });
         self.tasks.push_back(task.clone());
         if let Some(entity) = entity.and_then(|entity| self.edit_entity(&entity).ok()) {
             entity.recent_tasks.push(task.clone());
