@@ -147,6 +147,11 @@ impl Host {
         self.services.set_running(key, false)
     }
 
+    /// Whether it sees all these datastores.
+    pub(crate) fn sees(&self, datastores: &[Moref]) -> bool {
+        datastores.iter().all(|datastore| self.datastores.contains(datastore))
+    }
+
     /// The address of its management network.
     pub(crate) fn address(&self) -> String {
         network::address(network::MANAGEMENT, self.number)

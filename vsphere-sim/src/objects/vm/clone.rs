@@ -12,14 +12,16 @@ use vsphere_model::types::{
     VmEventArgument,
 };
 
-use super::create::{add, choose_host, choose_vmx, home, usable};
+use super::create::{add, choose_host, choose_vmx, chooses, home, least_busy, usable};
 use super::draft::{Draft, FileChange, carry_out};
 use super::files::Place;
+use super::relocate::targets;
 use super::snapshot::Snapshot;
 use super::{Vm, chain, config, hardware, power};
 use crate::call::{Call, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::model::ServerKind;
+use crate::objects::compute::Compute;
 use crate::objects::datastore::Datastore;
 use crate::objects::datastore::disk::{Disk, Format};
 use crate::objects::host::Host;
@@ -108,25 +110,37 @@ impl Clone {
     fn host(&self, world: &World, pool: Option<&Moref>) -> Outcome<Moref> {
         let source = world.get::<Vm>(&self.source)?;
         let asked = self.spec.location.host.as_ref();
+        let current = source.runtime.host.clone().unwrap_or_default();
+        let datastores = self.datastores(world)?;
+        let sees = world.get::<Host>(&current).is_ok_and(|host| host.sees(&datastores));
         let Some(pool) = pool else {
-            let host = asked.or(source.runtime.host.as_ref()).cloned().unwrap_or_default();
+            let elsewhere = world.nearest::<Compute>(&current).filter(|_| asked.is_none() && !sees);
+            let host = match elsewhere {
+                Some((compute, _)) => least_busy(world, &compute, &datastores)?,
+                None => asked.unwrap_or(&current).clone(),
+            };
             return usable(world, &host).map(|()| host);
         };
-        // Without somebody who chooses, a clone stays with its source.
-        let same = self.spec.location.pool.is_none() || self.spec.location.pool == source.pool;
-        let stays = source.runtime.host.clone().filter(|_| same && asked.is_none());
-        match choose_host(world, pool, asked) {
-            Err(_) if stays.is_some() => choose_host(world, pool, stays.as_ref()),
-            Err(_)
-                if asked.is_none()
-                    && !world
-                        .get::<ResourcePool>(pool)
-                        .is_ok_and(|pool| super::create::chooses(world, &pool.owner)) =>
-            {
-                Err(Fault::invalid_argument("spec.location.host"))
-            }
-            host => host,
+        let owner = &world.get::<ResourcePool>(pool)?.owner;
+        if asked.is_some() || chooses(world, owner) {
+            return choose_host(world, pool, asked, &datastores);
         }
+        // Without somebody who chooses, a clone stays with its source, or else where its datastores are seen.
+        let same = self.spec.location.pool.is_none() || self.spec.location.pool == source.pool;
+        match (same, sees) {
+            (true, true) => choose_host(world, pool, Some(&current), &datastores),
+            (true, false) => least_busy(world, owner, &datastores),
+            (false, _) => Err(Fault::invalid_argument("spec.location.host")),
+        }
+    }
+
+    /// The datastores that its files go to.
+    fn datastores(&self, world: &World) -> Outcome<Vec<Moref>> {
+        let mut datastores = targets(&self.spec.location);
+        if self.spec.location.datastore.is_none() {
+            datastores.push(world.vmx_of(&self.source)?.datastore);
+        }
+        Ok(datastores)
     }
 
     /// The configuration that is cloned: the source's as it is, or as a snapshot has it.

@@ -31,6 +31,17 @@ pub(crate) struct Placement {
     pub(crate) datastore: Option<Moref>,
 }
 
+impl Placement {
+    /// The host of a machine with this specification.
+    fn host(&self, world: &World, spec: &VirtualMachineConfigSpec) -> Outcome<Moref> {
+        let owner = &world.get::<ResourcePool>(&self.pool)?.owner;
+        let asked = spec.files.as_ref().and_then(|files| files.vm_path_name.as_deref()).unwrap_or_default();
+        let named = world.place_among(&world.get::<Compute>(owner)?.datastores, asked).ok();
+        let datastore = named.map(|place| place.datastore).or_else(|| self.datastore.clone());
+        choose_host(world, &self.pool, self.host.as_ref(), datastore.as_slice())
+    }
+}
+
 /// `Folder.CreateVM_Task`.
 pub(super) fn create_task(world: &mut World, call: &Call) -> Outcome<Reply> {
     let spec: VirtualMachineConfigSpec = call.arg("config")?;
@@ -39,7 +50,7 @@ pub(super) fn create_task(world: &mut World, call: &Call) -> Outcome<Reply> {
     let user = call.user(world);
     call.task().takes(Duration::from_secs(2)).start(world, move |world| {
         let name = spec.name.clone().unwrap_or_default();
-        let host = choose_host(world, &placement.pool, placement.host.as_ref())?;
+        let host = placement.host(world, &spec)?;
         let being = VmBeingCreatedEvent { config_spec: Some(Box::new(spec.clone())), ..Default::default() };
         world.post(&host, &user, being, format!("Creating {name} on {}", world.name_of(&host)));
         let vm = create(world, &spec, &placement)?;
@@ -55,7 +66,7 @@ pub(super) fn create_task(world: &mut World, call: &Call) -> Outcome<Reply> {
 pub(crate) fn create(world: &mut World, spec: &VirtualMachineConfigSpec, at: &Placement) -> Outcome<Moref> {
     let name = spec.name.clone().unwrap_or_default();
     world.check_new_child(&at.folder, &name, "VirtualMachine")?;
-    let host = choose_host(world, &at.pool, at.host.as_ref())?;
+    let host = at.host(world, spec)?;
     let datastores = world.get::<Host>(&host)?.datastores.clone();
     let asked = spec.files.as_ref().and_then(|files| files.vm_path_name.as_deref()).unwrap_or_default();
     let vmx = choose_vmx(world, asked, at.datastore.as_ref(), &datastores, &name)?;
@@ -148,12 +159,13 @@ fn guest_info() -> GuestInfo {
     }
 }
 
-/// The host that a machine of a pool gets: the one that is asked for, or the least loaded that can run it.
+/// The host that a machine of a pool gets: the one that is asked for, or the least loaded that can run it and sees these
+/// datastores.
 ///
 /// # Errors
 /// `InvalidArgument` where the host is not of the pool's compute resource, or must be named since nobody chooses one;
 /// `HostNotConnected`, `InvalidHostState`, `NoActiveHostInCluster`.
-pub(super) fn choose_host(world: &World, pool: &Moref, host: Option<&Moref>) -> Outcome<Moref> {
+pub(super) fn choose_host(world: &World, pool: &Moref, host: Option<&Moref>, datastores: &[Moref]) -> Outcome<Moref> {
     let owner = world.get::<ResourcePool>(pool)?.owner.clone();
     if let Some(host) = host {
         let compute = world.get::<Compute>(&owner)?;
@@ -165,17 +177,18 @@ pub(super) fn choose_host(world: &World, pool: &Moref, host: Option<&Moref>) -> 
     if !chooses(world, &owner) {
         return Err(Fault::invalid_argument("host"));
     }
-    least_busy(world, &owner)
+    least_busy(world, &owner, datastores)
 }
 
-/// The host of a compute resource that has the fewest machines.
+/// The host of a compute resource that has the fewest machines, among those that see these datastores where there is any.
 ///
 /// # Errors
 /// `NoActiveHostInCluster`.
-pub(super) fn least_busy(world: &World, owner: &Moref) -> Outcome<Moref> {
+pub(super) fn least_busy(world: &World, owner: &Moref, datastores: &[Moref]) -> Outcome<Moref> {
     let compute = world.get::<Compute>(owner)?;
-    let able = compute.hosts.iter().filter_map(|host| Some((host, world.get::<Host>(host).ok()?)));
-    let least = able.filter(|(_, host)| host.is_usable()).min_by_key(|(_, host)| host.vms.len());
+    let hosts = compute.hosts.iter().filter_map(|host| Some((host, world.get::<Host>(host).ok()?)));
+    let able = hosts.filter(|(_, host)| host.is_usable());
+    let least = able.min_by_key(|(_, host)| (!host.sees(datastores), host.vms.len()));
     least.map(|(host, _)| host.clone()).ok_or_else(|| {
         let fault = NoActiveHostInCluster { compute_resource: owner.clone(), ..Default::default() };
         Fault::new(fault, format!("No host in '{}' can run virtual machines now.", world.name_of(owner)))

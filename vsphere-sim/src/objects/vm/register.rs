@@ -48,14 +48,16 @@ pub(super) fn task(world: &mut World, call: &Call) -> Outcome<Reply> {
 }
 
 fn register(world: &mut World, asked: &Registration) -> Outcome<Moref> {
+    if asked.template && asked.pool.is_some() {
+        return Err(Fault::invalid_argument("pool"));
+    }
+    let (datacenter, _) = world.nearest::<Datacenter>(&asked.folder).ok_or_else(|| Fault::not_found(&asked.folder))?;
+    let (datastore, path) = world.locate(&asked.path, Some(&datacenter), "path")?;
     let host = match (&asked.pool, &asked.host) {
-        (Some(_), _) if asked.template => return Err(Fault::invalid_argument("pool")),
-        (Some(pool), host) => choose_host(world, pool, host.as_ref())?,
+        (Some(pool), host) => choose_host(world, pool, host.as_ref(), std::slice::from_ref(&datastore))?,
         (None, Some(host)) if asked.template => usable(world, host).map(|()| host.clone())?,
         (None, _) => return Err(Fault::invalid_argument(if asked.template { "host" } else { "pool" })),
     };
-    let (datacenter, _) = world.nearest::<Datacenter>(&asked.folder).ok_or_else(|| Fault::not_found(&asked.folder))?;
-    let (datastore, path) = world.locate(&asked.path, Some(&datacenter), "path")?;
     let seen = world.get::<Host>(&host)?.datastores.clone();
     if !seen.contains(&datastore) || !(path.ends_with(".vmx") || path.ends_with(".vmtx")) {
         return Err(crate::objects::datastore::path::invalid(&asked.path));

@@ -163,16 +163,21 @@ fn new_host(world: &World, machine: &Vm, spec: &VirtualMachineRelocateSpec, pool
     if asked.is_none() && !chooses(world, owner) {
         // Nothing picks the host of a machine that runs; for one that does not, any will do.
         return match machine.runtime.power_state {
-            VirtualMachinePowerState::PoweredOff => least_busy(world, owner),
+            VirtualMachinePowerState::PoweredOff => least_busy(world, owner, &targets(spec)),
             _ => Err(Fault::invalid_argument("spec.pool")),
         };
     }
-    choose_host(world, pool, asked).map_err(|fault| {
+    choose_host(world, pool, asked, &targets(spec)).map_err(|fault| {
         let elsewhere =
             asked.is_some_and(|host| world.entity(host).is_ok_and(|host| host.parent.as_ref() != Some(owner)));
         // A host of another cluster is possible, but only together with a pool that is there.
         if elsewhere && spec.pool.is_none() { Fault::invalid_argument("spec.pool") } else { fault }
     })
+}
+
+/// The datastores that a specification names.
+pub(super) fn targets(spec: &VirtualMachineRelocateSpec) -> Vec<Moref> {
+    spec.datastore.iter().chain(spec.disk.iter().map(|locator| &locator.datastore)).cloned().collect()
 }
 
 /// Which files go where.
@@ -199,10 +204,8 @@ pub(super) fn plan_moves(
     let folder_on = |target: &Moref| -> Outcome<String> {
         Ok(world.get::<Datastore>(target)?.free_folder_name(split(draft.vmx.folder()).1))
     };
-    for target in spec.datastore.iter().chain(spec.disk.iter().map(|locator| &locator.datastore)) {
-        if !draft.datastores.contains(target) {
-            return Err(Fault::invalid_argument("spec.datastore"));
-        }
+    if targets(spec).iter().any(|target| !draft.datastores.contains(target)) {
+        return Err(Fault::invalid_argument("spec.datastore"));
     }
     let mut folders: HashMap<Moref, String> = HashMap::new();
     if let Some(target) = home {

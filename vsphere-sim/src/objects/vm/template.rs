@@ -49,7 +49,8 @@ pub(super) fn mark_as_machine(world: &mut World, call: &Call) -> Outcome<Reply> 
     let owner = world.get::<ResourcePool>(&pool)?.owner.clone();
     let stays =
         current.clone().filter(|host| world.entity(host).is_ok_and(|host| host.parent.as_ref() == Some(&owner)));
-    let host = choose_host(world, &pool, host.or(stays).as_ref())?;
+    let home = world.vmx_of(vm)?.datastore;
+    let host = choose_host(world, &pool, host.or(stays).as_ref(), &[home])?;
     rename_file(world, vm, "vmx")?;
     let machine = world.edit::<Vm>(vm)?;
     machine.config.template = false;
