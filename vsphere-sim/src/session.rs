@@ -1,12 +1,15 @@
 //! Sessions: who is logged in, since when, and what each holds.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::time::Duration;
 
 use vsphere_model::types::{DateTime, UserSession};
 
 use crate::call::Peer;
 use crate::collector::SessionCollectors;
+use crate::core::Core;
 use crate::rights::Scope;
 use crate::vapi::session::ApiSession;
 use crate::world::{World, uuid};
@@ -34,6 +37,8 @@ pub(crate) struct Session {
     /// Seconds of Unix time of the last call. Atomic, because reads are calls too.
     last_active: AtomicI64,
     calls: AtomicI64,
+    /// How many requests of it are being answered that take their time: a session that waits for an answer is not idle.
+    waiting: AtomicU32,
     /// What its user may do where.
     pub(crate) scope: Scope,
     /// Its property collectors, with their filters and what they have told.
@@ -51,6 +56,7 @@ impl Session {
             login_time: now,
             last_active: AtomicI64::new(now.timestamp()),
             calls: AtomicI64::new(1),
+            waiting: AtomicU32::new(0),
             collectors: SessionCollectors::default(),
         }
     }
@@ -73,9 +79,10 @@ impl Session {
         }
     }
 
-    /// Seconds since the last call.
-    pub(crate) fn idle_seconds(&self, now: DateTime) -> i64 {
-        now.timestamp() - self.last_active.load(Ordering::Relaxed)
+    /// Whether it has not been used for longer than this.
+    pub(crate) fn is_idle(&self, now: DateTime, limit: Duration) -> bool {
+        let seconds = now.timestamp() - self.last_active.load(Ordering::Relaxed);
+        self.waiting.load(Ordering::Relaxed) == 0 && u64::try_from(seconds).unwrap_or_default() > limit.as_secs()
     }
 
     pub(crate) fn used(&self, now: DateTime) {
@@ -84,9 +91,37 @@ impl Session {
     }
 }
 
+/// A request of a session that takes its time. The session is not idle until this is dropped.
+pub(crate) struct Pending {
+    core: Arc<Core>,
+    session: String,
+}
+
+impl Pending {
+    pub(crate) fn of(core: &Arc<Core>, session: &str) -> Self {
+        if let Some(found) = core.read().sessions.get(session) {
+            found.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+        Self { core: Arc::clone(core), session: session.to_owned() }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let world = self.core.read();
+        if let Some(found) = world.sessions.get(&self.session) {
+            found.waiting.fetch_sub(1, Ordering::Relaxed);
+            found.last_active.store(world.now().timestamp(), Ordering::Relaxed);
+        }
+    }
+}
+
 impl World {
     /// Opens a session for a user; `None` where the server has as many as it can.
     pub(crate) fn open_session(&mut self, user: &str, peer: &Peer, locale: &str) -> Option<UserSession> {
+        if self.sessions.by_key.len() >= self.settings.max_sessions {
+            self.end_idle_sessions();
+        }
         if self.sessions.by_key.len() >= self.settings.max_sessions {
             return None;
         }
@@ -97,6 +132,23 @@ impl World {
         let described = session.describe(&key);
         self.sessions.by_key.insert(key, session);
         Some(described)
+    }
+
+    /// Whether there are sessions that have been idle for too long, of either API.
+    pub(crate) fn has_idle_sessions(&self) -> bool {
+        let (now, limit) = (self.now(), self.settings.idle_limit);
+        let Sessions { by_key, api, .. } = &self.sessions;
+        by_key.values().any(|session| session.is_idle(now, limit)) || api.values().any(|own| own.is_idle(now, limit))
+    }
+
+    /// Ends them.
+    pub(crate) fn end_idle_sessions(&mut self) {
+        let (now, limit) = (self.now(), self.settings.idle_limit);
+        let idle = self.sessions.by_key.iter().filter(|(_, session)| session.is_idle(now, limit));
+        for key in idle.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.end_session(&key);
+        }
+        self.sessions.api.retain(|_, session| !session.is_idle(now, limit));
     }
 
     /// Ends a session, with all that it keeps on the server.

@@ -5,6 +5,7 @@ mod guest_file;
 mod json_rpc;
 mod listing;
 mod nfc;
+mod patience;
 mod rest;
 mod screen;
 mod soap;
@@ -14,6 +15,7 @@ mod visitor;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::Bytes;
@@ -29,11 +31,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::BufReader;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
 
+use patience::Patient;
 pub(crate) use tls::Identity;
 
 use crate::call::Peer;
 use crate::core::Core;
+
+/// How often the server looks for sessions that have been idle for too long.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// How long a client may take nothing of an answer. The answer is kept for it as long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many bytes are read from a connection at once.
 const READ: usize = 64 << 10;
@@ -59,6 +69,8 @@ impl Server {
         let accepting = tokio::spawn(async move {
             // The connections go with the task that accepts them.
             let mut connections = JoinSet::new();
+            let mut sweep = tokio::time::interval(SWEEP);
+            sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     accepted = listener.accept() => {
@@ -66,6 +78,7 @@ impl Server {
                         let (core, acceptor) = (Arc::clone(&core), acceptor.clone());
                         connections.spawn(async move {
                             let _ = stream.set_nodelay(true);
+                            let stream = Patient::new(stream, PATIENCE);
                             match acceptor {
                                 None => serve(core, stream, peer, false).await,
                                 // TLS would ask for 4 KiB at a time.
@@ -77,6 +90,12 @@ impl Server {
                         });
                     }
                     Some(_) = connections.join_next() => {}
+                    _ = sweep.tick() => {
+                        let any = core.read().has_idle_sessions();
+                        if any {
+                            core.write().end_idle_sessions();
+                        }
+                    }
                 }
             }
         })

@@ -24,6 +24,7 @@ use crate::methods;
 use crate::rights;
 use crate::world::World;
 
+use crate::session::Pending;
 /// The largest request that is read, in bytes.
 const MAX_REQUEST: usize = 64 << 20;
 
@@ -66,7 +67,10 @@ async fn carry_out(call: Call) -> Outcome<Reply> {
     match handler {
         Handler::Read(read) => read(&call.core.read(), &call),
         Handler::Write(write) => write(&mut call.core.write(), &call),
-        Handler::Wait(wait) => wait(Arc::new(call)).await,
+        Handler::Wait(wait) => {
+            let _pending = call.session.as_deref().map(|session| Pending::of(&call.core, session));
+            wait(Arc::new(call)).await
+        }
     }
 }
 
@@ -90,16 +94,15 @@ fn allowed(world: &World, call: &Call) -> Outcome<()> {
 
 /// Whether there is such a session, and it has not been idle for too long. One that was ends now.
 pub(super) fn is_alive(core: &Core, key: &str) -> bool {
-    let idle = {
+    let is_idle = {
         let world = core.read();
         let Some(session) = world.sessions.get(key) else { return false };
-        session.idle_seconds(world.now())
+        session.is_idle(world.now(), world.settings.idle_limit)
     };
-    let alive = u64::try_from(idle).unwrap_or_default() <= core.read().settings.idle_limit.as_secs();
-    if !alive {
+    if is_idle {
         core.write().end_session(key);
     }
-    alive
+    !is_idle
 }
 
 /// The key in the session's cookie.

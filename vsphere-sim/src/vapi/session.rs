@@ -1,6 +1,7 @@
 //! The sessions of the Automation API. They live apart from those of the SOAP API, and all its doors share them.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
@@ -18,6 +19,14 @@ pub(crate) struct ApiSession {
     last_active: AtomicI64,
 }
 
+impl ApiSession {
+    /// Whether it has not been used for longer than this.
+    pub(crate) fn is_idle(&self, now: DateTime, limit: Duration) -> bool {
+        let idle = now.timestamp_millis() - self.last_active.load(Ordering::Relaxed);
+        u128::try_from(idle).unwrap_or_default() > limit.as_millis()
+    }
+}
+
 /// Opens a session; its key.
 ///
 /// # Errors
@@ -26,6 +35,7 @@ pub(crate) fn create(world: &mut World, user: &str, password: &str) -> Outcome<S
     let found = world.settings.user(user, password).ok_or_else(Failure::unauthenticated)?;
     let principal = found.principal.clone();
     let now = world.now();
+    world.end_idle_sessions();
     let most = world.settings.max_sessions;
     let sessions = world.sessions.api_mut();
     if sessions.values().filter(|session| session.principal == principal).count() >= most {
@@ -45,12 +55,11 @@ pub(crate) fn create(world: &mut World, user: &str, password: &str) -> Outcome<S
 /// There is none of this key, or it was idle for too long.
 pub(crate) fn caller(world: &World, key: Option<&str>) -> Outcome<Caller> {
     let session = key.and_then(|key| world.sessions.api().get(key)).ok_or_else(Failure::unauthenticated)?;
-    let now = world.now().timestamp_millis();
-    let idle = now - session.last_active.load(Ordering::Relaxed);
-    if u128::try_from(idle).unwrap_or_default() > world.settings.idle_limit.as_millis() {
+    let now = world.now();
+    if session.is_idle(now, world.settings.idle_limit) {
         return Err(Failure::unauthenticated());
     }
-    session.last_active.store(now, Ordering::Relaxed);
+    session.last_active.store(now.timestamp_millis(), Ordering::Relaxed);
     Ok(Caller { principal: session.principal.clone() })
 }
 
