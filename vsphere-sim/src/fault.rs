@@ -39,6 +39,15 @@ impl Fault {
         Self::new(InvalidArgument { invalid_property: Some(property.to_owned()), ..Default::default() }, message)
     }
 
+    /// An argument is a list that is longer than this.
+    pub(crate) fn too_many(property: &str, count: usize, most: usize) -> Self {
+        let detail = InvalidArgument { invalid_property: Some(property.to_owned()), ..Default::default() };
+        Self::new(
+            detail,
+            format!("A specified parameter was not correct: {property} has {count} items, at most {most} are allowed"),
+        )
+    }
+
     pub(crate) fn invalid_property(name: &str) -> Self {
         Self::new(
             InvalidProperty { name: name.to_owned(), ..Default::default() },

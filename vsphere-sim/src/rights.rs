@@ -138,6 +138,8 @@ impl Scope {
     }
 }
 
+/// What also those may do who have not logged in.
+pub(crate) const ANONYMOUS: &str = "System.Anonymous";
 const VIEW: &str = "System.View";
 const READ: &str = "System.Read";
 
@@ -150,7 +152,7 @@ impl World {
     /// Whether the session's user has the privilege on the object.
     pub(crate) fn may(&self, object: &Moref, session: Option<&str>, privilege: &str) -> bool {
         let session = session.and_then(|key| self.sessions.get(key));
-        session.is_some_and(|session| privilege == "System.Anonymous" || session.scope.allows(self, object, privilege))
+        privilege == ANONYMOUS || session.is_some_and(|session| session.scope.allows(self, object, privilege))
     }
 
     /// Whether the session's user sees that the object is there.
@@ -265,10 +267,15 @@ pub(crate) fn to_call(method: &Method, type_: &str) -> &'static str {
         match method.name {
             "Destroy_Task" => by_type(TO_DESTROY),
             "Rename_Task" => by_type(TO_RENAME),
+            "Fetch" => by_type(TO_FETCH),
             name => TO_CALL.iter().find(|(of, _)| *of == name).map_or(VIEW, |(_, privilege)| *privilege),
         }
     })
 }
+
+/// What the property needs more is asked when it is read.
+const TO_FETCH: &[(&str, &str)] =
+    &[("ServiceInstance", ANONYMOUS), ("SessionManager", ANONYMOUS), ("GuestOperationsManager", ANONYMOUS)];
 
 const TO_DESTROY: &[(&str, &str)] = &[
     ("VirtualMachine", "VirtualMachine.Inventory.Delete"),
@@ -313,9 +320,18 @@ const TO_CALL: &[(&str, &str)] = &[
     ("UpdateVirtualNic", "Host.Config.Network"),
 ];
 
+/// Whether there are properties of the object that also those may read who have not logged in.
+pub(crate) fn is_for_all(world: &World, object: &Moref) -> bool {
+    world.reference(object).is_some_and(|object| TO_FETCH.iter().any(|(type_, _)| *type_ == object.type_))
+}
+
 /// The privilege that it takes to read a property. Those that lead through the inventory need less than others.
 pub(crate) fn to_read(object: &Moref, property: &str) -> &'static str {
     match (object.type_.as_str(), property) {
+        ("ServiceInstance", "content") | ("GuestOperationsManager", _) => ANONYMOUS,
+        ("SessionManager", "currentSession" | "defaultLocale" | "supportedLocaleList" | "messageLocaleList") => {
+            ANONYMOUS
+        }
         ("SessionManager", "sessionList") => "Sessions.TerminateSession",
         ("LicenseManager", "licenses") => "Global.Licenses",
         (_, property) if SEEN.contains(&property) => VIEW,

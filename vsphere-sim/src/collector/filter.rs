@@ -5,9 +5,9 @@ use std::collections::hash_map::Entry;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use vsphere_model::managed;
-use vsphere_model::types::PropertyFilterSpec;
+use vsphere_model::types::{MissingObject, PropertyFilterSpec};
 use vsphere_soap::codec::Encoder;
-use vsphere_soap::object::{FieldInfo, Item as _, ManagedInfo, ManagedType as _, Type, Value};
+use vsphere_soap::object::{DataType, FieldInfo, Item as _, ManagedInfo, ManagedType as _, Type, Value};
 
 use super::read;
 use super::select::{self, Spec};
@@ -37,9 +37,24 @@ struct Known {
     values: HashMap<String, u64>,
 }
 
-/// An `ObjectUpdate` as XML.
+/// An `ObjectUpdate`, or a `MissingObject`, as XML.
 pub(super) struct Update {
     pub(super) xml: Encoder,
+    /// It tells that an object is not there.
+    pub(super) is_missing: bool,
+}
+
+impl Update {
+    fn of(xml: Encoder) -> Self {
+        Self { xml, is_missing: false }
+    }
+
+    fn missing(object: &Moref) -> Self {
+        let mut xml = Encoder::new();
+        let fault = Fault::not_found(object).localized();
+        xml.field(&MISSING, MissingObject { obj: object.clone(), fault }.value());
+        Self { xml, is_missing: true }
+    }
 }
 
 impl Filter {
@@ -66,7 +81,7 @@ impl Filter {
                 let mut xml = open(kind, &object);
                 if self.changes(world, &object, session, &mut known, &mut xml) || entered {
                     xml.raw("</objectSet>");
-                    updates.push(Update { xml });
+                    updates.push(Update::of(xml));
                 }
             }
             told.objects.insert(object.value, known);
@@ -76,7 +91,10 @@ impl Filter {
         for object in gone {
             let mut xml = open("leave", &object);
             xml.raw("</objectSet>");
-            updates.push(Update { xml });
+            updates.push(Update::of(xml));
+        }
+        if before == 0 {
+            updates.extend(self.spec.missing(world, session).map(Update::missing));
         }
         updates
     }
@@ -148,5 +166,6 @@ impl Managed for Filter {
     }
 }
 
+const MISSING: FieldInfo = FieldInfo::req("missingSet", Type::Data(<MissingObject as DataType>::INFO));
 const OBJ: FieldInfo = FieldInfo::req("obj", Type::Ref);
 const NAME: FieldInfo = FieldInfo::req("name", Type::String);

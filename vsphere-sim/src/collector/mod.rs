@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use vsphere_model::managed;
 use vsphere_model::types::{PropertyFilterSpec, RetrieveOptions};
 use vsphere_soap::codec::Encoder;
-use vsphere_soap::object::{FieldInfo, ManagedInfo, ManagedType as _, Type, Value};
+use vsphere_soap::object::{Any, FieldInfo, ManagedInfo, ManagedType as _, Type, Value};
 use vsphere_soap::request::{Effect, Method};
 
 pub(crate) use filter::Filter;
@@ -34,8 +34,8 @@ pub(crate) static FETCH: Method = Method {
     owner: "ManagedObject",
     params: &[FieldInfo::req("prop", Type::String)],
     result: Some(FieldInfo::opt("returnval", Type::Any)),
-    // What the property needs more is asked when it is read.
-    privilege: Some("System.View"),
+    // It is the object that counts.
+    privilege: None,
     effect: Effect::Reads,
 };
 
@@ -91,6 +91,25 @@ impl Managed for PropertyCollector {
             _ => Prop::UNSET,
         }
     }
+}
+
+/// Whether a request asks for more than a server answers. It is looked at before anything is locked.
+///
+/// # Errors
+/// `InvalidArgument`.
+pub(crate) fn check_size(method: &Method, arguments: &[Any]) -> Outcome<()> {
+    if method.owner != "PropertyCollector" {
+        return Ok(());
+    }
+    let values = arguments.iter().flat_map(|argument| match argument {
+        Any::Array(array) => array.items.as_slice(),
+        single => std::slice::from_ref(single),
+    });
+    let specs = values.filter_map(|value| match value {
+        Any::Object(object) => object.downcast_ref::<PropertyFilterSpec>(),
+        _ => None,
+    });
+    select::check_size(&specs.collect::<Vec<_>>())
 }
 
 fn create_collector(world: &mut World, call: &Call) -> Outcome<Reply> {

@@ -71,7 +71,11 @@ pub(super) fn property(
     let (first, rest) = path.split_at(end);
     let declared = found.info().property(first).ok_or_else(|| Fault::invalid_property(path))?;
     if !world.may_read(object, first, session) {
-        return Err(Fault::no_permission(object, rights::to_read(object, first)));
+        let privilege = rights::to_read(object, first);
+        return Err(match session {
+            None => Fault::not_authenticated(object, privilege),
+            Some(_) => Fault::no_permission(object, privilege),
+        });
     }
     let look = Look { world, me: object, session };
     if rest.is_empty() {

@@ -207,19 +207,25 @@ impl Collector {
         out.raw("<returnval>");
         out.field(&VERSION, Value::String(&self.version.to_string()));
         let mut open: Option<Moref> = None;
+        // In an update of a filter, what is missing stands behind what is there.
+        let mut missing = Encoder::new();
+        let close = |out: &mut Encoder, missing: &mut Encoder| {
+            out.append(std::mem::take(missing));
+            out.raw("</filterSet>");
+        };
         for (filter, update) in news {
             if open.as_ref() != Some(&filter) {
                 if open.is_some() {
-                    out.raw("</filterSet>");
+                    close(&mut out, &mut missing);
                 }
                 out.raw("<filterSet>");
                 out.field(&FILTER, filter.value());
                 open = Some(filter);
             }
-            out.append(update.xml);
+            if update.is_missing { missing.append(update.xml) } else { out.append(update.xml) }
         }
         if open.is_some() {
-            out.raw("</filterSet>");
+            close(&mut out, &mut missing);
         }
         out.field(&TRUNCATED, Value::Boolean(!self.rest.is_empty()));
         out.raw("</returnval>");

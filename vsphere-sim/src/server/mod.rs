@@ -143,9 +143,7 @@ where
             if fate.dropped {
                 return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
             }
-            Ok(answer.unwrap_or_else(|_| {
-                text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "The simulator has failed at this request.\n")
-            }))
+            Ok(answer.unwrap_or_else(|_| failed()))
         }
     });
     let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
@@ -174,6 +172,11 @@ async fn route(core: Arc<Core>, request: Request<Incoming>, address: SocketAddr,
         (&Method::GET, "") => text(StatusCode::OK, "text/plain", "A simulated vCenter. Its API is at /sdk.\n"),
         _ => text(StatusCode::NOT_FOUND, "text/plain", "There is nothing at this path.\n"),
     }
+}
+
+/// The answer to a request at which a handler has panicked.
+fn failed() -> Response<Body> {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "The simulator has failed at this request.\n")
 }
 
 /// A whole answer.

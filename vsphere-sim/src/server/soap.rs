@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, COOKIE, HeaderValue, SET_COOKIE};
 use hyper::{Request, Response, StatusCode};
+use tokio::task::spawn_blocking;
 use vsphere_model::registry;
 use vsphere_soap::codec::{EncodeError, Encoder};
 use vsphere_soap::envelope::{self, Received};
@@ -16,17 +17,21 @@ use vsphere_soap::fault::SoapFault;
 use vsphere_soap::object::{Any, Item as _};
 use vsphere_soap::request::Method;
 
-use super::{Body, text};
+use super::{Body, failed, text};
 use crate::call::{Call, Handler, Peer, Reply};
+use crate::collector;
 use crate::core::Core;
 use crate::fault::{Fault, Outcome};
 use crate::methods;
 use crate::rights;
+use crate::session::Pending;
 use crate::world::World;
 
-use crate::session::Pending;
 /// The largest request that is read, in bytes.
 const MAX_REQUEST: usize = 64 << 20;
+
+/// How many bytes of a request are read at once, while others wait: some milliseconds' worth.
+const LONG: usize = 256 << 10;
 
 /// The name of the session's cookie.
 pub(crate) const SESSION_COOKIE: &str = "vmware_soap_session";
@@ -38,11 +43,16 @@ pub(super) async fn answer(core: Arc<Core>, request: Request<Incoming>, peer: Pe
         Ok(body) => body.to_bytes(),
         Err(error) => return text(StatusCode::BAD_REQUEST, "text/plain", format!("{error}\n")),
     };
-    let received = match envelope::read_request(&body, registry(), methods::described) {
-        Ok(received) => received,
-        Err(error) => return fault(Fault::invalid_request(format!("Unable to read the request: {error}."))),
+    // Others must not wait while a long request is read.
+    let received = match body.len() > LONG {
+        true => spawn_blocking(move || read(&body)).await,
+        false => Ok(read(&body)),
     };
-    let Received { method, target, arguments } = received;
+    let Received { method, target, arguments } = match received {
+        Ok(Ok(received)) => received,
+        Ok(Err(error)) => return fault(error),
+        Err(_) => return failed(),
+    };
     let session = session.filter(|key| is_alive(&core, key));
     let call = Call { core, session, peer, method, target, arguments };
     match carry_out(call).await {
@@ -50,6 +60,14 @@ pub(super) async fn answer(core: Arc<Core>, request: Request<Incoming>, peer: Pe
         Ok(reply) => success(method, reply, takes_gzip),
         Err(error) => fault(error),
     }
+}
+
+/// Reads a request, and sees to it that it asks for no more than what a server answers.
+fn read(body: &[u8]) -> Outcome<Received> {
+    let received = envelope::read_request(body, registry(), methods::described)
+        .map_err(|error| Fault::invalid_request(format!("Unable to read the request: {error}.")))?;
+    collector::check_size(received.method, &received.arguments)?;
+    Ok(received)
 }
 
 async fn carry_out(call: Call) -> Outcome<Reply> {
@@ -78,7 +96,7 @@ async fn carry_out(call: Call) -> Outcome<Reply> {
 fn allowed(world: &World, call: &Call) -> Outcome<()> {
     let type_ = world.reference(&call.target).map_or("", |target| &target.type_);
     let privilege = rights::to_call(call.method, type_);
-    if privilege == "System.Anonymous" {
+    if privilege == rights::ANONYMOUS {
         return Ok(());
     }
     let Some(session) = call.session.as_deref().and_then(|key| world.sessions.get(key)) else {
