@@ -437,3 +437,17 @@ async fn a_clone_has_the_files_and_not_the_programs() {
     assert_eq!(guest.fetch("/srv/kept").await.unwrap(), b"kept\n");
     assert!(guest.process(pid).await.is_none());
 }
+
+#[tokio::test]
+async fn no_file_of_a_guest_has_a_name_that_no_answer_could_carry() {
+    let guest = Guest::linux().await;
+    let (said, code) = guest.output("mkdir -p /srv/x && cd /srv/x && touch ok && touch $(printf \"a\\001b\")").await;
+    assert_ne!(code, 0, "{said}");
+    for command in ["mkdir $(printf \"\\002\")", "mv ok $(printf \"\\037\")", "cp ok $(printf \"\\001\")"] {
+        let (said, code) = guest.output(&format!("cd /srv/x && {command}")).await;
+        assert_ne!(code, 0, "{command}: {said}");
+    }
+    let list = guest.files.list_files_in_guest(guest.vm(), &guest.auth, "/srv/x", None, None, None).await.unwrap();
+    let names: Vec<&str> = list.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(names, [".", "..", "ok"]);
+}

@@ -33,6 +33,7 @@ mod peers_vm;
 mod performance;
 mod pool;
 mod rights;
+mod robust;
 mod screen;
 mod search_index;
 mod server;

@@ -1,6 +1,7 @@
 //! A client for the tests: the wire and the model alone, so that nothing above them hides what the server does.
 
 pub(crate) mod machine;
+pub(crate) mod raw;
 
 use std::sync::Arc;
 
