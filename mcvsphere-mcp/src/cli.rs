@@ -53,7 +53,7 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[cfg(feature = "sim")]
-    /// Use an embedded simulated vCenter: demo, empty, esxi, or counts such as vms=5000,hosts=64
+    /// Use an embedded simulated vCenter: demo, empty, esxi, vcsim, or counts such as vms=5000,hosts=64
     #[arg(long, global = true, value_name = "MODEL", num_args = 0..=1, require_equals = true, default_missing_value = "demo")]
     sim: Option<Simulated>,
     #[command(flatten)]
@@ -167,6 +167,9 @@ impl From<ExitCode> for Done {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let log = log::start();
+    #[cfg(feature = "sim")]
+    let cli = Cli::parse_from(sim::vcsim::command_line(std::env::args_os()));
+    #[cfg(not(feature = "sim"))]
     let cli = Cli::parse();
     let code = match run(cli, log) {
         Ok(code) => code,

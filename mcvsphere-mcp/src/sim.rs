@@ -1,9 +1,11 @@
 //! The simulated vCenter on the command line: alone, or embedded in place of a real one.
 
+pub(crate) mod vcsim;
+
 use std::{fmt, net::SocketAddr, process::ExitCode, str::FromStr, time::Duration};
 
 use anyhow::Context;
-use vsphere_sim::{Model, Sim, Size, Trouble};
+use vsphere_sim::{Model, Rules, Sim, Size, Trouble, Vcsim};
 
 /// Run a simulated vCenter for any vSphere client, until a signal comes
 #[derive(Debug, clap::Args)]
@@ -14,7 +16,8 @@ pub(crate) struct SimArgs {
     /// Speak plain HTTP
     #[arg(long)]
     plain: bool,
-    /// What to simulate: demo, empty, esxi, or an inventory that is counted, such as vms=5000,hosts=64
+    /// What to simulate: demo, empty, esxi, vcsim (the inventory of govmomi's simulator), or an inventory that is counted, such as
+    /// vms=5000,hosts=64
     #[arg(long, value_name = "MODEL", default_value = "demo")]
     model: Simulated,
     /// Virtual machines of a counted inventory
@@ -32,6 +35,10 @@ pub(crate) struct SimArgs {
     /// Datastores in each datacenter of a counted inventory
     #[arg(long, value_name = "N", conflicts_with = "model")]
     datastores: Option<usize>,
+    /// Insist on less than real servers do: a host need not be named, hosts enter maintenance mode at once, guests shut down
+    /// without VMware Tools, new hosts are trusted, and any name and password will do
+    #[arg(long)]
+    lenient: bool,
     /// The version of the API that the server speaks
     #[arg(long, value_name = "VERSION", default_value = "9.0.0.0")]
     api_version: String,
@@ -71,14 +78,18 @@ pub(crate) struct SimArgs {
     /// List the methods of the API that are simulated, and end
     #[arg(long)]
     coverage: bool,
+    /// Take the command line of govmomi's vcsim from here on, and do as it does, as a program named vcsim does by itself
+    #[arg(long, value_name = "VCSIM OPTIONS", num_args = 0.., allow_hyphen_values = true)]
+    as_vcsim: Option<Vec<String>>,
 }
 
-/// What is simulated: `demo`, `empty`, `esxi`, or a counted inventory.
+/// What is simulated: `demo`, `empty`, `esxi`, `vcsim`, or a counted inventory.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Simulated {
     Demo,
     Empty,
     Esxi,
+    Vcsim,
     Sized(Size),
 }
 
@@ -88,6 +99,7 @@ impl Simulated {
             Self::Demo => Model::demo(),
             Self::Empty => Model::empty(),
             Self::Esxi => Model::esxi(),
+            Self::Vcsim => Model::vcsim(Vcsim::default()),
             Self::Sized(size) => Model::sized(size.clone()),
         }
     }
@@ -101,6 +113,7 @@ impl FromStr for Simulated {
             "" | "demo" => return Ok(Self::Demo),
             "empty" => return Ok(Self::Empty),
             "esxi" => return Ok(Self::Esxi),
+            "vcsim" => return Ok(Self::Vcsim),
             _ => {}
         }
         let mut size = Size::default();
@@ -119,7 +132,7 @@ impl FromStr for Simulated {
             });
             let Some((place, count)) = place else {
                 return Err(format!(
-                    "{pair:?} is not demo, empty or esxi, nor a count of vms, hosts, clusters, datacenters or \
+                    "{pair:?} is not demo, empty, esxi or vcsim, nor a count of vms, hosts, clusters, datacenters or \
                      datastores, such as vms=5000,hosts=64"
                 ));
             };
@@ -177,6 +190,9 @@ pub(crate) async fn run(args: SimArgs, say: impl Fn(&str) -> std::io::Result<()>
         say(&coverage())?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(words) = &args.as_vcsim {
+        return vcsim::run(words, say).await;
+    }
     let model = args.model();
     let listen =
         if args.plain { Sim::listen_plain(model, args.listen).await } else { Sim::listen(model, args.listen).await };
@@ -217,7 +233,9 @@ impl SimArgs {
             .busy_every(self.busy_every)
             .lose_session_every(self.lose_session_every);
         let trouble = self.fail.iter().fold(trouble, |it, fail| it.fail(&fail.method, &fail.fault, fail.times));
+        let rules = if self.lenient { Rules::LENIENT } else { Rules::REAL };
         model
+            .rules(rules)
             .version(&self.api_version)
             .pace(self.pace)
             .page(self.page)
@@ -282,6 +300,7 @@ mod tests {
     #[test]
     fn a_model_is_a_name_or_counts() {
         assert_eq!("demo".parse(), Ok(Simulated::Demo));
+        assert_eq!("vcsim".parse(), Ok(Simulated::Vcsim));
         let size = Size { vms: 5000, hosts: 64, ..Size::default() };
         assert_eq!("vms=5000,hosts=64".parse(), Ok(Simulated::Sized(size)));
         for wrong in ["big", "vms", "vms=many", "cats=3", "vms=1,"] {

@@ -287,3 +287,70 @@ fn a_token_is_let_in_over_http_and_written_nowhere_and_the_server_ends_at_a_sign
     assert!(shown.status.success() && stdout(&shown).contains("bearer token refused"), "{}", stdout(&shown));
     std::fs::remove_dir_all(&directory).unwrap();
 }
+
+/// A program named vcsim has vcsim's command line, and so has `mcvsphere sim --as-vcsim`.
+#[cfg(all(unix, feature = "sim"))]
+#[test]
+fn what_starts_vcsim_can_start_the_simulator_instead() {
+    use std::{
+        io::{BufRead, BufReader, Read, Write},
+        path::Path,
+        process::Child,
+    };
+
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-vcsim-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let program = directory.join("vcsim");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_mcvsphere"), &program).unwrap();
+    let start = |program: &Path, first: &[&str], arguments: &[&str]| -> Child {
+        let mut command = Command::new(program);
+        let pipes = command.args(first).args(arguments).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+        pipes.spawn().unwrap()
+    };
+    let login_of = |announced: &str| announced.split_once("http://").unwrap().1.split_once('@').unwrap().0.to_owned();
+
+    // Over plain HTTP, so that the answer can be read by hand; it ends with its standard input.
+    let usual = ["-l", "127.0.0.1:0", "-tls=false", "-stdinexit", "-vm", "1"];
+    let mut server = start(&program, &[], &usual);
+    let mut output = BufReader::new(server.stdout.take().unwrap());
+    let mut announced = String::new();
+    output.read_line(&mut announced).unwrap();
+    assert!(announced.starts_with("export GOVC_URL=http://user:pass@127.0.0.1:"), "{announced}");
+    assert!(announced.trim_end().ends_with(&format!("/sdk GOVC_SIM_PID={}", server.id())), "{announced}");
+    let address = announced.split_once('@').unwrap().1.split_once('/').unwrap().0.to_owned();
+    let body = "<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\"><e:Body><Login xmlns=\"urn:vim25\">\
+                <_this type=\"SessionManager\">SessionManager</_this><userName>user</userName><password>pass</password>\
+                </Login></e:Body></e:Envelope>";
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    write!(
+        stream,
+        "POST /sdk HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("<LoginResponse"), "{answer}");
+    drop(server.stdin.take());
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+
+    // The address goes to a file that is there.
+    let file = directory.join("env");
+    std::fs::write(&file, "").unwrap();
+    let own = ["-E", file.to_str().unwrap(), "-username", "me", "-password", "a b"];
+    let arguments = [&usual[..], &own].concat();
+    let mut server = start(Path::new(env!("CARGO_BIN_EXE_mcvsphere")), &["sim", "--as-vcsim"], &arguments);
+    let mut output = BufReader::new(server.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "Press any key to exit\n");
+    assert_eq!(login_of(&std::fs::read_to_string(&file).unwrap()), "me:a%20b");
+    server.stdin.take().unwrap().write_all(b"x").unwrap();
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+
+    let wrong = Command::new(&program).args(["-load", "x"]).env_clear().output().unwrap();
+    assert!(stderr(&wrong).contains("-load is not offered") && !wrong.status.success(), "{}", stderr(&wrong));
+    let help = Command::new(&program).arg("-help").env_clear().output().unwrap();
+    assert!(stdout(&help).contains("-standalone-host N") && help.status.success(), "{}", stdout(&help));
+    std::fs::remove_dir_all(&directory).unwrap();
+}

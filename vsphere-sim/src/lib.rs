@@ -25,8 +25,9 @@
 //! side by side. Tasks are done at once unless the model has a [pace](Model::pace).
 //!
 //! - [`Model`] says what there is: [`Model::demo`] is a shop with two clusters and some forty VMs, [`Model::sized`] has
-//!   as much as you want, [`Model::esxi`] is a lone host, [`Model::empty`] is for those who make everything themselves. Users
-//!   with fewer rights, older versions and tighter limits are settings of it.
+//!   as much as you want, [`Model::esxi`] is a lone host, [`Model::vcsim`] is what govmomi's vcsim has, [`Model::empty`] is for
+//!   those who make everything themselves. Users with fewer rights, older versions and tighter limits are settings of it.
+//! - [`Rules`] say what the server insists on. As it is, it insists on what real servers do.
 //! - [`Trouble`] is what goes wrong between server and client: latency, faults of chosen methods, lost connections and
 //!   sessions, a server that is busy. [`Sim::end_sessions`] is a restart of the server.
 //! - [`Incident`] is what goes wrong in the inventory: a host that fails, a datastore that fills up, an old snapshot. Tasks
@@ -47,6 +48,7 @@ mod methods;
 mod model;
 mod objects;
 mod rights;
+mod rules;
 mod server;
 mod session;
 mod trouble;
@@ -62,7 +64,8 @@ use vsphere_soap::http::Thumbprint;
 
 pub use coverage::{Coverage, coverage};
 pub use incident::Incident;
-pub use model::{Cardinality, Model, Role, Size};
+pub use model::{Cardinality, Model, Role, Size, Vcsim};
+pub use rules::{Guests, Logins, Maintenance, NewHosts, Placement, Rules};
 pub use trouble::Trouble;
 
 use crate::core::Core;

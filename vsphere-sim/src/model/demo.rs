@@ -353,6 +353,7 @@ impl Shop {
                 _ if row.guest_id.starts_with("windows") => Tools::Current,
                 _ => Tools::Open,
             },
+            cd_drive: false,
         };
         let network = found(&self.networks, row.network)?;
         let vm = machine.make(world, &place, &network)?;

@@ -53,6 +53,7 @@ pub(super) fn build(world: &mut World) -> Outcome<()> {
             note: "",
             host_name: name,
             tools: Tools::Open,
+            cd_drive: false,
         };
         let vm = machine.make(world, &place, &network)?;
         if runs {

@@ -2,7 +2,8 @@
 
 use chrono::TimeDelta;
 use vsphere_model::types::{
-    DistributedVirtualSwitchPortConnection, ParaVirtualSCSIController, Poly, VirtualDevice, VirtualDeviceConfigSpec,
+    DistributedVirtualSwitchPortConnection, ParaVirtualSCSIController, Poly, VirtualCdrom,
+    VirtualCdromRemotePassthroughBackingInfo, VirtualDevice, VirtualDeviceConfigSpec,
     VirtualDeviceConfigSpecFileOperation, VirtualDeviceConfigSpecOperation, VirtualDisk,
     VirtualDiskFlatVer2BackingInfo, VirtualDiskMode, VirtualEthernetCardDistributedVirtualPortBackingInfo,
     VirtualEthernetCardNetworkBackingInfo, VirtualMachineConfigSpec, VirtualSCSISharing, VirtualVmxnet3,
@@ -28,6 +29,8 @@ pub(super) struct Machine<'a> {
     /// The name of its host, with the domain; empty where no system is installed.
     pub(super) host_name: &'a str,
     pub(super) tools: Tools,
+    /// Whether it has a CD drive, which is empty.
+    pub(super) cd_drive: bool,
 }
 
 impl Machine<'_> {
@@ -42,6 +45,7 @@ impl Machine<'_> {
         let mut devices = vec![add(controller)];
         devices.extend(self.disks_gb.iter().zip(0..).map(|(gb, number)| disk(*gb, number)));
         devices.push(card(world, network)?);
+        devices.extend(self.cd_drive.then(cd_drive));
         let spec = VirtualMachineConfigSpec {
             name: Some(self.name.to_owned()),
             guest_id: Some(self.guest_id.to_owned()),
@@ -94,6 +98,16 @@ fn disk(gb: i64, number: i32) -> Poly<VirtualDeviceConfigSpec> {
     let mut change = add(disk);
     change.file_operation = Some(VirtualDeviceConfigSpecFileOperation::Create);
     change
+}
+
+/// A drive at the controller that every machine has.
+fn cd_drive() -> Poly<VirtualDeviceConfigSpec> {
+    let mut drive = VirtualCdrom::default();
+    drive.key = -400;
+    drive.controller_key = Some(200);
+    drive.unit_number = Some(0);
+    drive.backing = Some(Poly::new(VirtualCdromRemotePassthroughBackingInfo::default()));
+    add(drive)
 }
 
 fn card(world: &World, network: &Moref) -> Outcome<Poly<VirtualDeviceConfigSpec>> {

@@ -6,18 +6,21 @@ mod machine;
 mod sized;
 mod tags;
 mod users;
+mod vcsim;
 
 use std::io;
 use std::time::Duration;
 
 use crate::incident::Incident;
 use crate::objects;
+use crate::rules::Rules;
 use crate::trouble::Trouble;
 use crate::world::World;
 
 pub use tags::Cardinality;
 pub use users::Role;
 pub(crate) use users::{Group, User, principal, same};
+pub use vcsim::Vcsim;
 
 /// What a simulated server is like.
 ///
@@ -47,6 +50,7 @@ enum Inventory {
     Demo,
     Esxi,
     Sized(Size),
+    Vcsim(Vcsim),
 }
 
 /// How much there is in the inventory of [`Model::sized`].
@@ -90,6 +94,7 @@ pub(crate) struct Settings {
     /// The version of the server and of its API (`9.0.0.0`).
     pub(crate) version: String,
     pub(crate) kind: ServerKind,
+    pub(crate) rules: Rules,
 }
 
 /// Which product is simulated.
@@ -130,6 +135,7 @@ impl Model {
                 groups: vec![users::first_group()],
                 version: "9.0.0.0".to_owned(),
                 kind: ServerKind::VCenter,
+                rules: Rules::REAL,
             },
             inventory: Inventory::Empty,
             trouble: Trouble::none(),
@@ -155,6 +161,33 @@ impl Model {
     /// A vCenter with so much of each kind, under names that count.
     pub fn sized(size: Size) -> Self {
         Self { inventory: Inventory::Sized(size), ..Self::empty() }
+    }
+
+    /// What govmomi's simulator, vcsim, has at its start: the same objects under the same names, for tests that know them. Ids
+    /// and UUIDs are the same at each start, though not those of vcsim.
+    ///
+    /// What the server insists on is another thing: see [`Rules::LENIENT`].
+    ///
+    /// ```
+    /// use vsphere_sim::{Model, Rules, Vcsim};
+    ///
+    /// // As `vcsim -dc 2 -vm 10`.
+    /// let model = Model::vcsim(Vcsim { datacenters: 2, vms: 10, ..Vcsim::default() }).rules(Rules::LENIENT);
+    /// # let _ = model;
+    /// ```
+    pub fn vcsim(size: Vcsim) -> Self {
+        let mut model = Self::empty();
+        if size.esx {
+            model.settings.kind = ServerKind::Esxi;
+        }
+        Self { inventory: Inventory::Vcsim(size), ..model }
+    }
+
+    /// What the server insists on; on what real servers do by default.
+    #[must_use]
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.settings.rules = rules;
+        self
     }
 
     /// How long tasks take: 1 is as on a real server, 0 (the default) is at once.
@@ -242,9 +275,12 @@ impl Model {
     /// # Errors
     /// The inventory can't hold what was asked for.
     pub(crate) fn build(&self, world: &mut World) -> io::Result<()> {
-        if let Inventory::Sized(size) = &self.inventory {
-            sized::check(size).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
-        }
+        let possible = match &self.inventory {
+            Inventory::Sized(size) => sized::check(size),
+            Inventory::Vcsim(size) => vcsim::check(size),
+            Inventory::Empty | Inventory::Demo | Inventory::Esxi => Ok(()),
+        };
+        possible.map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
         objects::install(world);
         // What was before the first client came has happened at once.
         let pace = std::mem::replace(&mut world.settings.pace, 0.0);
@@ -253,6 +289,7 @@ impl Model {
             Inventory::Demo => demo::build(world),
             Inventory::Esxi => esxi::build(world),
             Inventory::Sized(size) => sized::build(world, size),
+            Inventory::Vcsim(size) => vcsim::build(world, size),
         };
         world.settings.pace = pace;
         self.give_rights(world);

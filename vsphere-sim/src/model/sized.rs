@@ -100,6 +100,7 @@ const USUAL: Machine<'_> = Machine {
     note: "",
     host_name: "",
     tools: Tools::Open,
+    cd_drive: false,
 };
 
 /// A cluster with DRS and HA, as most are.

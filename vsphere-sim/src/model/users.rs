@@ -58,9 +58,11 @@ pub(crate) struct Group {
 }
 
 impl Settings {
-    /// The user with this name, in any of its forms, and this password.
-    pub(crate) fn user(&self, name: &str, password: &str) -> Option<&User> {
-        self.user_named(name).filter(|user| user.password == password)
+    /// The principal of the user with this name, in any of its forms, and this password.
+    pub(crate) fn principal(&self, name: &str, password: &str) -> Option<String> {
+        let known = self.user_named(name).filter(|user| user.password == password);
+        let known = known.map(|user| user.principal.clone());
+        known.or_else(|| self.rules.admits(name, password).then(|| principal(name)))
     }
 
     /// The user with this name, in any of its forms.
@@ -77,7 +79,10 @@ impl Settings {
 
     /// The groups that a user is in.
     pub(crate) fn groups_of(&self, user: &str) -> Vec<&str> {
-        let has = |group: &&Group| group.members.iter().any(|member| same(member, user));
+        // Whom only the rules let in is an administrator.
+        let stranger = self.rules.trusts_strangers() && self.user_named(user).is_none();
+        let admitted = |group: &Group| stranger && same(&group.principal, ADMINISTRATORS);
+        let has = |group: &&Group| admitted(group) || group.members.iter().any(|member| same(member, user));
         self.groups.iter().filter(has).map(|group| group.principal.as_str()).collect()
     }
 }
@@ -157,8 +162,11 @@ pub(super) fn first_user() -> User {
 
 /// The groups of a new model: its administrators.
 pub(super) fn first_group() -> Group {
-    Group { principal: principal("Administrators@vsphere.local"), members: vec![principal(ADMINISTRATOR)] }
+    Group { principal: ADMINISTRATORS.to_owned(), members: vec![principal(ADMINISTRATOR)] }
 }
+
+/// The group that may do everything.
+const ADMINISTRATORS: &str = "VSPHERE.LOCAL\\Administrators";
 
 /// [`Model::USER`] as servers write the name.
 const ADMINISTRATOR: &str = "Administrator@vsphere.local";

@@ -171,22 +171,38 @@ pub(crate) fn check_name(name: &str, entity: Option<&Moref>) -> Outcome<()> {
 
 fn create_folder(world: &mut World, call: &Call) -> Outcome<Reply> {
     let name: String = call.arg("name")?;
-    world.check_new_child(&call.target, &name, "Folder")?;
-    let child_types = world.get::<Folder>(&call.target)?.child_types.clone();
+    add_below(world, &name, &call.target).map(Reply::of)
+}
+
+/// Makes a folder in another one.
+///
+/// # Errors
+/// Those of [`World::check_new_child`].
+pub(crate) fn add_below(world: &mut World, name: &str, parent: &Moref) -> Outcome<Moref> {
+    world.check_new_child(parent, name, "Folder")?;
+    let child_types = world.get::<Folder>(parent)?.child_types.clone();
     // The new folder is for what its parent is for, and so is the letter in its id.
-    let kind = call.target.value.strip_prefix("group-").and_then(|rest| rest.chars().next()).unwrap_or('v');
+    let kind = parent.value.strip_prefix("group-").and_then(|rest| rest.chars().next()).unwrap_or('v');
     let child_types: Vec<&str> = child_types.iter().map(String::as_str).collect();
-    let folder = add(world, &name, &call.target, kind, &child_types);
-    world.hang(&folder, &call.target)?;
-    Ok(Reply::of(folder))
+    let folder = add(world, name, parent, kind, &child_types);
+    world.hang(&folder, parent)?;
+    Ok(folder)
 }
 
 fn create_storage_pod(world: &mut World, call: &Call) -> Outcome<Reply> {
     let name: String = call.arg("name")?;
-    world.check_new_child(&call.target, &name, "StoragePod")?;
-    let pod = add(world, &name, &call.target, 'p', &["Datastore"]);
-    world.hang(&pod, &call.target)?;
-    Ok(Reply::of(pod))
+    add_pod(world, &name, &call.target).map(Reply::of)
+}
+
+/// Makes a datastore cluster in a folder.
+///
+/// # Errors
+/// Those of [`World::check_new_child`].
+pub(crate) fn add_pod(world: &mut World, name: &str, parent: &Moref) -> Outcome<Moref> {
+    world.check_new_child(parent, name, "StoragePod")?;
+    let pod = add(world, name, parent, 'p', &["Datastore"]);
+    world.hang(&pod, parent)?;
+    Ok(pod)
 }
 
 fn create_datacenter(world: &mut World, call: &Call) -> Outcome<Reply> {

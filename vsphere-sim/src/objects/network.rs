@@ -215,7 +215,7 @@ fn named(world: &World, host: &Moref, name: &str) -> Outcome<Option<Moref>> {
 ///
 /// # Errors
 /// `ManagedObjectNotFound`.
-pub(super) fn join(world: &mut World, host: &Moref, name: &str) -> Outcome<()> {
+pub(crate) fn join(world: &mut World, host: &Moref, name: &str) -> Outcome<()> {
     let network = match named(world, host, name)? {
         Some(network) => network,
         None => {

@@ -101,7 +101,7 @@ fn login(world: &mut World, call: &Call) -> Outcome<Reply> {
     if call.session.is_some() {
         return Err(Fault::new(InvalidLogin::default(), "The session is already logged in: log out first."));
     }
-    let Some(user) = world.settings.user(&name, &password).map(|user| user.principal.clone()) else {
+    let Some(user) = world.settings.principal(&name, &password) else {
         let event = BadUsernameSessionEvent { ip_address: call.peer.address.clone(), ..Default::default() };
         let message = format!("Cannot login {name}@{}", call.peer.address);
         tell(world, &principal(&name), event, message);

@@ -39,7 +39,7 @@ impl<'a> Visitor<'a> {
         let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (name, password) = header.and_then(rest::basic).ok_or(Unknown::Unauthenticated)?;
         let mut world = core.write();
-        let user = world.settings.user(&name, &password).map(|user| user.principal.clone());
+        let user = world.settings.principal(&name, &password);
         let opened = world.open_session(&user.ok_or(Unknown::Unauthenticated)?, peer, "en");
         let session = opened.ok_or(Unknown::Full)?;
         Ok(Self { core, session: session.key, passing: true })

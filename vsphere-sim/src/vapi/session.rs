@@ -32,11 +32,10 @@ impl ApiSession {
 /// # Errors
 /// Name or password is wrong, or there are too many sessions.
 pub(crate) fn create(world: &mut World, user: &str, password: &str) -> Outcome<String> {
-    let found = world.settings.user(user, password).ok_or_else(Failure::unauthenticated)?;
-    let principal = found.principal.clone();
+    let principal = world.settings.principal(user, password).ok_or_else(Failure::unauthenticated)?;
     let now = world.now();
-    world.end_idle_sessions();
     let most = world.settings.max_sessions;
+    world.end_idle_sessions();
     let sessions = world.sessions.api_mut();
     if sessions.values().filter(|session| session.principal == principal).count() >= most {
         let id = "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached";

@@ -27,7 +27,8 @@ pub(crate) fn running(world: &World, host: &Moref) -> Vec<Moref> {
 /// The machines that keep the host from entering: those that run, and where the client wants all to go the others too, but for
 /// templates.
 fn in_the_way(world: &World, host: &Moref, others: bool) -> usize {
-    machines(world, host, |vm| runs(vm) || (others && vm.pool.is_some())).len()
+    let left = machines(world, host, |vm| runs(vm) || (others && vm.pool.is_some())).len();
+    world.settings.rules.in_the_way(left)
 }
 
 fn runs(vm: &Vm) -> bool {

@@ -13,7 +13,7 @@ use super::{ResourcePool, add_child, check, merge, touch_tree, usage};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::objects::folder;
-use crate::objects::vm::Vm;
+use crate::objects::vm::{self, Vm};
 use crate::world::{Moref, World, escaped};
 
 pub(crate) const METHODS: Methods = &[
@@ -23,6 +23,7 @@ pub(crate) const METHODS: Methods = &[
     ("ResourcePool", "MoveIntoResourcePool", Handler::Write(move_into)),
     ("ResourcePool", "DestroyChildren", Handler::Write(destroy_children)),
     ("ResourcePool", "Destroy_Task", Handler::Write(destroy)),
+    ("VirtualApp", "Destroy_Task", Handler::Write(destroy_app)),
     ("ResourcePool", "RefreshRuntime", Handler::Write(refresh)),
     ("ResourcePool", "QueryResourceConfigOption", Handler::Read(options)),
 ];
@@ -301,6 +302,35 @@ fn destroy(world: &mut World, call: &Call) -> Outcome<Reply> {
         dissolve(world, &pool, &user)?;
         Ok(Any::Unset)
     })
+}
+
+/// A vApp goes with its machines, for which all of them must be off.
+fn destroy_app(world: &mut World, call: &Call) -> Outcome<Reply> {
+    let (app, user) = (call.target.clone(), call.user(world));
+    check_machines(world, &app)?;
+    call.task().alone_with(&app).takes(Duration::from_millis(500)).start(world, move |world| {
+        check_machines(world, &app)?;
+        destroy_machines(world, &app, &user)?;
+        dissolve(world, &app, &user)?;
+        Ok(Any::Unset)
+    })
+}
+
+fn check_machines(world: &World, pool: &Moref) -> Outcome<()> {
+    let found: &ResourcePool = world.get(pool)?;
+    found.vms.iter().try_for_each(|vm| vm::check_removal(world, vm))?;
+    found.pools.iter().try_for_each(|below| check_machines(world, below))
+}
+
+fn destroy_machines(world: &mut World, pool: &Moref, user: &str) -> Outcome<()> {
+    let found: &ResourcePool = world.get(pool)?;
+    let (vms, pools) = (found.vms.clone(), found.pools.clone());
+    vms.iter().try_for_each(|vm| vm::destroy(world, vm, user))?;
+    for below in pools {
+        destroy_machines(world, &below, user)?;
+        dissolve(world, &below, user)?;
+    }
+    Ok(())
 }
 
 fn refresh(world: &mut World, call: &Call) -> Outcome<Reply> {

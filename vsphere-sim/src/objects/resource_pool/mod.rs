@@ -4,18 +4,23 @@ pub(super) mod methods;
 mod usage;
 
 use vsphere_model::managed;
-use vsphere_model::types::{InvalidArgument, ResourceAllocationInfo, ResourceConfigSpec, SharesInfo, SharesLevel};
+use vsphere_model::types::{
+    InvalidArgument, ResourceAllocationInfo, ResourceConfigSpec, SharesInfo, SharesLevel, VAppConfigInfo,
+    VirtualAppSummary, VirtualAppVAppState,
+};
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
 use super::vm::Vm;
 use crate::fault::{Fault, Outcome};
-use crate::world::{Entity, Look, Managed, Moref, Prop, World};
+use crate::world::{Entity, Look, Managed, Moref, Prop, World, uuid};
 
 pub(super) use usage::Resource;
 
-/// The managed object `ResourcePool`.
+/// The managed objects `ResourcePool` and `VirtualApp`.
 pub(crate) struct ResourcePool {
     entity: Entity,
+    /// What makes it a vApp.
+    app: Option<Box<VAppConfigInfo>>,
     /// The compute resource that it divides.
     pub(crate) owner: Moref,
     pub(crate) pools: Vec<Moref>,
@@ -25,7 +30,7 @@ pub(crate) struct ResourcePool {
 
 impl Managed for ResourcePool {
     fn info(&self) -> &'static ManagedInfo {
-        managed::ResourcePool::INFO
+        if self.app.is_some() { managed::VirtualApp::INFO } else { managed::ResourcePool::INFO }
     }
 
     fn read<'a>(&'a self, look: &Look<'a>, property: &str) -> Prop<'a> {
@@ -34,7 +39,11 @@ impl Managed for ResourcePool {
             "resourcePool" => Prop::list(&self.pools),
             "vm" => Prop::list(&self.vms),
             "config" => Prop::made(self.shown_config(look)),
+            "summary" if self.app.is_some() => Prop::made(self.app_summary(look)),
             "summary" => Prop::made(self.summary(look)),
+            "vAppConfig" => Prop::made_optional(self.app.as_deref().cloned()),
+            "datastore" if self.app.is_some() => Prop::made_list(self.of_vms(look.world, |vm| &vm.datastores)),
+            "network" if self.app.is_some() => Prop::made_list(self.of_vms(look.world, |vm| &vm.networks)),
             "runtime" => Prop::made(self.runtime(look.world)),
             "childConfiguration" => Prop::made_list(self.child_configuration(look.world)),
             _ => self.entity.read(look, property),
@@ -60,6 +69,29 @@ impl ResourcePool {
         self.entity.parent.as_ref() == Some(&self.owner)
     }
 
+    fn app_summary(&self, look: &Look<'_>) -> VirtualAppSummary {
+        let runs = self.vms.iter().any(|vm| look.world.get::<Vm>(vm).is_ok_and(Vm::is_on));
+        VirtualAppSummary {
+            base: self.summary(look),
+            product: self.app.as_ref().and_then(|app| app.product.first().cloned()).map(Box::new),
+            v_app_state: Some(if runs { VirtualAppVAppState::Started } else { VirtualAppVAppState::Stopped }),
+            suspended: Some(false),
+            install_boot_required: Some(false),
+            instance_uuid: self.app.as_ref().and_then(|app| app.instance_uuid.clone()),
+        }
+    }
+
+    /// What its machines have, each once.
+    fn of_vms(&self, world: &World, part: impl Fn(&Vm) -> &[Moref]) -> Vec<Moref> {
+        let mut all = Vec::new();
+        for one in self.vms.iter().filter_map(|vm| world.get::<Vm>(vm).ok()).flat_map(part) {
+            if !all.contains(one) {
+                all.push(one.clone());
+            }
+        }
+        all
+    }
+
     fn child_configuration(&self, world: &World) -> Vec<ResourceConfigSpec> {
         let of_pool = |pool: &Moref| {
             let found: &Self = world.get(pool).ok()?;
@@ -75,6 +107,24 @@ impl ResourcePool {
 
 /// Adds a resource pool that divides `owner`. Its parent must be told by the caller.
 pub(crate) fn add(world: &mut World, name: &str, parent: &Moref, owner: &Moref) -> Moref {
+    world.add("resgroup-", unlimited(name, parent, owner, None))
+}
+
+/// Adds an empty vApp to a pool.
+///
+/// # Errors
+/// `ManagedObjectNotFound`.
+pub(crate) fn add_app(world: &mut World, name: &str, parent: &Moref) -> Outcome<Moref> {
+    let owner = world.get::<ResourcePool>(parent)?.owner.clone();
+    let app = VAppConfigInfo { instance_uuid: Some(uuid(fastrand::u128(..))), ..Default::default() };
+    let app = world.add("resgroup-v", unlimited(name, parent, &owner, Some(Box::new(app))));
+    world.edit::<ResourcePool>(parent)?.pools.push(app.clone());
+    touch_tree(world, parent);
+    Ok(app)
+}
+
+/// A pool with shares as most have them, and no limits.
+fn unlimited(name: &str, parent: &Moref, owner: &Moref, app: Option<Box<VAppConfigInfo>>) -> ResourcePool {
     let unlimited = |resource| ResourceAllocationInfo {
         reservation: Some(0),
         expandable_reservation: Some(true),
@@ -88,14 +138,14 @@ pub(crate) fn add(world: &mut World, name: &str, parent: &Moref, owner: &Moref) 
         scale_descendants_shares: Some("disabled".to_owned()),
         ..Default::default()
     };
-    let pool = ResourcePool {
+    ResourcePool {
         entity: Entity::new(name, Some(parent)),
+        app,
         owner: owner.clone(),
         pools: Vec::new(),
         vms: Vec::new(),
         config,
-    };
-    world.add("resgroup-", pool)
+    }
 }
 
 /// Adds a resource pool to another one, which it divides further.
@@ -183,7 +233,9 @@ fn merge(kept: &mut ResourceConfigSpec, new: &ResourceConfigSpec) {
 
 /// Marks a pool and all that it stands in as changed: what is reserved in it shows in all of them.
 pub(super) fn touch_tree(world: &mut World, pool: &Moref) {
-    for above in world.ancestors(pool).into_iter().filter(|above| above.type_ == "ResourcePool") {
+    for above in
+        world.ancestors(pool).into_iter().filter(|above| world.get::<ResourcePool>(above).is_ok()).collect::<Vec<_>>()
+    {
         world.touch(&above);
     }
 }

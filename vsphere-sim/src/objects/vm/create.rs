@@ -195,11 +195,11 @@ pub(super) fn least_busy(world: &World, owner: &Moref, datastores: &[Moref]) -> 
     })
 }
 
-/// Whether a machine of this compute resource needs no host to be named: there is but one, or DRS chooses.
+/// Whether a machine of this compute resource needs no host to be named: there is but one, or it is chosen.
 pub(super) fn chooses(world: &World, compute: &Moref) -> bool {
     world.get::<Compute>(compute).is_ok_and(|compute| {
-        let balanced = compute.cluster.as_ref().is_none_or(|cluster| cluster.drs_config.enabled == Some(true));
-        balanced || compute.hosts.len() == 1
+        let drs = compute.cluster.as_ref().is_none_or(|cluster| cluster.drs_config.enabled == Some(true));
+        world.settings.rules.finds_host(compute.hosts.len() == 1, drs)
     })
 }
 
