@@ -30,6 +30,7 @@ pub(crate) mod search_index;
 pub(crate) mod service_instance;
 pub(crate) mod session_manager;
 pub(crate) mod task_manager;
+mod unsimulated;
 mod user_directory;
 pub(crate) mod vm;
 
@@ -123,6 +124,7 @@ pub(crate) fn install(world: &mut World) {
         scheduled_task_manager::install(world);
         customization_spec_manager::install(world);
         vm::checker::install(world);
+        unsimulated::install(world);
     }
     datastore::install(world);
     ovf::install(world);

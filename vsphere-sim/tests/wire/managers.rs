@@ -3,15 +3,17 @@
 use crate::support::{Lab, fault};
 use chrono::Duration;
 use vsphere_model::managed::{
-    CustomizationSpecManager, DiagnosticManager, ExtensionManager, LicenseAssignmentManager, LicenseManager,
-    ScheduledTask, ScheduledTaskManager, ServiceInstance, customization_spec_manager, extension_manager,
-    license_manager, scheduled_task_manager,
+    CustomizationSpecManager, DiagnosticManager, ExtensionManager, IpPoolManager, LicenseAssignmentManager,
+    LicenseManager, ScheduledTask, ScheduledTaskManager, ServiceInstance, customization_spec_manager,
+    extension_manager, license_manager, scheduled_task_manager,
 };
 use vsphere_model::types::{
-    CustomizationSpecInfo, CustomizationSpecItem, DailyTaskScheduler, DateTime, Description, Extension, KeyValue,
-    ManagedObjectReference, MethodAction, OnceTaskScheduler, Poly, ScheduledTaskInfo, ScheduledTaskSpec, TaskScheduler,
+    Any, CustomizationSpecInfo, CustomizationSpecItem, DailyTaskScheduler, DateTime, Description, Extension, KeyValue,
+    ManagedObjectReference, MethodAction, OnceTaskScheduler, Poly, ScheduledTaskInfo, ScheduledTaskSpec,
+    ServiceContent, TaskScheduler,
 };
 use vsphere_sim::{Model, Size};
+use vsphere_soap::object::{DataObject as _, DataType as _, Value};
 
 async fn lab() -> Lab {
     Lab::new(Model::sized(Size { vms: 1, ..Size::default() })).await
@@ -154,4 +156,25 @@ async fn a_host_in_order_takes_machines() {
     let good = instance.query_v_motion_compatibility(&vm, std::slice::from_ref(&host), &[]).await.unwrap();
     assert_eq!(good[0].compatibility, ["cpu", "software"]);
     assert!(instance.retrieve_product_components().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn every_manager_of_a_vcenter_is_there_and_says_what_it_can_not_do() {
+    let lab = lab().await;
+    // Of hosts alone, or of versions that are long gone.
+    let absent = ["accountManager", "virtualizationManager"];
+    for (index, field) in ServiceContent::INFO.fields().iter().enumerate() {
+        let is_unset = matches!(lab.content.get(index), Value::Unset);
+        assert_eq!(is_unset, absent.contains(&field.name), "{}", field.name);
+    }
+    let pools: IpPoolManager = lab.object(lab.content.ip_pool_manager.as_ref().unwrap());
+    let [datacenter] = lab.some(["Datacenter"]).await;
+    let error = pools.query_ip_pools(&datacenter).await.unwrap_err();
+    assert!(error.fault().is_some_and(|fault| fault.is_named("NotSupported")), "{error}");
+    assert!(error.to_string().contains("QueryIpPools of IpPoolManager"), "{error}");
+    let crypto = lab.content.crypto_manager.as_ref().unwrap();
+    assert_eq!(lab.read(crypto, "enabled").await.unwrap(), Any::Boolean(true));
+
+    let old = Lab::new(Model::empty().version("6.5.0.0")).await;
+    assert!(old.content.crypto_manager.is_some() && old.content.tenant_manager.is_none());
 }
