@@ -16,7 +16,7 @@ use vsphere_model::types::{
     VirtualMachinePowerState, VmfsDatastoreCreateSpec,
 };
 use vsphere_sim::{Model, Size};
-use vsphere_soap::object::ManagedObjectReference as Moref;
+use vsphere_soap::object::{DataObject, ManagedObjectReference as Moref, Value};
 use vsphere_soap::request::{ManagedObject as _, Request};
 
 async fn lab() -> Lab {
@@ -452,4 +452,29 @@ async fn hosts_are_added_disconnected_and_removed() {
     success(&lab, site.cluster.move_into_task(&[lone.handle().reference().clone()])).await;
     assert_eq!(hosts(&lab).await.len(), 4);
     assert!(!lab.get(&folder, folder::CHILD_ENTITY).await.contains(&compute));
+}
+
+#[tokio::test]
+async fn what_a_host_and_a_machine_can_do_is_said_of_all_that_is_older_than_7() {
+    let lab = Lab::new(Model::sized(Size { vms: 1, hosts: 1, ..Size::default() })).await;
+    let host: HostSystem = lab.object(&lab.at("/DC0/host/DC0_C0/DC0_C0_H0").await);
+    let vm: vsphere_model::managed::VirtualMachine = lab.object(&lab.at("/DC0/vm/DC0_C0_VM0").await);
+    let host = lab.get(&host, host_system::CAPABILITY).await.unwrap();
+    let machine = lab.get(&vm, virtual_machine::CAPABILITY).await;
+    // The order of fields is that of their age, so that what follows is of 7.0 and later.
+    let unset = |capability: &dyn DataObject, last: &str| -> Vec<&'static str> {
+        let fields = capability.info().fields().iter().enumerate();
+        let known = fields.take_while(|(_, field)| field.name != last);
+        let unset = known.filter(|(index, _)| matches!(capability.get(*index), Value::Unset));
+        unset.map(|(_, field)| field.name).collect()
+    };
+    let absent = unset(&host, "quickBootSupported");
+    // What hosts tell of their TPM, and of what else is not in every one.
+    let known = ["maxVirtualDiskDescVersionSupported", "tpmVersion", "txtEnabled", "drtmType"];
+    assert_eq!(
+        absent.iter().filter(|name| !known.contains(name)).collect::<Vec<_>>(),
+        [&"vmDirectPathGen2UnsupportedReasonExtended"]
+    );
+    assert_eq!(unset(&machine, "toolsSyncTimeAllowSupported"), [""; 0]);
+    assert_eq!((host.cpu_hw_mmu_supported, host.encryption_rdm_supported), (Some(true), Some(false)));
 }

@@ -7,7 +7,7 @@ use vsphere_model::managed::{
 use vsphere_model::types::{
     Any, ConcurrentAccess, CpuHotPlugNotSupported, DuplicateName, InvalidArgument, InvalidName, InvalidPowerState,
     InvalidVmConfig, MemoryHotPlugNotSupported, NoDiskSpace, OptionValue, Poly, ResourceInUse, VirtualDisk,
-    VirtualMachineConfigSpec,
+    VirtualMachineCloneSpec, VirtualMachineConfigSpec,
 };
 use vsphere_sim::{Model, Size};
 use vsphere_soap::object::ManagedObjectReference;
@@ -232,4 +232,37 @@ async fn a_machine_goes_with_its_files() {
     let after = lab.get(&store, datastore::SUMMARY).await;
     assert_eq!((after.free_space, after.uncommitted), (before.free_space, before.uncommitted));
     assert_eq!(lab.get(&store, datastore::VM).await, []);
+}
+
+#[tokio::test]
+async fn a_machine_says_where_its_datastores_are_and_has_what_every_real_one_has() {
+    let lab = lab().await;
+    let machine = lab.machine("web-1", &[]).await;
+    let store = lab.get(&machine, vm::DATASTORE).await[0].clone();
+    let url: String = lab.read(&store, "summary.url").await.unwrap().take().unwrap();
+    let mounted = url.strip_prefix("ds://").unwrap().trim_end_matches('/');
+    let urls = async || {
+        let pairs = lab.get(&machine, vm::CONFIG).await.unwrap().datastore_url;
+        pairs.into_iter().map(|pair| (pair.name, pair.url)).collect::<Vec<_>>()
+    };
+    let name: String = lab.read(&store, "name").await.unwrap().take().unwrap();
+    assert_eq!(urls().await, [(name, mounted.to_owned())]);
+    lab.run(lab.object::<Datastore>(&store).rename_task("fast")).await;
+    assert_eq!(urls().await, [("fast".to_owned(), mounted.to_owned())]);
+    let (folder, spec) = (lab.site().await.folder, VirtualMachineCloneSpec::default());
+    let copy = lab.run(machine.clone_vm_task(folder.handle().reference(), "web-2", &spec)).await.take().unwrap();
+    let location = async |machine: &ManagedObjectReference| -> String {
+        lab.read(machine, "config.locationId").await.unwrap().take().unwrap()
+    };
+    let (own, other) = (location(&reference(&machine)).await, location(&copy).await);
+    assert!(own.starts_with("564d") && own.len() == 36 && own != other, "{own} {other}");
+    for path in [
+        "config.scheduledHardwareUpgradeInfo.upgradePolicy",
+        "config.guestIntegrityInfo.enabled",
+        "config.tools.lastInstallInfo.counter",
+        "runtime.snapshotInBackground",
+        "summary.quickStats.ftLatencyStatus",
+    ] {
+        assert_ne!(lab.read(&copy, path).await.unwrap(), Any::Unset, "{path}");
+    }
 }

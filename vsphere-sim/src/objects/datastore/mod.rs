@@ -22,7 +22,8 @@ use vsphere_model::managed;
 use vsphere_model::types::{
     DatastoreCapability, DatastoreHostMount, DatastoreInfo, DatastoreSummary, HostMountInfo, HostNasVolume,
     HostScsiDiskPartition, HostVmfsVolume, InaccessibleDatastore, InvalidDatastore, LocalDatastoreInfo,
-    NasDatastoreInfo, Poly, StorageIORMInfo, VmfsDatastoreInfo, VsanDatastoreInfo,
+    NasDatastoreInfo, Poly, StorageIORMInfo, VirtualMachineConfigInfoDatastoreUrlPair, VmfsDatastoreInfo,
+    VsanDatastoreInfo,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
@@ -92,6 +93,7 @@ impl Managed for Datastore {
                 percent_of_peak_throughput: Some(90),
                 stats_collection_enabled: Some(false),
                 reservation_enabled: Some(false),
+                stats_aggregation_disabled: Some(false),
                 ..Default::default()
             }),
             _ => self.entity.read(look, property),
@@ -136,6 +138,11 @@ impl Datastore {
 
     fn is_accessible(&self) -> bool {
         self.mounts.is_empty() || self.mounts.iter().any(|at| at.mount_info.accessible != Some(false))
+    }
+
+    /// Its name and where hosts find it, as VMs have them.
+    pub(crate) fn url_pair(&self) -> VirtualMachineConfigInfoDatastoreUrlPair {
+        VirtualMachineConfigInfoDatastoreUrlPair { name: self.entity.name.clone(), url: self.mount_path() }
     }
 
     /// Where hosts find it: `/vmfs/volumes/UUID`.

@@ -275,6 +275,7 @@ fn adopt(world: &World, config: &mut VirtualMachineConfigInfo, name: &str, vmx: 
     config.name = fresh.name;
     config.uuid = fresh.uuid;
     config.instance_uuid = fresh.instance_uuid;
+    config.location_id = fresh.location_id;
     config.files = fresh.files;
     config.create_date = fresh.create_date;
     config.modified = fresh.modified;

@@ -3,9 +3,10 @@
 use vsphere_model::types::{
     Any, ConcurrentAccess, CpuHotPlugNotSupported, InvalidPowerState, LatencySensitivity,
     LatencySensitivitySensitivityLevel, MemoryHotPlugNotSupported, OptionValue, Poly, ResourceAllocationInfo,
-    SharesInfo, SharesLevel, ToolsConfigInfo, VirtualHardware, VirtualMachineBootOptions, VirtualMachineConfigInfo,
-    VirtualMachineConfigSpec, VirtualMachineDefaultPowerOpInfo, VirtualMachineFileInfo, VirtualMachineFlagInfo,
-    VirtualMachinePowerState,
+    ScheduledHardwareUpgradeInfo, SharesInfo, SharesLevel, ToolsConfigInfo, ToolsConfigInfoToolsLastInstallInfo,
+    VirtualHardware, VirtualMachineBootOptions, VirtualMachineConfigInfo, VirtualMachineConfigSpec,
+    VirtualMachineDefaultPowerOpInfo, VirtualMachineFileInfo, VirtualMachineFlagInfo, VirtualMachineGuestIntegrityInfo,
+    VirtualMachinePowerState, VirtualMachineSgxInfo,
 };
 use vsphere_soap::object::copy;
 
@@ -33,6 +34,8 @@ pub(super) fn blank(world: &World, name: &str, vmx: &str) -> VirtualMachineConfi
         version: "vmx-21".to_owned(),
         uuid: new_uuid(0x42),
         instance_uuid: Some(new_uuid(0x50)),
+        npiv_temporary_disabled: Some(true),
+        location_id: Some(new_location()),
         annotation: Some(String::new()),
         files: files_at(vmx),
         tools: Some(Box::new(ToolsConfigInfo {
@@ -45,6 +48,7 @@ pub(super) fn blank(world: &World, name: &str, vmx: &str) -> VirtualMachineConfi
             tools_upgrade_policy: text("manual"),
             sync_time_with_host_allowed: Some(true),
             sync_time_with_host: Some(false),
+            last_install_info: Some(Box::new(ToolsConfigInfoToolsLastInstallInfo { counter: 0, fault: None })),
             ..Default::default()
         })),
         flags: flags(),
@@ -104,6 +108,14 @@ pub(super) fn blank(world: &World, name: &str, vmx: &str) -> VirtualMachineConfi
         pmem_failover_enabled: Some(false),
         vmx_stats_collection_enabled: Some(true),
         vm_op_notification_to_app_enabled: Some(false),
+        guest_integrity_info: Some(Box::new(VirtualMachineGuestIntegrityInfo { enabled: Some(false) })),
+        guest_monitoring_mode_info: Some(Box::default()),
+        sgx_info: Some(Box::new(VirtualMachineSgxInfo { flc_mode: text("unlocked"), ..Default::default() })),
+        scheduled_hardware_upgrade_info: Some(Box::new(ScheduledHardwareUpgradeInfo {
+            upgrade_policy: text("never"),
+            scheduled_hardware_upgrade_status: text("none"),
+            ..Default::default()
+        })),
         ..Default::default()
     }
 }
@@ -158,6 +170,12 @@ fn allocation(shares: i32) -> ResourceAllocationInfo {
 /// A UUID that starts with this byte, as a server gives them to machines.
 pub(super) fn new_uuid(first: u128) -> String {
     uuid(fastrand::u128(..) & (u128::MAX >> 8) | first << 120)
+}
+
+/// The id of the place of a machine's files; its first bytes are the letters `VM`.
+pub(super) fn new_location() -> String {
+    let id = new_uuid(0x56);
+    format!("564d{}", id.get(4..).unwrap_or_default())
 }
 
 pub(super) fn option(key: &str, value: &str) -> Poly<OptionValue> {

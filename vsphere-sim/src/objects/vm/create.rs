@@ -136,6 +136,8 @@ fn runtime(host: &Moref) -> VirtualMachineRuntimeInfo {
         clean_power_off: Some(true),
         online_standby: Some(false),
         consolidation_needed: Some(false),
+        snapshot_in_background: Some(false),
+        v_flash_cache_allocation: Some(0),
         quiesced_fork_parent: Some(false),
         instant_clone_frozen: Some(false),
         ..Default::default()

@@ -204,7 +204,10 @@ impl World {
             }
         }
         let networks = hardware::networks(self, &host, &machine.config.hardware.device);
+        let urls = datastores.iter().filter_map(|datastore| self.get::<Datastore>(datastore).ok());
+        let urls = urls.map(Datastore::url_pair).collect();
         let machine = self.edit::<Vm>(vm)?;
+        machine.config.datastore_url = urls;
         let old_datastores = std::mem::replace(&mut machine.datastores, datastores.clone());
         let old_networks = std::mem::replace(&mut machine.networks, networks.clone());
         for gone in old_datastores.iter().filter(|old| !datastores.contains(old)) {

@@ -76,19 +76,22 @@ impl World {
 /// # Errors
 /// `ManagedObjectNotFound`.
 pub(crate) fn datastore_renamed(world: &mut World, datastore: &Moref, old: &str, new: &str) -> Outcome<()> {
-    let (old, new) = (format!("[{old}] "), format!("[{new}] "));
     for vm in world.get::<Datastore>(datastore)?.vms.clone() {
-        rename_in(&mut world.edit::<Vm>(&vm)?.config, &old, &new);
+        rename_in(&mut world.edit::<Vm>(&vm)?.config, old, new);
         for snapshot in world.get::<Vm>(&vm)?.snapshots() {
-            rename_in(&mut world.edit::<Snapshot>(&snapshot)?.config, &old, &new);
+            rename_in(&mut world.edit::<Snapshot>(&snapshot)?.config, old, new);
         }
     }
     Ok(())
 }
 
 fn rename_in(config: &mut VirtualMachineConfigInfo, old: &str, new: &str) {
+    for pair in config.datastore_url.iter_mut().filter(|pair| pair.name == old) {
+        new.clone_into(&mut pair.name);
+    }
+    let (old, new) = (format!("[{old}] "), format!("[{new}] "));
     let rename = |path: &mut String| {
-        if let Some(rest) = path.strip_prefix(old) {
+        if let Some(rest) = path.strip_prefix(&old) {
             *path = format!("{new}{rest}");
         }
     };

@@ -288,6 +288,18 @@ pub(super) fn capability() -> VirtualMachineCapability {
         v_pmc_supported: Some(true),
         secure_boot_supported: Some(true),
         suspend_to_memory_supported: Some(true),
+        vm_npiv_wwn_disable_supported: Some(true),
+        vm_npiv_wwn_update_supported: Some(true),
+        setting_display_topology_supported: Some(false),
+        record_replay_supported: Some(false),
+        host_based_replication_supported: Some(true),
+        feature_requirement_supported: Some(true),
+        powered_on_monitor_type_change_supported: Some(true),
+        se_sparse_disk_supported: Some(true),
+        per_vm_evc_supported: Some(true),
+        virtual_mmu_usage_ignored: Some(true),
+        virtual_exec_usage_ignored: Some(true),
+        disk_only_snapshot_on_suspended_vm_supported: Some(true),
         ..Default::default()
     }
 }

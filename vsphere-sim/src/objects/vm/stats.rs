@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use vsphere_model::types::{DateTime, VirtualMachinePowerState, VirtualMachineQuickStats};
+use vsphere_model::types::{DateTime, ManagedEntityStatus, VirtualMachinePowerState, VirtualMachineQuickStats};
 
 use super::Vm;
 use crate::objects::host::{Host, supply};
@@ -103,6 +103,7 @@ impl Vm {
         stats.uptime_seconds = Some(if is_on { i32::try_from(uptime).unwrap_or(i32::MAX).max(0) } else { 0 });
         stats.ft_log_bandwidth = Some(-1);
         stats.ft_secondary_latency = Some(-1);
+        stats.ft_latency_status = Some(ManagedEntityStatus::Gray);
         stats
     }
 }
