@@ -1,5 +1,7 @@
 //! The command line: serve, or list, describe and call tools as a client of the same server would.
 
+mod health;
+mod papers;
 mod terminal;
 mod token;
 
@@ -12,7 +14,8 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use rmcp::{
     RoleClient, ServiceExt,
     model::{CallToolRequestParams, CallToolResult, JsonObject, Tool},
@@ -62,6 +65,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve MCP on standard input and output, whatever MCP_TRANSPORT says
+    Stdio,
     /// Use the tools from the command line
     #[command(subcommand)]
     Tools(Tools),
@@ -79,18 +84,31 @@ enum Command {
     /// Make a bearer token for a user or a program that calls this server over HTTP
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Ask the server that listens at MCP_HOST and MCP_PORT whether it lives: exit code 1 if it does not
+    Health,
     #[cfg(feature = "sim")]
     Sim(Box<SimArgs>),
     /// Show an MCP client at work with a simulated vCenter
     #[cfg(feature = "sim")]
     Demo,
+    /// Print a script that completes commands in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory, which is there
+        directory: PathBuf,
+    },
 }
 
 impl Cli {
     /// Whether it serves until it is stopped.
     fn serves(&self) -> bool {
         match self.command {
-            None => true,
+            None | Some(Command::Stdio) => true,
             #[cfg(feature = "sim")]
             Some(Command::Sim(_)) => true,
             Some(_) => false,
@@ -188,10 +206,12 @@ pub fn main() -> ExitCode {
 /// Runs a command until it is done or a signal comes, and ends the sessions with vSphere in either case.
 fn run(cli: Cli, log: Log) -> anyhow::Result<ExitCode> {
     let settings = Settings::new(&cli.settings, |name| std::env::var_os(name))?;
+    let settings = if matches!(cli.command, Some(Command::Stdio)) { settings.over_stdio() } else { settings };
     let serves = cli.serves();
+    let serves_mcp = matches!(cli.command, None | Some(Command::Stdio));
     // It hears the signal itself, and ends in order.
-    let over_http = cli.command.is_none() && settings.transport() == TransportKind::StreamableHttp;
-    start_log(&settings, cli.command.is_none(), log)?;
+    let over_http = serves_mcp && settings.transport() == TransportKind::StreamableHttp;
+    start_log(&settings, serves_mcp, log)?;
     let mut signals = Signals::listen(if over_http { settings.stop_timeout() + DRAIN_HTTP } else { Duration::ZERO })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
@@ -229,7 +249,7 @@ fn run(cli: Cli, log: Log) -> anyhow::Result<ExitCode> {
 
 async fn carry_out(command: Option<Command>, settings: Settings, signals: Signals) -> anyhow::Result<Done> {
     let code = match command {
-        None => {
+        None | Some(Command::Stdio) => {
             for (setting, warning) in settings.warnings() {
                 tracing::warn!(setting, "{warning}");
             }
@@ -254,6 +274,9 @@ async fn carry_out(command: Option<Command>, settings: Settings, signals: Signal
         Some(Command::Sim(args)) => sim::run(*args, print).await?,
         #[cfg(feature = "sim")]
         Some(Command::Demo) => demo::run(print).await.map(|()| ExitCode::SUCCESS)?,
+        Some(Command::Health) => health::run(&settings, print).await?,
+        Some(Command::Completions { shell }) => papers::completions(Cli::command(), shell, print)?,
+        Some(Command::Man { directory }) => papers::manual(Cli::command(), &directory)?,
     };
     Ok(code.into())
 }
@@ -596,7 +619,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 }

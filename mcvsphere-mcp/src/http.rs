@@ -36,6 +36,7 @@ pub(crate) use remote::Remote;
 use crate::{
     Caller, Server, Settings,
     catalog::StartError,
+    log,
     oauth::{OAuth, Vcenter},
     settings::{Consent, name},
 };
@@ -47,7 +48,7 @@ use probes::Probes;
 use remote::Proxies;
 use sessions::Sessions;
 use tls::Tls;
-use tokens::Tokens;
+use tokens::{Token, Tokens};
 
 /// The path of the endpoint.
 pub(crate) const PATH: &str = "/mcp";
@@ -176,7 +177,11 @@ fn authenticators(server: &Server, settings: &Settings) -> Result<Vec<Arc<dyn Au
         all.push(Arc::new(Tokens::new(settings.bearer_tokens().to_vec(), settings.config())));
     }
     settings.check_user_login()?;
-    if let Some(oauth) = settings.oauth()? {
+    let oauth = settings.oauth()?;
+    if all.is_empty() && oauth.is_none() && settings.make_token() && settings.allow_unauthenticated().is_none() {
+        all.push(Arc::new(made_token(settings)?));
+    }
+    if let Some(oauth) = oauth {
         let of_users = server.backends().are_of_users();
         let vcenter =
             of_users.then(|| Vcenter::new(server.backends().clone(), settings.host().unwrap_or("vCenter Server")));
@@ -184,6 +189,20 @@ fn authenticators(server: &Server, settings: &Settings) -> Result<Vec<Arc<dyn Au
         all.push(Arc::new(oauth.map_err(|error| StartError::Listen(error.to_string()))?));
     }
     Ok(all)
+}
+
+/// A token that counts for as long as this process lives. It is printed here, and nowhere again.
+fn made_token(settings: &Settings) -> Result<Tokens, StartError> {
+    let problem = |problem| StartError::Listen(format!("{} makes no token: {problem}", name::MCP_MAKE_TOKEN));
+    let token = tokens::new_token().map_err(problem)?;
+    log::say(&format!(
+        "mcvsphere: neither tokens nor OAUTH_ENABLED are set, so this token was made ({}). It is not shown again, and counts until the server ends:\n\n\
+         {token}\n\n\
+         In Claude Code: claude mcp add --transport http vsphere {} --header \"Authorization: Bearer {token}\"",
+        name::MCP_MAKE_TOKEN,
+        likely_url(settings).replace("://0.0.0.0:", "://localhost:").replace("://[::]:", "://localhost:"),
+    ));
+    Ok(Tokens::new(vec![Token::made_at_start(&token)], None))
 }
 
 /// Everyone must not be served by accident.

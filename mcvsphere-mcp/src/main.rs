@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// The C library of static binaries has an allocator that makes threads wait for each other.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     mcvsphere_mcp::cli::main()
 }

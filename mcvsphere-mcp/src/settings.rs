@@ -140,6 +140,8 @@ settings! {
     MCP_TLS_KEY <FILE> tls_key: PresentFile;
     /// Serve everyone who reaches the port over HTTP, without a token: yes-anyone-may-control-vsphere
     MCP_ALLOW_UNAUTHENTICATED <CONSENT> allow_unauthenticated: Consent;
+    /// Where there are neither tokens nor OAUTH_ENABLED, make a token at each start over HTTP, and print it once on standard error
+    MCP_MAKE_TOKEN <BOOL> make_token: bool = "false";
     /// Users log in at a provider of identities (OIDC), and their groups give their levels: needs MCP_TRANSPORT=streamable-http
     OAUTH_ENABLED <BOOL> oauth_enabled: bool = "false";
     /// The provider, as its metadata names it: `https://login.example.com/realms/main`
@@ -238,6 +240,13 @@ impl Settings {
             in_force: self.in_force.into_iter().filter(|it| !replaced.contains(&it.name)).collect(),
             ..self
         }
+    }
+
+    /// The same settings for a server on standard input and output.
+    #[must_use]
+    pub(crate) fn over_stdio(self) -> Self {
+        let in_force = self.in_force.into_iter().filter(|it| it.name != name::MCP_TRANSPORT).collect();
+        Self { transport: TransportKind::Stdio, in_force, ..self }
     }
 
     /// The same settings for a user at a terminal, who works in this directory where none is set.

@@ -53,6 +53,16 @@ impl Token {
         }
     }
 
+    /// The entry of a token that no file has: its level is that of `MCP_PERMISSION`, which bounds every caller.
+    pub(super) fn made_at_start(token: &str) -> Self {
+        Self {
+            name: "made-at-start".to_owned(),
+            level: Permission::FullAdmin,
+            digest: Digest::of(token),
+            expires: None,
+        }
+    }
+
     fn caller(&self) -> Caller {
         let by = format!("its entry `{}` of `tokens` in the settings file", self.name);
         Caller::remote(ISSUER, self.name.as_str()).with_level_by(self.level, by)
