@@ -5,6 +5,7 @@ mod bench;
 mod codegen;
 mod companions;
 mod derive;
+mod dist;
 mod docs;
 mod effects;
 mod emit;
@@ -46,6 +47,8 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Build what is shipped, pack it for all who install it into `dist/`, and check it there.
+    Dist(dist::Args),
     /// Run the tests that need real servers and clients, installing these into `.peers` first.
     Peers(peers::Args),
     /// Count what a WSDL describes.
@@ -55,6 +58,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Bench(args) => bench::run(args),
+        Task::Dist(args) => dist::run(args),
         Task::Docs { write } => pitfalls::run(write).and_then(|()| docs::run()),
         Task::Peers(args) => peers::run(args),
         Task::Wsdl(args) => derive::run(&args),

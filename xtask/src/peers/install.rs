@@ -30,7 +30,7 @@ pub(super) fn all(root: &Path, large: bool) -> anyhow::Result<Vec<(&'static str,
     let peers = root.join(".peers");
     let vcsim = govmomi(&peers, "vcsim")?;
     let govc = govmomi(&peers, "govc")?;
-    let mcp_client = mcp_client(root, &peers)?;
+    let mcp_client = mcp_client(root)?;
     let node = node(&mcp_client)?;
     let (pyvmomi, pyvmomi_modules) = pyvmomi(root)?;
     let (mcp_client_py, mcp_client_py_modules) =
@@ -115,19 +115,24 @@ pub(super) fn pyvmomi(root: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
 
 /// The Python of an environment with FastMCP, and the script of a server on it.
 pub(super) fn fastmcp(root: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
-    let source = root.join("peers/fastmcp");
-    let environment = root.join(".peers/fastmcp");
-    let requirements = source.join("requirements.txt");
+    let environment = environment(root, "fastmcp", "FastMCP")?;
+    Ok((environment.join("bin/python"), root.join("peers/fastmcp/server.py")))
+}
+
+/// An environment of Python with the programs that a folder of `peers` requires.
+pub(crate) fn environment(root: &Path, name: &str, title: &str) -> anyhow::Result<PathBuf> {
+    let environment = root.join(".peers").join(name);
+    let requirements = root.join("peers").join(name).join("requirements.txt");
     // Copied last, as with the MCP clients.
     let installed = environment.join("installed.txt");
     if !fs::read(&installed).is_ok_and(|copy| fs::read(&requirements).is_ok_and(|text| text == copy)) {
         let python = need("python3", "python3-venv", "Python")?;
-        say("installing FastMCP");
+        say(&format!("installing {title}"));
         run(Command::new(python).args(["-m", "venv"]).arg(&environment))?;
         run(Command::new(environment.join("bin/pip")).args(["install", "--quiet", "-r"]).arg(&requirements))?;
         fs::copy(&requirements, &installed)?;
     }
-    Ok((environment.join("bin/python"), source.join("server.py")))
+    Ok(environment)
 }
 
 /// A folder of Python scripts, and the one that the modules which it requires are installed in.
@@ -151,9 +156,14 @@ fn from_pypi(root: &Path, name: &str, title: &str) -> anyhow::Result<(PathBuf, P
 }
 
 /// The folder with the official MCP clients, the conformance suite, a provider of identities and the scripts that drive these.
-fn mcp_client(root: &Path, peers: &Path) -> anyhow::Result<PathBuf> {
-    let source = root.join("peers/mcp-client");
-    let target = peers.join("mcp-client");
+pub(crate) fn mcp_client(root: &Path) -> anyhow::Result<PathBuf> {
+    from_npm(root, "mcp-client", "the official MCP clients, the conformance suite and a provider of identities")
+}
+
+/// A copy of a folder of `peers` with the modules of npm that it requires.
+pub(crate) fn from_npm(root: &Path, name: &str, title: &str) -> anyhow::Result<PathBuf> {
+    let source = root.join("peers").join(name);
+    let target = root.join(".peers").join(name);
     let lock = fs::read(source.join("package-lock.json"))?;
     // The lock file is copied last, so that its equality says that the whole installation went well.
     let installed = fs::read(target.join("installed.json")).is_ok_and(|copy| copy == lock);
@@ -164,7 +174,7 @@ fn mcp_client(root: &Path, peers: &Path) -> anyhow::Result<PathBuf> {
     }
     if !installed {
         let npm = need("npm", "npm", "npm")?;
-        say("installing the official MCP clients, the conformance suite and a provider of identities");
+        say(&format!("installing {title}"));
         run(Command::new(npm).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&target))?;
         fs::write(target.join("installed.json"), lock)?;
     }
@@ -172,7 +182,7 @@ fn mcp_client(root: &Path, peers: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// The Node.js that was installed with the clients: the system's is often older than what the suite runs on.
-fn node(mcp_client: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn node(mcp_client: &Path) -> anyhow::Result<PathBuf> {
     let named = |architecture| mcp_client.join(format!("node_modules/node-linux-{architecture}/bin/node"));
     let found = ["x64", "arm64"].map(named).into_iter().find(|path| path.exists());
     found.context("npm has no Node.js for this machine: peers run on Linux, x64 or arm64")
@@ -203,7 +213,7 @@ fn keycloak(peers: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// A program on the search path; where it is missing, Debian's package is installed if this user may.
-fn need(program: &str, package: &str, title: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn need(program: &str, package: &str, title: &str) -> anyhow::Result<PathBuf> {
     if let Some(path) = find(program) {
         return Ok(path);
     }
@@ -249,13 +259,13 @@ fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&paths).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
-fn output(program: impl AsRef<OsStr>, args: &[impl AsRef<OsStr>]) -> anyhow::Result<String> {
+pub(crate) fn output(program: impl AsRef<OsStr>, args: &[impl AsRef<OsStr>]) -> anyhow::Result<String> {
     let output = Command::new(&program).args(args).output()?;
     ensure!(output.status.success(), "{}: {}", program.as_ref().display(), output.status);
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn run(command: &mut Command) -> anyhow::Result<()> {
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("{command:?}"))?;
     ensure!(status.success(), "{command:?}: {status}");
     Ok(())

@@ -4,7 +4,7 @@
 //! need into `.peers`, names it to them by environment variables, and runs them: those that need much or take long, named
 //! `peers_slow_`, only with `--all`.
 
-mod install;
+pub(crate) mod install;
 
 use std::path::PathBuf;
 
