@@ -126,12 +126,12 @@ async fn an_answer_has_a_bound_and_says_how_to_ask_for_less() {
     write_note(&machine, &"x".repeat(65_536)).await;
     let client = connect(lab.server(&[("MCP_CONFIRM", "never")])).await;
     let (text, data) = call(&client, "get_vm_info", json!({ "vm": "web-1" })).await;
-    assert!(
-        text.len() < 10_000 && text.contains("… [cut: 65536 characters, structuredContent has all]"),
-        "{}",
-        text.len()
-    );
     assert_eq!(data["annotation"]["untrusted"].as_str().unwrap().len(), 65_536, "it is within the bound");
+    assert!(text.contains(&"x".repeat(65_536)), "{}", text.len());
+    // In a row it would hide the others, and the VM alone has it whole.
+    let (text, _) = call(&client, "list_vms", json!({ "fields": ["name", "annotation"] })).await;
+    let cut = "… [cut: 65536 characters, ask for this object alone to get it whole]";
+    assert!(text.len() < 1000 && text.contains(cut), "{}", text.len());
 
     // As much as 32 snapshots with a long description each.
     for number in 0..32 {

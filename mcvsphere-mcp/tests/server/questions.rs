@@ -109,7 +109,7 @@ const QUESTIONS: [Question; 32] = [
     question("Which VMs run on DC0_C0_H0?", 1, 500),
     question("Whose address is this?", 1, 700),
     question("Whose MAC address is this?", 1, 150),
-    question("Which VM has this UUID?", 1, 100),
+    question("Which VM has this UUID?", 1, 120),
     question("Whom does the Oracle licence belong to?", 1, 200),
     question("Which VMs are off?", 1, 200),
     question("Which ten VMs have most memory?", 1, 850),
