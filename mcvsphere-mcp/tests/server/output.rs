@@ -1,7 +1,7 @@
 //! Output schemas: only where they are asked for, and true of what the tools answer.
 
 use mcvsphere_mcp::Server;
-use rmcp::model::{CallToolRequestParams, CallToolResult, ClientCapabilities, ClientInfo, Implementation};
+use rmcp::model::{CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, Implementation};
 use serde_json::{Value, json};
 
 use crate::{connect, connect_as, lab::Lab, settings_with};
@@ -24,7 +24,7 @@ async fn schemas_are_told_where_a_setting_wants_them() {
 async fn seen_by(client: &str, settings: &[(&str, &str)]) -> (String, bool) {
     let lab = Lab::new().await;
     lab.machine("web-1").await;
-    let info = ClientInfo::new(ClientCapabilities::default(), Implementation::new(client.to_owned(), "1"));
+    let info = ClientConfig::new(ClientCapabilities::default(), Implementation::new(client.to_owned(), "1"));
     let client = connect_as(lab.server(settings), info).await;
     let answer = client.call_tool(CallToolRequestParams::new("list_vms")).await.unwrap();
     let text = answer.content.iter().filter_map(|block| block.as_text()).map(|block| block.text.as_str()).collect();
