@@ -564,6 +564,21 @@ async fn an_iso_image_in_a_drive_is_told_with_its_path() {
 }
 
 #[tokio::test]
+async fn a_vm_is_idle_that_did_nothing_all_week_and_not_by_one_look() {
+    let load = |vm: &str, percent, days: u32| Incident::CpuLoad { vm: vm.into(), percent, since: days * DAY };
+    let model = Model::sized(Size::default()).incident(load(VM, 0.2, 20)).incident(load("DC0_C0_VM1", 0.2, 20));
+    let sim = Sim::start(model).await.unwrap();
+    sim.pass_time(9 * DAY);
+    sim.incident(&load("DC0_C0_VM1", 30.0, 3)).unwrap();
+    sim.incident(&load("DC0_C0_VM1", 0.2, 2)).unwrap();
+    let hygiene = client(&sim).await.hygiene(false).await.unwrap();
+    assert_eq!(chore(&hygiene, ChoreKind::Idle), [(VM, None)], "{hygiene:#?}");
+    let chore = hygiene.chores.iter().find(|chore| chore.kind == ChoreKind::Idle).unwrap();
+    let detail = &chore.items[0].detail;
+    assert!(detail.cpu_peak_percent.unwrap() < 5.0 && detail.cpu_used_mhz.is_some(), "{detail:?}");
+}
+
+#[tokio::test]
 async fn a_vm_is_oversized_that_in_a_week_never_used_a_fifth_of_what_it_has() {
     let sized = |vm: &str, cpus| Incident::Sized { vm: vm.into(), cpus, memory_mb: 4096 };
     let load = |vm: &str, percent, days: u32| Incident::CpuLoad { vm: vm.into(), percent, since: days * DAY };

@@ -15,7 +15,7 @@ use vsphere_model::types::{
 };
 
 use self::off::{OfLate, Off};
-use self::usage::Large;
+use self::usage::Suspect;
 use super::seen::{Seen, Unseen, World};
 use super::{Subject, limits, vms};
 use crate::client::Client;
@@ -126,7 +126,8 @@ pub enum ChoreKind {
     HardwareOld,
     /// Running VMs that are in no network.
     NoNetwork,
-    /// VMs that used hardly any CPU when they were looked at ([`limits::IDLE_PERCENT`]).
+    /// VMs that used hardly any CPU when they were looked at ([`limits::IDLE_PERCENT`]), nor in any half hour of the last week
+    /// ([`limits::IDLE_PEAK_PERCENT`]).
     Idle,
     /// VMs that in a week never used much of their CPUs or of their memory ([`limits::OVERSIZED_PERCENT`]).
     Oversized,
@@ -250,7 +251,7 @@ impl Client {
         let mut world = world.map_err(|error| error.in_operation("look for what can be tidied"))?;
         let newest = self.newest_hardware(&mut world, &mut gaps).await;
         let mut old_snapshots: HashMap<ManagedObjectReference, (Subject, Detail)> = HashMap::new();
-        let (mut vms, mut off, mut large) = (HashMap::new(), Vec::new(), Vec::new());
+        let (mut vms, mut off, mut suspects) = (HashMap::new(), Vec::new(), Vec::new());
         for mut vm in world.take("VirtualMachine") {
             let managed = vm.take::<ManagedByInfo>("config.managedBy").is_some_and(|by| !by.extension_key.is_empty());
             if managed || vm.take("config.template") == Some(true) {
@@ -262,7 +263,7 @@ impl Client {
                 old_snapshots.insert(vm.reference.clone(), (vm.subject.clone(), detail));
             }
             match power {
-                Some(VirtualMachinePowerState::PoweredOn) => large.extend(running(&mut vm, &mut found)),
+                Some(VirtualMachinePowerState::PoweredOn) => suspects.extend(running(&mut vm, &mut found)),
                 Some(VirtualMachinePowerState::PoweredOff) => off.extend(is_off(&mut vm, now)),
                 _ => {}
             }
@@ -273,7 +274,7 @@ impl Client {
             Ok(of_late) => off::add(self, off, &of_late, now, &mut found, &mut gaps).await,
             Err(error) => off::unknown(&mut gaps, error),
         }
-        usage::add(self, large, now, &mut found, &mut gaps).await;
+        usage::add(self, suspects, now, &mut found, &mut gaps).await;
         drives::add(self, &vms, &mut found, &mut gaps).await;
         if orphaned_files {
             self.orphans(world.take("Datastore"), &mut found, &mut gaps).await;
@@ -405,8 +406,8 @@ fn is_off(vm: &mut Seen, now: DateTime) -> Option<Off> {
     (!made_of_late).then(|| Off { reference: vm.reference.clone(), subject: vm.subject.clone(), bytes })
 }
 
-/// What could be tidied of a VM that runs. Answers one whose size is worth a look.
-fn running(vm: &mut Seen, found: &mut Found) -> Option<Large> {
+/// What could be tidied of a VM that runs. Answers one whose history is worth a look.
+fn running(vm: &mut Seen, found: &mut Found) -> Option<Suspect> {
     let subject = vm.subject.clone();
     let tools: Option<String> = vm.take("guest.toolsVersionStatus2");
     match tools.as_deref() {
@@ -428,16 +429,13 @@ fn running(vm: &mut Seen, found: &mut Found) -> Option<Large> {
     if uptime.is_none_or(|uptime| uptime < limits::IDLE_UPTIME.num_seconds()) {
         return None;
     }
-    if let (Some(used), Some(limit)) = (used, limit)
-        && used * 100 < limit * limits::IDLE_PERCENT
-    {
-        let detail = Detail { cpu_used_mhz: Some(used), cpu_limit_mhz: Some(limit), ..Detail::default() };
-        found.add(ChoreKind::Idle, &subject, None, detail);
-    }
+    let idle = used.zip(limit).filter(|(used, limit)| used * 100 < limit * limits::IDLE_PERCENT);
+    let idle =
+        idle.map(|(used, limit)| Detail { cpu_used_mhz: Some(used), cpu_limit_mhz: Some(limit), ..Detail::default() });
     let cpus = vm.take::<i32>("summary.config.numCpu").unwrap_or(0);
     let memory_mb = vm.take::<i32>("summary.config.memorySizeMB").map_or(0, i64::from);
-    let reference = vm.reference.clone();
-    Large::is_worth_a_look(cpus, memory_mb).then_some(Large { reference, subject, cpus, memory_mb })
+    let suspect = Suspect { reference: vm.reference.clone(), subject, cpus, memory_mb, idle };
+    suspect.is_worth_a_look().then_some(suspect)
 }
 
 fn vm_version(vm: &mut Seen) -> Option<String> {

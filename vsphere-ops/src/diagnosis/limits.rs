@@ -137,6 +137,16 @@ pub const OFF: TimeDelta = TimeDelta::days(30);
 /// ```
 pub const IDLE_PERCENT: i64 = 1;
 
+/// The percentage of its CPUs that a VM never reached in a half hour of a week, where it is idle. This is a choice of this
+/// library.
+///
+/// ```
+/// use vsphere_ops::diagnosis::limits::{IDLE_PEAK_PERCENT, OVERSIZED_PERCENT};
+///
+/// assert!(IDLE_PEAK_PERCENT < OVERSIZED_PERCENT);
+/// ```
+pub const IDLE_PEAK_PERCENT: f64 = 5.0;
+
 /// How long a VM runs before it can be idle or oversized. This is a choice of this library.
 ///
 /// ```

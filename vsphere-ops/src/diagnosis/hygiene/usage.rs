@@ -1,4 +1,4 @@
-//! VMs that are larger than what runs in them, by the history of a week.
+//! VMs that are idle, or larger than what runs in them, by the history of a week.
 
 use std::collections::HashMap;
 
@@ -13,26 +13,28 @@ use crate::performance::{Interval, Report};
 
 const CPU: &str = "cpu.usage.average";
 const MEMORY: &str = "mem.usage.average";
-const WHAT: &str = "oversized VMs";
+const WHAT: &str = "idle and oversized VMs";
 
-/// How many VMs are looked at, the largest first: vCenter answers for 32 of them at a time.
+/// How many VMs are looked at, those that seem idle first, then the largest: vCenter answers for 32 of them at a time.
 const MOST_MEASURED: usize = 1000;
 
 /// How many of the 336 half hours of a week have to be known.
 const ENOUGH: usize = 168;
 
-/// A VM that has run for a week and has CPUs or memory to give back.
-pub(super) struct Large {
+/// A VM that has run for a week, and has CPUs or memory to give back or seems idle.
+pub(super) struct Suspect {
     pub(super) reference: ManagedObjectReference,
     pub(super) subject: Subject,
     pub(super) cpus: i32,
     pub(super) memory_mb: i64,
+    /// What it used when it was looked at, where that was hardly anything.
+    pub(super) idle: Option<Detail>,
 }
 
-impl Large {
-    /// Whether so much is worth a look.
-    pub(super) fn is_worth_a_look(cpus: i32, memory_mb: i64) -> bool {
-        has_cpus(cpus) || has_memory(memory_mb)
+impl Suspect {
+    /// Whether its history is worth a look.
+    pub(super) fn is_worth_a_look(&self) -> bool {
+        self.idle.is_some() || has_cpus(self.cpus) || has_memory(self.memory_mb)
     }
 }
 
@@ -45,18 +47,17 @@ fn has_memory(memory_mb: i64) -> bool {
 }
 
 /// Adds those of these VMs that never used much of what they have.
-pub(super) async fn add(client: &Client, mut vms: Vec<Large>, now: DateTime, found: &mut Found, gaps: &mut Gaps) {
+pub(super) async fn add(client: &Client, mut vms: Vec<Suspect>, now: DateTime, found: &mut Found, gaps: &mut Gaps) {
     if vms.is_empty() {
         return;
     }
     if !client.is_vcenter() {
         return gaps.lacks(WHAT, "a host alone keeps no history of a week");
     }
-    vms.sort_by(|one, other| {
-        (other.cpus, other.memory_mb, &one.subject).cmp(&(one.cpus, one.memory_mb, &other.subject))
-    });
+    let place = |vm: &Suspect| (vm.idle.is_none(), -vm.cpus, -vm.memory_mb);
+    vms.sort_by(|one, other| (place(one), &one.subject).cmp(&(place(other), &other.subject)));
     if vms.len() > MOST_MEASURED {
-        gaps.lacks(WHAT, format!("only the {MOST_MEASURED} largest of {} were looked at", vms.len()));
+        gaps.lacks(WHAT, format!("only {MOST_MEASURED} of {} were looked at, the largest", vms.len()));
         vms.truncate(MOST_MEASURED);
     }
     let peaks = match peaks(client, &vms, now).await {
@@ -68,6 +69,12 @@ pub(super) async fn add(client: &Client, mut vms: Vec<Large>, now: DateTime, fou
         let peak = |counter: &str| peaks.get(&(vm.reference.value.clone(), counter.to_owned())).copied();
         let (cpu, memory) = (peak(CPU), peak(MEMORY));
         unknown += usize::from(cpu.is_none() && memory.is_none());
+        if let Some(detail) = vm.idle
+            && cpu.is_some_and(|peak| peak < limits::IDLE_PEAK_PERCENT)
+        {
+            found.add(ChoreKind::Idle, &vm.subject, None, Detail { cpu_peak_percent: cpu, ..detail });
+            continue;
+        }
         let is_low = |peak: Option<f64>| peak.is_some_and(|peak| peak < limits::OVERSIZED_PERCENT);
         if (has_cpus(vm.cpus) && is_low(cpu)) || (has_memory(vm.memory_mb) && is_low(memory)) {
             let detail = Detail {
@@ -86,7 +93,7 @@ pub(super) async fn add(client: &Client, mut vms: Vec<Large>, now: DateTime, fou
 }
 
 /// The largest half hour of the last week, by VM and counter.
-async fn peaks(client: &Client, vms: &[Large], now: DateTime) -> Result<HashMap<(String, String), f64>> {
+async fn peaks(client: &Client, vms: &[Suspect], now: DateTime) -> Result<HashMap<(String, String), f64>> {
     let entities = vms.iter().map(|vm| &vm.reference);
     let query = client.performance().query([CPU, MEMORY]).entities(entities).interval(Interval::HALF_HOUR);
     let Report { series, .. } = query.between(now - limits::IDLE_UPTIME, now).await?;
