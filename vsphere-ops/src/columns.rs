@@ -609,14 +609,14 @@ impl Needle {
     pub(crate) fn is_in(&self, text: &str) -> bool {
         // Most texts are small letters already.
         match text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
-            true => self.is_in_small(&text.to_lowercase()),
-            false => self.is_in_small(text),
+            true => self.is_in_small(text.to_lowercase().as_bytes()),
+            false => self.is_in_small(text.as_bytes()),
         }
     }
 
     /// Whether a text in small letters holds it.
-    pub(crate) fn is_in_small(&self, text: &str) -> bool {
-        let is_there = |finder: &Finder<'_>| finder.find(text.as_bytes()).is_some();
+    pub(crate) fn is_in_small(&self, text: &[u8]) -> bool {
+        let is_there = |finder: &Finder<'_>| finder.find(text).is_some();
         is_there(&self.text) || self.address.as_ref().is_some_and(is_there)
     }
 }

@@ -205,9 +205,9 @@ impl VmFacts {
 
     /// Whether a text is in what a VM is searched by.
     pub(super) fn hold(&self, seen: Seen<'_>, needle: &Needle) -> bool {
-        let has_id = |number: Option<u128>| number.is_some_and(|number| needle.is_in(&uuid(number)));
+        let has_id = |number: Option<u128>| number.is_some_and(|number| needle.is_in_small(&uuid_text(number)));
         let in_texts = || match seen.searched {
-            Some(texts) => needle.is_in_small(texts),
+            Some(texts) => needle.is_in_small(texts.as_bytes()),
             None => self.searched().any(|text| needle.is_in(text)),
         };
         needle.is_in(seen.name)
@@ -251,9 +251,18 @@ pub(super) fn number(uuid: &str) -> Option<u128> {
 
 /// A UUID as vSphere writes it.
 fn uuid(number: u128) -> String {
-    let digits = format!("{number:032x}");
-    let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
-    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+    String::from_utf8_lossy(&uuid_text(number)).into_owned()
+}
+
+/// The same where it is only looked at: nothing is allocated, as those of all VMs may be.
+fn uuid_text(number: u128) -> [u8; 36] {
+    let mut text = [b'-'; 36];
+    let digits = number.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let places = text.iter_mut().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
+    for ((_, place), digit) in places.zip(digits) {
+        *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+    }
+    text
 }
 
 /// A VM of a list: its name and id beside what is known of it.
@@ -442,6 +451,13 @@ mod tests {
             | column::MEMORY_RESERVATION => 4_i64.into(),
             path if path == vm::GUEST_IP_ADDRESS.path() => "10.0.0.4".into(),
             _ => "text".into(),
+        }
+    }
+
+    #[test]
+    fn a_uuid_is_written_as_it_was_read() {
+        for text in ["42304b0b-98b2-40ce-9ed0-3f51c4a5b2b5", "00000000-0000-0000-0000-00000000000f"] {
+            assert_eq!(number(text).map(uuid).as_deref(), Some(text));
         }
     }
 
