@@ -213,7 +213,7 @@ where
     ) -> Result<Window<Arc<Entry<M, R>>>> {
         let key = |entry: &&Arc<Entry<M, R>>| {
             let (name, id) = name_and_id(entry);
-            ByName { name: name.to_owned(), id: id.to_owned() }
+            ByName::new(name, id)
         };
         let compare = |entry: &&Arc<Entry<M, R>>, key: &ByName| name_and_id(entry).cmp(&(&key.name, &key.id));
         let sorted = self.sorted();

@@ -163,6 +163,12 @@ pub(crate) struct ByName {
     pub(crate) id: String,
 }
 
+impl ByName {
+    pub(crate) fn new(name: &str, id: &str) -> Self {
+        Self { name: name.to_owned(), id: id.to_owned() }
+    }
+}
+
 /// A window on a sorted list: the items of one page, how many items there are in all, and where the next page begins.
 pub(crate) struct Window<T> {
     pub(crate) items: Vec<T>,

@@ -56,7 +56,8 @@ impl<'q, C: Column> Asked<'q, C> {
         Standing { name, id, cell: cell.unwrap_or(Cell::Nothing) }
     }
 
-    /// The page of objects, which may stand in any order. Nothing is copied of those beside it: there may be tens of thousands.
+    /// The page of objects, which may stand in any order. An order by a column copies nothing of those beside it, of which there may
+    /// be tens of thousands.
     pub(crate) fn window<'s, T>(&self, objects: impl Iterator<Item = (Standing<'s>, T)>) -> Result<Window<T>> {
         let window = match self.order {
             None => Window::of(objects, |(standing, _)| standing.by_name(), self.page)?,
@@ -83,7 +84,7 @@ pub(crate) struct Standing<'s> {
 impl<'s> Standing<'s> {
     /// Where it stands by name.
     fn by_name(&self) -> ByName {
-        ByName { name: self.name.to_owned(), id: self.id.to_owned() }
+        ByName::new(self.name, self.id)
     }
 
     fn rank<C: Column>(&self, order: Order<C>) -> Ranked<'s> {

@@ -126,7 +126,7 @@ pub(crate) async fn list<C: Listed>(
         let standing = asked.standing(&object.name, &object.reference.value, |column| column.cell(object, &others));
         (standing, object)
     });
-    let key = |object: &Object| ByName { name: object.name.clone(), id: object.reference.value.clone() };
+    let key = |object: &Object| ByName::new(&object.name, &object.reference.value);
     let window = asked.window(fitting)?.map(key);
     let wanted: HashSet<&str> = window.items.iter().map(|key| key.id.as_str()).collect();
     let columns: Vec<C> = shown.iter().chain(asked.columns).copied().collect();

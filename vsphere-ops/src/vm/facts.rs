@@ -278,7 +278,7 @@ pub(super) struct Seen<'a> {
 impl Seen<'_> {
     /// Where it stands in a list by name.
     pub(super) fn key(self) -> ByName {
-        ByName { name: self.name.to_owned(), id: self.id.to_owned() }
+        ByName::new(self.name, self.id)
     }
 }
 
