@@ -66,8 +66,7 @@ pub(super) async fn add(client: &Client, mut vms: Vec<Suspect>, now: DateTime, f
     };
     let mut unknown = 0;
     for vm in vms {
-        let peak = |counter: &str| peaks.get(&(vm.reference.value.clone(), counter.to_owned())).copied();
-        let (cpu, memory) = (peak(CPU), peak(MEMORY));
+        let Peaks { cpu, memory } = peaks.get(&vm.reference.value).copied().unwrap_or_default();
         unknown += usize::from(cpu.is_none() && memory.is_none());
         if let Some(detail) = vm.idle
             && cpu.is_some_and(|peak| peak < limits::IDLE_PEAK_PERCENT)
@@ -92,15 +91,24 @@ pub(super) async fn add(client: &Client, mut vms: Vec<Suspect>, now: DateTime, f
     }
 }
 
-/// The largest half hour of the last week, by VM and counter.
-async fn peaks(client: &Client, vms: &[Suspect], now: DateTime) -> Result<HashMap<(String, String), f64>> {
+/// The largest half hour of the last week, in per cent; `None` where too few are known.
+#[derive(Clone, Copy, Default)]
+struct Peaks {
+    cpu: Option<f64>,
+    memory: Option<f64>,
+}
+
+/// The peaks of these VMs, by id.
+async fn peaks(client: &Client, vms: &[Suspect], now: DateTime) -> Result<HashMap<String, Peaks>> {
     let entities = vms.iter().map(|vm| &vm.reference);
     let query = client.performance().query([CPU, MEMORY]).entities(entities).interval(Interval::HALF_HOUR);
     let Report { series, .. } = query.between(now - limits::IDLE_UPTIME, now).await?;
-    let known = series.into_iter().filter_map(|series| {
+    let mut peaks: HashMap<String, Peaks> = HashMap::new();
+    for series in series {
         let values: Vec<f64> = series.values().filter_map(|(_, value)| value).collect();
-        let peak = values.iter().copied().max_by(f64::total_cmp).filter(|_| values.len() >= ENOUGH)?;
-        Some(((series.entity.value, series.counter.name.clone()), peak))
-    });
-    Ok(known.collect())
+        let peak = values.iter().copied().max_by(f64::total_cmp).filter(|_| values.len() >= ENOUGH);
+        let own = peaks.entry(series.entity.value).or_default();
+        *(if series.counter.name == CPU { &mut own.cpu } else { &mut own.memory }) = peak;
+    }
+    Ok(peaks)
 }
