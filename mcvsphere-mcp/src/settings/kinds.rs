@@ -334,16 +334,25 @@ impl Kind for Permission {
     }
 }
 
+/// The value that a word stands for, whatever its case.
+///
+/// # Errors
+/// It is none of these words.
+pub(super) fn chosen<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let word = text.trim().to_lowercase();
+    let found = choices.iter().find(|(name, _)| *name == word);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let (last, others) = names.split_last().unwrap_or((&"", &[]));
+        format!("must be {} or {last}, not {text:?}", others.join(", "))
+    })
+}
+
 impl Kind for Structured {
     seen_by_value!();
 
     fn read(text: &str) -> Result<Self, String> {
-        match text.trim().to_lowercase().as_str() {
-            "auto" => Ok(Self::Auto),
-            "always" => Ok(Self::Always),
-            "never" => Ok(Self::Never),
-            _ => Err(format!("must be auto, always or never, not {text:?}")),
-        }
+        chosen(text, &[("auto", Self::Auto), ("always", Self::Always), ("never", Self::Never)])
     }
 }
 
@@ -351,12 +360,7 @@ impl Kind for Mode {
     seen_by_value!();
 
     fn read(text: &str) -> Result<Self, String> {
-        match text.trim().to_lowercase().as_str() {
-            "always" => Ok(Self::Always),
-            "ask" => Ok(Self::Ask),
-            "never" => Ok(Self::Never),
-            _ => Err(format!("must be always, ask or never, not {text:?}")),
-        }
+        chosen(text, &[("always", Self::Always), ("ask", Self::Ask), ("never", Self::Never)])
     }
 }
 

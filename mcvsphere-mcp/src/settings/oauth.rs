@@ -6,7 +6,7 @@ use vsphere_soap::http::Proxies;
 
 use super::{
     Settings, SettingsError,
-    kinds::{Kind, names, seen_as, seen_by_value},
+    kinds::{Kind, chosen, names, seen_as, seen_by_value},
     name, secret,
     web::TransportKind,
 };
@@ -82,11 +82,7 @@ impl Kind for LoginMode {
     seen_by_value!();
 
     fn read(text: &str) -> Result<Self, String> {
-        match text.trim().to_lowercase().as_str() {
-            "service" => Ok(Self::Service),
-            "user" => Ok(Self::User),
-            _ => Err(format!("must be service or user, not {text:?}")),
-        }
+        chosen(text, &[("service", Self::Service), ("user", Self::User)])
     }
 }
 
@@ -94,11 +90,7 @@ impl Kind for Mode {
     seen_by_value!();
 
     fn read(text: &str) -> Result<Self, String> {
-        match text.trim().to_lowercase().as_str() {
-            "direct" => Ok(Self::Direct),
-            "proxy" => Ok(Self::Proxy),
-            _ => Err(format!("must be direct or proxy, not {text:?}")),
-        }
+        chosen(text, &[("direct", Self::Direct), ("proxy", Self::Proxy)])
     }
 }
 
