@@ -6,8 +6,8 @@ use anyhow::{Context, ensure};
 
 use super::{Binary, NAME, PACKAGE, Release, run_command, say, tools::Tools};
 
-/// The most bytes of a binary, with the simulator and all tools in it. Whoever needs more says why, and raises it.
-/// The aim is 25 MB.
+/// The size limit of a binary in bytes, with the simulator and all tools in it. A commit that raises it says why. The goal is
+/// 25 MB.
 const MOST_BYTES: u64 = 35_500_000;
 
 /// Builds the binary for its platform.

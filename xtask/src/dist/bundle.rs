@@ -1,6 +1,6 @@
 //! MCP bundles (`.mcpb`), which clients with a window install by a click and set up in a form.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+use std::{fs, process::Command};
 
 use serde_json::json;
 
@@ -17,10 +17,7 @@ pub(super) fn write(release: &Release, tools: &Tools) -> anyhow::Result<()> {
 
 fn bundle(release: &Release, tools: &Tools, binary: &Binary) -> anyhow::Result<()> {
     let folder = Scratch::new()?;
-    let program = folder.path().join("server").join(NAME);
-    fs::create_dir(folder.path().join("server"))?;
-    fs::copy(&binary.path, &program)?;
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    binary.put_into(&folder.path().join("server"))?;
     fs::copy(release.root.join("LICENSE"), folder.path().join("LICENSE"))?;
     let manifest = folder.path().join("manifest.json");
     fs::write(&manifest, format!("{:#}\n", self::manifest(release, binary)))?;

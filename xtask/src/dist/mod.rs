@@ -15,6 +15,7 @@ mod wheel;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -22,7 +23,7 @@ use std::{
 use anyhow::{Context, ensure};
 use ring::digest::{SHA256, digest};
 
-use crate::peers::install;
+use crate::peers::install::run as run_command;
 use platform::Platform;
 use registry::Owner;
 use tools::Tools;
@@ -70,6 +71,17 @@ struct Release {
 struct Binary {
     platform: &'static Platform,
     path: PathBuf,
+}
+
+impl Binary {
+    /// Puts the program into a folder, which is made where it is not there.
+    fn put_into(&self, folder: &Path) -> anyhow::Result<()> {
+        fs::create_dir_all(folder)?;
+        let program = folder.join(NAME);
+        fs::copy(&self.path, &program)?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        Ok(())
+    }
 }
 
 impl Release {
@@ -151,7 +163,7 @@ fn last_commit(root: &Path) -> anyhow::Result<u64> {
     told.trim().parse().with_context(|| format!("{told:?} is no time"))
 }
 
-/// Makes the folder anew.
+/// Removes the folder with all that is in it, and creates it empty.
 fn empty(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("{} cannot be emptied", folder.display()))?;
@@ -189,10 +201,6 @@ fn output(command: &mut Command) -> anyhow::Result<String> {
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?}: {}\n{error}", output.status);
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn run_command(command: &mut Command) -> anyhow::Result<()> {
-    install::run(command)
 }
 
 fn say(line: &str) {

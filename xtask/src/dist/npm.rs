@@ -1,6 +1,6 @@
 //! Packages for npm: a launcher, and one package with the program for each platform, of which npm installs the right one.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
@@ -24,11 +24,7 @@ pub(super) fn write(release: &Release) -> anyhow::Result<()> {
         manifest["cpu"] = json!([processor]);
         manifest["files"] = json!(["bin"]);
         pack(release, &manifest, &format!("The program of {NAME} for {system} on {processor}.\n"), |folder| {
-            fs::create_dir(folder.join("bin"))?;
-            let program = folder.join("bin").join(NAME);
-            fs::copy(&binary.path, &program)?;
-            fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-            Ok(())
+            binary.put_into(&folder.join("bin"))
         })?;
         parts.insert(name, Value::from(release.version.as_str()));
     }

@@ -1,6 +1,6 @@
 //! Wheels that carry the program, for `uvx`, `uv tool`, `pipx` and `pip`.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::fs;
 
 use super::{Binary, NAME, Release, SUMMARY, run_command, tools::Tools};
 use crate::scratch::Scratch;
@@ -12,13 +12,9 @@ use crate::scratch::Scratch;
 pub(super) fn write(release: &Release, tools: &Tools, binary: &Binary) -> anyhow::Result<()> {
     let version = &release.version;
     let folder = Scratch::new()?;
-    let scripts = folder.path().join(format!("{NAME}-{version}.data/scripts"));
+    binary.put_into(&folder.path().join(format!("{NAME}-{version}.data/scripts")))?;
     let about = folder.path().join(format!("{NAME}-{version}.dist-info"));
-    fs::create_dir_all(&scripts)?;
     fs::create_dir_all(about.join("licenses"))?;
-    let program = scripts.join(NAME);
-    fs::copy(&binary.path, &program)?;
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     fs::copy(release.root.join("LICENSE"), about.join("licenses/LICENSE"))?;
     let readme = fs::read_to_string(release.root.join("README.md"))?;
     let mark = release.owner().map(|owner| format!("\n<!-- mcp-name: {} -->\n", owner.server())).unwrap_or_default();
