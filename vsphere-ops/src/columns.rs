@@ -587,7 +587,7 @@ impl PartialOrd for Ranked<'_> {
 /// A text that is looked for in several columns, whatever its case. Those of MAC addresses may be written with dashes.
 #[derive(Debug, Clone)]
 pub(crate) struct Needle {
-    /// Made once: `str::contains` prepares its search anew for each text, which takes longer than the search.
+    /// Built once: `str::contains` builds its searcher for every text, which takes longer than the search itself.
     text: Finder<'static>,
     /// The text as the address that it may be, where that is another one.
     address: Option<Finder<'static>>,

@@ -67,7 +67,7 @@ pub enum NewHosts {
 pub enum Logins {
     /// The users of the model.
     Known,
-    /// Anyone who has a name and a password, as an administrator.
+    /// Any name and password that are not empty, as an administrator.
     Anyone,
 }
 

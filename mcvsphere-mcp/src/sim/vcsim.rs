@@ -161,7 +161,7 @@ pub(super) async fn run(words: &[String], say: impl Fn(&str) -> io::Result<()>) 
             return Ok(ExitCode::SUCCESS);
         }
         Wish::Version => {
-            say(&format!("mcvsphere {} in the place of vcsim", env!("CARGO_PKG_VERSION")))?;
+            say(&format!("mcvsphere {}, compatible with vcsim", env!("CARGO_PKG_VERSION")))?;
             return Ok(ExitCode::SUCCESS);
         }
     };
