@@ -6,6 +6,8 @@
 //! In both a text stays on its line, with each character visible. Untrusted text stands between `⟦` and `⟧`, which nothing
 //! inside can close: where these two occur in a text, they are escaped.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
 
 use crate::text;
@@ -43,7 +45,7 @@ impl Form {
         match data {
             Value::Object(object) if untrusted(data).is_none() => self.lines(object, 0, &mut out),
             Value::Array(items) => self.list(items, 0, &mut out),
-            scalar => out.push_str(&self.value(scalar, WHOLE)),
+            scalar => self.value(scalar, WHOLE, &mut out),
         }
         out.truncate(out.trim_end().len());
         out
@@ -60,7 +62,7 @@ impl Form {
                 continue;
             }
             spaces(indent, out);
-            out.push_str(&escaped(key));
+            escape(key, out);
             out.push(':');
             match value {
                 Value::Object(inner) if !inner.is_empty() && untrusted(value).is_none() => {
@@ -73,7 +75,7 @@ impl Form {
                 }
                 plain => {
                     out.push(' ');
-                    out.push_str(&self.value(plain, WHOLE));
+                    self.value(plain, WHOLE, out);
                     out.push('\n');
                 }
             }
@@ -97,7 +99,7 @@ impl Form {
                         }
                         other => {
                             out.push(' ');
-                            out.push_str(&self.value(other, WHOLE));
+                            self.value(other, WHOLE, out);
                             out.push('\n');
                         }
                     }
@@ -107,65 +109,100 @@ impl Form {
     }
 
     fn rows(self, rows: &[&Map<String, Value>], indent: usize, out: &mut String) {
-        let mut columns: Vec<&str> = Vec::new();
-        for key in rows.iter().flat_map(|row| row.keys()) {
-            if !columns.contains(&key.as_str()) {
-                columns.push(key);
-            }
-        }
-        let cells = |row: &Map<String, Value>| -> Vec<String> {
-            let cell = |name: &&str| row.get(*name).map_or("-".to_owned(), |value| self.value(value, MOST_IN_A_CELL));
-            columns.iter().map(cell).collect()
+        let columns = columns(rows);
+        let cell = |row: &Map<String, Value>, name: &str, out: &mut String| match row.get(name) {
+            Some(value) => self.value(value, MOST_IN_A_CELL, out),
+            None => out.push('-'),
         };
-        let head: Vec<String> = columns.iter().map(|name| escaped(name)).collect();
-        let lines = std::iter::once(head).chain(rows.iter().map(|row| cells(row)));
         if self.is_padded {
+            let head: Vec<String> = columns.iter().map(|name| escaped(name)).collect();
+            let cells = |row: &&Map<String, Value>| {
+                let text = |name: &&str| {
+                    let mut text = String::new();
+                    cell(row, name, &mut text);
+                    text
+                };
+                columns.iter().map(text).collect()
+            };
+            let lines = std::iter::once(head).chain(rows.iter().map(cells));
             padded(&lines.collect::<Vec<_>>(), indent, out);
             return;
         }
-        for line in lines {
+        spaces(indent, out);
+        parted(&columns, "\t", out, |name, out| escape(name, out));
+        out.push('\n');
+        for row in rows {
             spaces(indent, out);
-            out.push_str(&line.join("\t"));
+            parted(&columns, "\t", out, |name, out| cell(row, name, out));
             out.push('\n');
         }
     }
 
     /// A value on one line, each of its texts cut after so many characters.
-    fn value(self, value: &Value, most: usize) -> String {
+    fn value(self, value: &Value, most: usize, out: &mut String) {
         if let Some(text) = untrusted(value) {
-            return format!("⟦{}⟧", self.cut(text, most));
+            out.push('⟦');
+            self.cut(text, most, out);
+            return out.push('⟧');
         }
-        let list = |items: &[Value]| {
-            let each = most.checked_div(items.len()).unwrap_or(most).max(40);
-            items.iter().map(|item| self.value(item, each)).collect::<Vec<_>>().join(", ")
-        };
         match value {
-            Value::Null => "-".to_owned(),
-            Value::String(text) if text.is_empty() => "\"\"".to_owned(),
-            Value::String(text) => self.cut(text, most),
-            Value::Array(items) if items.is_empty() => "-".to_owned(),
-            Value::Array(items) if is_plain(value) => list(items),
-            Value::Object(object) if object.is_empty() => "-".to_owned(),
-            Value::Object(object) if is_plain(value) => {
-                let facts = object.iter().map(|(key, value)| format!("{}: {}", escaped(key), self.value(value, most)));
-                facts.collect::<Vec<_>>().join("; ")
+            Value::Null => out.push('-'),
+            Value::String(text) if text.is_empty() => out.push_str("\"\""),
+            Value::String(text) => self.cut(text, most, out),
+            Value::Bool(is_so) => out.push_str(if *is_so { "true" } else { "false" }),
+            // Writing to a string does not fail.
+            Value::Number(number) => drop(write!(out, "{number}")),
+            Value::Array(items) if items.is_empty() => out.push('-'),
+            Value::Array(items) if is_plain(value) => {
+                let each = most.checked_div(items.len()).unwrap_or(most).max(40);
+                parted(items, ", ", out, |item, out| self.value(item, each, out));
             }
-            other => self.cut(&other.to_string(), most),
+            Value::Object(object) if object.is_empty() => out.push('-'),
+            Value::Object(object) if is_plain(value) => parted(object, "; ", out, |(key, value), out| {
+                escape(key, out);
+                out.push_str(": ");
+                self.value(value, most, out);
+            }),
+            nested => self.cut(&nested.to_string(), most, out),
         }
     }
 
     /// A text with each character visible, and no longer than `most`; one that is cut says how long it is.
-    fn cut(self, text: &str, most: usize) -> String {
+    fn cut(self, text: &str, most: usize, out: &mut String) {
         // A text has no more characters than bytes.
-        if text.len() <= most {
-            return escaped(text);
-        }
-        match text.char_indices().nth(most) {
-            Some((end, _)) => {
-                format!("{}… [cut: {} characters, {}]", escaped(&text[..end]), text.chars().count(), self.whole)
+        let end = if text.len() <= most { None } else { text.char_indices().nth(most) };
+        match end.and_then(|(end, _)| text.get(..end)) {
+            Some(shown) => {
+                escape(shown, out);
+                // Writing to a string does not fail.
+                drop(write!(out, "… [cut: {} characters, {}]", text.chars().count(), self.whole));
             }
-            None => escaped(text),
+            None => escape(text, out),
         }
+    }
+}
+
+/// The names of the fields of rows, each once, in the order in which they come.
+fn columns<'a>(rows: &[&'a Map<String, Value>]) -> Vec<&'a str> {
+    let mut columns: Vec<&str> = Vec::new();
+    for row in rows {
+        for (at, key) in row.keys().enumerate() {
+            // Nearly all rows have the same fields in the same order.
+            if columns.get(at) != Some(&key.as_str()) && !columns.contains(&key.as_str()) {
+                columns.push(key);
+            }
+        }
+    }
+    columns
+}
+
+/// Writes items, and this between them.
+fn parted<T>(items: impl IntoIterator<Item = T>, by: &str, out: &mut String, mut write: impl FnMut(T, &mut String)) {
+    for (at, item) in items.into_iter().enumerate() {
+        if at > 0 {
+            out.push_str(by);
+        }
+        write(item, out);
     }
 }
 
@@ -211,17 +248,23 @@ pub(crate) fn marked(text: &str) -> String {
     format!("⟦{}⟧", escaped(text))
 }
 
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    escape(text, &mut escaped);
+    escaped
+}
+
 /// Names and notes come from people and guests: a line break in one must not look like a row of ours, nor an escape sequence
 /// reach a terminal, nor a bracket close a mark.
-fn escaped(text: &str) -> String {
+fn escape(text: &str, out: &mut String) {
     if text::is_plain(text) {
-        return text.to_owned();
+        return out.push_str(text);
     }
     let line = text::one_line(text);
-    if !line.contains(text::is_mark) {
-        return line;
+    match line.contains(text::is_mark) {
+        false => out.push_str(&line),
+        true => out.push_str(&line.replace('⟦', "\\u{27e6}").replace('⟧', "\\u{27e7}")),
     }
-    line.replace('⟦', "\\u{27e6}").replace('⟧', "\\u{27e7}")
 }
 
 #[cfg(test)]
