@@ -15,6 +15,10 @@ impl World {
             work(self);
             return;
         }
+        self.spawn_later(after, Box::new(work));
+    }
+
+    fn spawn_later(&self, after: Duration, work: Box<dyn FnOnce(&mut World) + Send>) {
         let core = self.core.clone();
         tokio::spawn(async move {
             sleep(after).await;

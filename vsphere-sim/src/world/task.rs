@@ -114,9 +114,13 @@ impl<'a> TaskPlan<'a> {
         world: &mut World,
         work: impl FnOnce(&mut World) -> Outcome<Any> + Send + 'static,
     ) -> Outcome<Reply> {
+        self.start_boxed(world, Box::new(work))
+    }
+
+    /// As [`TaskPlan::start`], compiled once for all kinds of work.
+    fn start_boxed(self, world: &mut World, work: Work) -> Outcome<Reply> {
         let takes = world.paced(self.takes);
         let task = self.hold(world)?;
-        let work: Work = Box::new(work);
         let core = world.core.clone();
         if takes.is_zero() {
             world.finish(&task, work);

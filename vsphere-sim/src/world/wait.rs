@@ -23,6 +23,17 @@ impl World {
         progress: impl Fn(&World) -> i32 + Send + 'static,
         work: Work,
     ) {
+        self.finish_when_boxed(task, limit, Box::new(progress), work);
+    }
+
+    /// As [`World::finish_when`], compiled once for all that is waited for.
+    fn finish_when_boxed(
+        &mut self,
+        task: &Moref,
+        limit: Option<Duration>,
+        progress: Box<dyn Fn(&World) -> i32 + Send>,
+        work: Work,
+    ) {
         if progress(self) >= 100 {
             self.finish(task, work);
             return;
