@@ -189,10 +189,10 @@ impl Client {
         Self { cache: Some(cache), ..self.clone() }
     }
 
-    /// The cache of objects of type `M`, where there is one that is current.
-    pub(crate) async fn cache_of<M: ManagedObject>(&self) -> Option<VmMirror> {
+    /// The cache of objects of this type, where there is one that is current.
+    pub(crate) async fn cache_of(&self, type_: &str) -> Option<VmMirror> {
         match &self.cache {
-            Some(cache) if M::NAME == "VirtualMachine" => cache.current().await,
+            Some(cache) if type_ == "VirtualMachine" => cache.current().await,
             _ => None,
         }
     }

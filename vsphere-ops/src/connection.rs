@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
@@ -587,7 +588,7 @@ pub(crate) fn service_instance() -> ManagedObjectReference {
 
 /// Runs to its end, even when the caller is gone.
 pub(crate) async fn finish<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    tokio::spawn(work).await.unwrap_or_else(|_| {
+    tokio::spawn(work.boxed()).await.unwrap_or_else(|_| {
         let source = io::Error::other("the runtime has ended");
         Err(Error::new("log in", ErrorKind::Interrupted { received: 0, source }))
     })

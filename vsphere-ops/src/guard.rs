@@ -1,8 +1,11 @@
 //! What is made on the server is destroyed there, even when whoever asked for it is gone before the answer comes.
+//!
+//! Work is boxed before it is spawned: what a runtime does with it is then compiled once, and not for each kind of work.
 
 use std::future::Future;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use vsphere_soap::error::WaitingFor;
@@ -23,10 +26,11 @@ where
 {
     let (give, take) = oneshot::channel();
     let making = making(client.without_deadline());
-    tokio::spawn(async move {
+    let making = async move {
         // A value that nobody takes comes back, and is dropped here.
         drop(give.send(making.await));
-    });
+    };
+    tokio::spawn(making.boxed());
     match client.deadline() {
         None => take.await.unwrap_or_else(|_| stopped()),
         Some(limit) => match timeout(limit, take).await {
@@ -38,20 +42,20 @@ where
 
 /// Runs work to its end, whatever becomes of the caller.
 pub(crate) async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    tokio::spawn(work).await.unwrap_or_else(|_| stopped())
+    tokio::spawn(work.boxed()).await.unwrap_or_else(|_| stopped())
 }
 
 /// Cleans up in the background, where there is still a runtime to do so.
 pub(crate) fn clean_up(work: impl Future<Output = ()> + Send + 'static) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn(work);
+        runtime.spawn(work.boxed());
     }
 }
 
 /// Cleans up, and waits for it. A caller that is given up meanwhile does not end it.
 pub(crate) async fn cleaned_up(work: impl Future<Output = ()> + Send + 'static) {
     // The work reports what it could not do.
-    drop(tokio::spawn(work).await);
+    drop(tokio::spawn(work.boxed()).await);
 }
 
 /// The runtime ended.

@@ -28,7 +28,7 @@ mod obstacle;
 mod service;
 
 use serde::{Deserialize, Serialize};
-use vsphere_model::managed::{ComputeResource, HostSystem, VirtualMachine, host_system};
+use vsphere_model::managed::{ComputeResource, HostSystem, host_system};
 use vsphere_model::types::{HostSystemConnectionState, ManagedObjectReference};
 
 pub use column::HostColumn;
@@ -178,7 +178,7 @@ pub struct HostSummary {
 pub async fn list(client: &Client, query: &HostQuery) -> Result<Page<HostSummary>> {
     let container = query.container(client).await?;
     // A host says how many VMs it has only by naming them all.
-    let known = client.cache_of::<VirtualMachine>().await.map(|cache| cache.by_host());
+    let known = client.cache_of("VirtualMachine").await.map(|cache| cache.by_host());
     let counts = query.count_vms && known.is_none();
     let is_read = |column: &HostColumn| counts || *column != HostColumn::Vms;
     let shown: Vec<HostColumn> = HostColumn::SHOWN.iter().copied().filter(is_read).collect();

@@ -152,7 +152,7 @@ where
         };
         let (sender, known) = watch::channel(known);
         let (answer, looked) = watch::channel(0);
-        let task = Arc::new(AbortOnDrop(tokio::spawn(mirror(watch, patch, sender, answer))));
+        let task = Arc::new(AbortOnDrop(tokio::spawn(mirror(watch, patch, sender, answer).boxed())));
         let mut inventory = Self { known, looked, freshness, _task: task };
         loop {
             {

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use vsphere_model::types::ManagedObjectReference;
-use vsphere_soap::request::ManagedObject;
 
 use super::inventory::{self, type_of_id};
 use super::one::is_uuid;
@@ -75,41 +74,43 @@ pub(super) fn look_alike(what: &str) -> bool {
     (what.contains('/') && !what.starts_with('/')) || type_of_id(what).is_some() || is_uuid(what)
 }
 
-/// The objects of type `M` and their names as they are now: nothing that was read before this call.
-pub(super) async fn all<M: ManagedObject>(
+/// The objects of this type and their names as they are now: nothing that was read before this call.
+pub(super) async fn all(
+    of: &'static str,
     client: &Client,
     container: Option<&ManagedObjectReference>,
 ) -> Result<Arc<Named>> {
     if container.is_some() {
-        return Ok(Arc::new(read::<M>(client, container).await?));
+        return Ok(Arc::new(read(of, client, container).await?));
     }
-    Ok(share::<M>(client, Instant::now()).await?.0)
+    Ok(share(of, client, Instant::now()).await?.0)
 }
 
-/// The objects of type `M` whose names look like something else.
-pub(super) async fn lookalikes<M: ManagedObject>(
+/// The objects of this type whose names look like something else.
+pub(super) async fn lookalikes(
+    of: &'static str,
     client: &Client,
     container: Option<&ManagedObjectReference>,
 ) -> Result<Arc<Named>> {
     if container.is_some() {
-        let mut named = read::<M>(client, container).await?;
+        let mut named = read(of, client, container).await?;
         named.retain(|(_, name)| look_alike(name));
         return Ok(Arc::new(named));
     }
     let changes = client.connection.changes();
-    if let Some(kept) = &*client.part::<Names>().of(M::NAME).kept()
+    if let Some(kept) = &*client.part::<Names>().of(of).kept()
         && kept.changes == changes
         && kept.began.elapsed() < KEPT_FOR
     {
         return Ok(Arc::clone(&kept.alike));
     }
-    Ok(share::<M>(client, Instant::now()).await?.1)
+    Ok(share(of, client, Instant::now()).await?.1)
 }
 
 /// All names and those that look like something else, by a read that began after `asked`. Those who ask while one runs share
 /// the next.
-async fn share<M: ManagedObject>(client: &Client, asked: Instant) -> Result<(Arc<Named>, Arc<Named>)> {
-    let shared = client.part::<Names>().of(M::NAME);
+async fn share(of: &'static str, client: &Client, asked: Instant) -> Result<(Arc<Named>, Arc<Named>)> {
+    let shared = client.part::<Names>().of(of);
     let waits = Waits::begin(&shared);
     let _one_at_a_time = shared.reading.lock().await;
     if let Some(Kept { began, changes, all: Some(all), alike }) = &*shared.kept()
@@ -119,7 +120,7 @@ async fn share<M: ManagedObject>(client: &Client, asked: Instant) -> Result<(Arc
         return Ok((Arc::clone(all), Arc::clone(alike)));
     }
     let (began, changes) = (Instant::now(), client.connection.changes());
-    let all = Arc::new(read::<M>(client, None).await?);
+    let all = Arc::new(read(of, client, None).await?);
     let alike = Arc::new(all.iter().filter(|(_, name)| look_alike(name)).cloned().collect::<Named>());
     *shared.kept() = Some(Kept { began, changes, all: Some(Arc::clone(&all)), alike: Arc::clone(&alike) });
     drop(waits);
@@ -146,8 +147,8 @@ impl Drop for Waits<'_> {
     }
 }
 
-async fn read<M: ManagedObject>(client: &Client, container: Option<&ManagedObjectReference>) -> Result<Named> {
-    let contents = at_once(client, inventory::below(container, M::NAME, vec![NAME.to_owned()])?).await?;
+async fn read(of: &'static str, client: &Client, container: Option<&ManagedObjectReference>) -> Result<Named> {
+    let contents = at_once(client, inventory::below(container, of, vec![NAME.to_owned()])?).await?;
     let named = contents.into_iter().map(|content| {
         let name = name_of(&content).unwrap_or_default();
         (content.obj, name)

@@ -17,26 +17,59 @@ use crate::name;
 use crate::read::{self, property_spec};
 use crate::vm::VmMirror;
 
+/// An object that was found, and its name where it is known.
+type Found = (ManagedObjectReference, Option<String>);
+
+/// The object of type `M` that `what` names.
 pub(super) async fn get<M: ManagedObject>(
     client: &Client,
     container: Option<&ManagedObjectReference>,
     what: &str,
 ) -> Result<Mo<M>> {
-    let described = |error: Error| error.in_operation(operation::<M>()).on(what);
-    match get_many(client, container, &[what]).await.map_err(described)?.pop() {
-        Some(found) => found,
-        None => Err(described(nothing::<M>("has this name"))),
-    }
+    Ok(typed(client, get_untyped(M::NAME, client, container, what).await?))
 }
 
 /// The only object of type `M` in the inventory.
 pub(super) async fn only<M: ManagedObject>(client: &Client) -> Result<Mo<M>> {
-    let described = |error: Error| error.in_operation(operation::<M>());
-    let source = inventory::below(None, M::NAME, vec![NAME.to_owned()])?;
+    Ok(typed(client, only_untyped(M::NAME, client).await?))
+}
+
+/// The object of type `M` that each of these names.
+pub(super) async fn get_many<M: ManagedObject>(
+    client: &Client,
+    container: Option<&ManagedObjectReference>,
+    whats: &[&str],
+) -> Result<Vec<Result<Mo<M>>>> {
+    let found = get_many_untyped(M::NAME, client, container, whats).await?;
+    Ok(found.into_iter().map(|found| Ok(typed(client, found?))).collect())
+}
+
+fn typed<M: ManagedObject>(client: &Client, (reference, name): Found) -> Mo<M> {
+    Mo::new(client, &reference, name)
+}
+
+// From here on types are names: all of this is compiled once, and not once for each type.
+
+async fn get_untyped(
+    of: &'static str,
+    client: &Client,
+    container: Option<&ManagedObjectReference>,
+    what: &str,
+) -> Result<Found> {
+    let described = |error: Error| error.in_operation(operation(of)).on(what);
+    match get_many_untyped(of, client, container, &[what]).await.map_err(described)?.pop() {
+        Some(found) => found,
+        None => Err(described(nothing(of, "has this name"))),
+    }
+}
+
+async fn only_untyped(of: &'static str, client: &Client) -> Result<Found> {
+    let described = |error: Error| error.in_operation(operation(of));
+    let source = inventory::below(None, of, vec![NAME.to_owned()])?;
     let contents = read::at_once(client, source).await.map_err(described)?;
     match contents.as_slice() {
-        [] => Err(described(nothing::<M>("is in the inventory, or none that this user may see"))),
-        [only] => Ok(Mo::new(client, &only.obj, name_of(only))),
+        [] => Err(described(nothing(of, "is in the inventory, or none that this user may see"))),
+        [only] => Ok((only.obj.clone(), name_of(only))),
         several => {
             let references: Vec<_> = several.iter().map(|content| content.obj.clone()).collect();
             Err(described(ambiguous(client, &references).await?))
@@ -44,26 +77,27 @@ pub(super) async fn only<M: ManagedObject>(client: &Client) -> Result<Mo<M>> {
     }
 }
 
-pub(super) async fn get_many<M: ManagedObject>(
+async fn get_many_untyped(
+    of: &'static str,
     client: &Client,
     container: Option<&ManagedObjectReference>,
     whats: &[&str],
-) -> Result<Vec<Result<Mo<M>>>> {
+) -> Result<Vec<Result<Found>>> {
     let cache = match container {
-        None => client.cache_of::<M>().await,
+        None => client.cache_of(of).await,
         Some(_) => None,
     };
     // What is no name by its form may be one all the same.
     let alike = async {
         match cache.is_none() && whats.iter().any(|what| names::look_alike(what.trim())) {
-            true => names::lookalikes::<M>(client, container).await,
+            true => names::lookalikes(of, client, container).await,
             false => Ok(Arc::default()),
         }
     };
     let steps = whats.iter().map(|what| async {
-        match cache.as_ref().and_then(|cache| known(client, cache, what)) {
+        match cache.as_ref().and_then(|cache| known(of, cache, what)) {
             Some(step) => Ok(step),
-            None => direct::<M>(client, container, what).await,
+            None => direct(of, client, container, what).await,
         }
     });
     let (direct, alike) = join(join_all(steps), alike).await;
@@ -71,18 +105,18 @@ pub(super) async fn get_many<M: ManagedObject>(
     let mut found = Vec::with_capacity(whats.len());
     for (what, step) in whats.iter().zip(direct) {
         let outcome = match step {
-            Ok(Step::Found(object)) => match look.namesakes(what, std::slice::from_ref(object.reference())) {
-                others if others.is_empty() => Ok(object),
-                others => Err(ambiguous_form(client, vec![object.reference().clone()], others).await?),
+            Ok(Step::Found(found)) => match look.namesakes(what, std::slice::from_ref(&found.0)) {
+                others if others.is_empty() => Ok(found),
+                others => Err(ambiguous_form(client, vec![found.0], others).await?),
             },
             Ok(Step::Several(objects)) => {
                 let others = look.namesakes(what, &objects);
                 Err(ambiguous_form(client, objects, others).await?)
             }
             Ok(Step::ByName(none)) => {
-                let mut fitting = look.named::<M>(what).await?;
+                let mut fitting = look.named(of, what).await?;
                 match (fitting.pop(), fitting.is_empty()) {
-                    (Some((reference, name)), true) => Ok(Mo::new(client, &reference, Some(name))),
+                    (Some((reference, name)), true) => Ok((reference, Some(name))),
                     (Some(last), false) => {
                         fitting.push(last);
                         let references: Vec<_> = fitting.into_iter().map(|(object, _)| object).collect();
@@ -93,7 +127,7 @@ pub(super) async fn get_many<M: ManagedObject>(
             }
             Err(error) => Err(error),
         };
-        found.push(outcome.map_err(|error| error.in_operation(operation::<M>()).on(*what)));
+        found.push(outcome.map_err(|error| error.in_operation(operation(of)).on(*what)));
     }
     Ok(found)
 }
@@ -109,14 +143,14 @@ struct Look<'a> {
 
 impl Look<'_> {
     /// The objects of this name. What the cache does not have the server may have since a moment.
-    async fn named<M: ManagedObject>(&mut self, what: &str) -> Result<Named> {
+    async fn named(&mut self, of: &'static str, what: &str) -> Result<Named> {
         let cached = self.cache.as_ref().map(|cache| cache.named(what)).unwrap_or_default();
         if !cached.is_empty() {
             return Ok(cached);
         }
         let names = match &self.names {
             Some(names) => names,
-            None => self.names.insert(names::all::<M>(self.client, self.container).await?),
+            None => self.names.insert(names::all(of, self.client, self.container).await?),
         };
         Ok(named(names, what).into_iter().cloned().collect())
     }
@@ -139,29 +173,29 @@ impl Look<'_> {
 
 /// Where looking for a VM without the server has led; `None` where the server has to be asked: for paths, and for what
 /// the cache does not know.
-fn known<M: ManagedObject>(client: &Client, cache: &VmMirror, what: &str) -> Option<Step<M>> {
+fn known(of: &'static str, cache: &VmMirror, what: &str) -> Option<Step> {
     let what = what.trim();
     if let Some(reference) = as_reference(what) {
-        let name = cache.name_of(&reference.value).filter(|_| is_a(&reference.type_, M::NAME))?;
-        return Some(Step::Found(Mo::new(client, &reference, Some(name))));
+        let name = cache.name_of(&reference.value).filter(|_| is_a(&reference.type_, of))?;
+        return Some(Step::Found((reference, Some(name))));
     }
     if what.is_empty() || what.contains('/') {
         return None;
     }
-    if let Some(type_) = type_of_id(what).filter(|type_| is_a(type_, M::NAME)) {
+    if let Some(type_) = type_of_id(what).filter(|type_| is_a(type_, of)) {
         let name = cache.name_of(what)?;
-        return Some(Step::Found(Mo::new(client, &ManagedObjectReference::new(type_, what), Some(name))));
+        return Some(Step::Found((ManagedObjectReference::new(type_, what), Some(name))));
     }
     if is_uuid(what) {
         let mut found = cache.with_uuid(what);
         let only = if found.len() == 1 { found.pop() } else { None };
         return match only {
-            Some((reference, name)) => Some(Step::Found(Mo::new(client, &reference, Some(name)))),
+            Some((reference, name)) => Some(Step::Found((reference, Some(name)))),
             None if found.is_empty() => None,
             None => Some(Step::Several(found.into_iter().map(|(object, _)| object).collect())),
         };
     }
-    Some(Step::ByName(nothing::<M>("has this name or id")))
+    Some(Step::ByName(nothing(of, "has this name or id")))
 }
 
 /// The error where something is the id, UUID or path of one object and the name of others.
@@ -180,51 +214,52 @@ async fn ambiguous_form(
 }
 
 /// Where looking for an object without its name has led.
-enum Step<M> {
-    Found(Mo<M>),
+enum Step {
+    Found(Found),
     Several(Vec<ManagedObjectReference>),
     /// Nowhere: it is looked for by name. Where that fails too, this is the error.
     ByName(Error),
 }
 
-async fn direct<M: ManagedObject>(
+async fn direct(
+    of: &'static str,
     client: &Client,
     container: Option<&ManagedObjectReference>,
     given: &str,
-) -> Result<Step<M>> {
+) -> Result<Step> {
     let what = given.trim();
     if what.is_empty() {
         return Err(invalid("find", "the name is empty"));
     }
     if let Some(reference) = as_reference(what) {
-        if !is_a(&reference.type_, M::NAME) {
-            return Ok(Step::ByName(other_kind::<M>("this", &reference.type_)));
+        if !is_a(&reference.type_, of) {
+            return Ok(Step::ByName(other_kind(of, "this", &reference.type_)));
         }
         let gone = || Error::new("find", ErrorKind::NotFound(no_longer(&reference.type_, &reference.value)));
         return Ok(by_reference(client, &reference).await?.map_or_else(|| Step::ByName(gone()), Step::Found));
     }
     if what.contains('/') {
-        return by_path(client, container, what).await;
+        return by_path(of, client, container, what).await;
     }
-    if let Some(type_) = type_of_id(what).filter(|type_| is_a(type_, M::NAME)) {
+    if let Some(type_) = type_of_id(what).filter(|type_| is_a(type_, of)) {
         let found = by_reference(client, &ManagedObjectReference::new(type_, what)).await?;
-        let none = || Step::ByName(nothing::<M>("has this name or, any longer, this id"));
+        let none = || Step::ByName(nothing(of, "has this name or, any longer, this id"));
         return Ok(found.map_or_else(none, Step::Found));
     }
-    if is_uuid(what) && matches!(M::NAME, "VirtualMachine" | "HostSystem") {
-        return by_uuid(client, what).await;
+    if is_uuid(what) && matches!(of, "VirtualMachine" | "HostSystem") {
+        return by_uuid(of, client, what).await;
     }
-    Ok(Step::ByName(nothing::<M>("has this name or id")))
+    Ok(Step::ByName(nothing(of, "has this name or id")))
 }
 
-async fn by_reference<M: ManagedObject>(client: &Client, reference: &ManagedObjectReference) -> Result<Option<Mo<M>>> {
+async fn by_reference(client: &Client, reference: &ManagedObjectReference) -> Result<Option<Found>> {
     let spec = PropertyFilterSpec {
         prop_set: vec![property_spec(&reference.type_, [NAME])],
         object_set: vec![ObjectSpec { obj: reference.clone(), ..Default::default() }],
         ..Default::default()
     };
     match read::retrieve(client, spec).await {
-        Ok(contents) => Ok(contents.first().map(|content| Mo::new(client, &content.obj, name_of(content)))),
+        Ok(contents) => Ok(contents.first().map(|content| (content.obj.clone(), name_of(content)))),
         Err(error) if error.fault::<ManagedObjectNotFound>().is_some_and(|gone| gone.obj.value == reference.value) => {
             Ok(None)
         }
@@ -232,11 +267,12 @@ async fn by_reference<M: ManagedObject>(client: &Client, reference: &ManagedObje
     }
 }
 
-async fn by_path<M: ManagedObject>(
+async fn by_path(
+    of: &'static str,
     client: &Client,
     container: Option<&ManagedObjectReference>,
     what: &str,
-) -> Result<Step<M>> {
+) -> Result<Step> {
     let below;
     let mut parts = Vec::new();
     let container = container.filter(|_| !what.starts_with('/'));
@@ -246,7 +282,7 @@ async fn by_path<M: ManagedObject>(
         parts.extend(path::split(&below));
         let own = path::split(what);
         // As below a datacenter in the paths of others: its folder of this type may be left out.
-        let folder = folder_of(M::NAME).filter(|_| container.type_ == "Datacenter");
+        let folder = folder_of(of).filter(|_| container.type_ == "Datacenter");
         if let Some(folder) =
             folder.filter(|_| !matches!(own.first(), Some(&("vm" | "host" | "datastore" | "network"))))
         {
@@ -255,18 +291,18 @@ async fn by_path<M: ManagedObject>(
     }
     parts.extend(path::split(what));
     if let Some(reference) = path::by_inventory_path(client, &parts).await? {
-        if !is_a(&reference.type_, M::NAME) {
-            return Ok(Step::ByName(other_kind::<M>("the object at this path", &reference.type_)));
+        if !is_a(&reference.type_, of) {
+            return Ok(Step::ByName(other_kind(of, "the object at this path", &reference.type_)));
         }
         let name = parts.last().map(|name| name::decode(name));
-        return Ok(Step::Found(Mo::new(client, &reference, name)));
+        return Ok(Step::Found((reference, name)));
     }
     // The server compares paths exactly and from the root: written in another case, or from below a datacenter.
-    let contents = path::read_fitting::<M>(client, container, &Pattern::literal(what), &[]).await?;
+    let contents = path::read_fitting(of, client, container, &Pattern::literal(what), &[]).await?;
     let mut objects: Vec<_> = contents.iter().map(|content| (content.obj.clone(), name_of(content))).collect();
     match (objects.pop(), objects.is_empty()) {
-        (None, _) => Ok(Step::ByName(nothing::<M>("has this path, and none this name"))),
-        (Some((object, name)), true) => Ok(Step::Found(Mo::new(client, &object, name))),
+        (None, _) => Ok(Step::ByName(nothing(of, "has this path, and none this name"))),
+        (Some((object, name)), true) => Ok(Step::Found((object, name))),
         (Some(last), false) => {
             objects.push(last);
             Ok(Step::Several(objects.into_iter().map(|(object, _)| object).collect()))
@@ -275,9 +311,9 @@ async fn by_path<M: ManagedObject>(
 }
 
 /// By instance UUID, which is unique, then by BIOS UUID, which copies share. Hosts have the latter only.
-async fn by_uuid<M: ManagedObject>(client: &Client, uuid: &str) -> Result<Step<M>> {
+async fn by_uuid(of: &'static str, client: &Client, uuid: &str) -> Result<Step> {
     let index = client.search_index()?;
-    let machine = M::NAME == "VirtualMachine";
+    let machine = of == "VirtualMachine";
     let mut found = Vec::new();
     if machine {
         found.extend(index.find_by_uuid(None, uuid, true, Some(true)).await?);
@@ -292,9 +328,9 @@ async fn by_uuid<M: ManagedObject>(client: &Client, uuid: &str) -> Result<Step<M
         };
     }
     match found.as_slice() {
-        [] => Ok(Step::ByName(nothing::<M>("has this UUID or name"))),
+        [] => Ok(Step::ByName(nothing(of, "has this UUID or name"))),
         [reference] => {
-            let none = || Step::ByName(nothing::<M>("has this UUID or name"));
+            let none = || Step::ByName(nothing(of, "has this UUID or name"));
             Ok(by_reference(client, reference).await?.map_or_else(none, Step::Found))
         }
         _ => Ok(Step::Several(found)),
@@ -346,16 +382,16 @@ pub(super) fn is_uuid(what: &str) -> bool {
         && groups.iter().all(|group| group.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-fn operation<M: ManagedObject>() -> String {
-    format!("find {}", kind_of(M::NAME))
+fn operation(of: &'static str) -> String {
+    format!("find {}", kind_of(of))
 }
 
-fn nothing<M: ManagedObject>(what: &str) -> Error {
-    Error::new("find", ErrorKind::NotFound(format!("no {} {what}", kind_of(M::NAME))))
+fn nothing(of: &'static str, what: &str) -> Error {
+    Error::new("find", ErrorKind::NotFound(format!("no {} {what}", kind_of(of))))
 }
 
-fn other_kind<M: ManagedObject>(what: &str, type_: &str) -> Error {
-    invalid("find", format!("{what} is a {}, not a {}", kind_of(type_), kind_of(M::NAME)))
+fn other_kind(of: &'static str, what: &str, type_: &str) -> Error {
+    invalid("find", format!("{what} is a {}, not a {}", kind_of(type_), kind_of(of)))
 }
 
 /// What is said of a reference that leads nowhere.

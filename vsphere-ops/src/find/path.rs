@@ -6,7 +6,6 @@ use std::collections::{HashMap, HashSet};
 use vsphere_model::types::{
     Any, ManagedObjectReference, ObjectContent, ObjectSpec, Poly, PropertyFilterSpec, SelectionSpec, TraversalSpec,
 };
-use vsphere_soap::request::ManagedObject;
 
 use super::inventory::{CONTAINERS, folder_of, ways_down};
 use super::{NAME, name_of, names};
@@ -333,8 +332,9 @@ enum Start {
     Exact,
 }
 
-/// Reads `paths` of all objects of type `M` whose path fits, below `container` if the pattern is relative.
-pub(super) async fn read_fitting<M: ManagedObject>(
+/// Reads `paths` of all objects of this type whose path fits, below `container` if the pattern is relative.
+pub(super) async fn read_fitting(
+    of: &'static str,
     client: &Client,
     container: Option<&ManagedObjectReference>,
     pattern: &Pattern,
@@ -357,21 +357,21 @@ pub(super) async fn read_fitting<M: ManagedObject>(
     };
     let all_the_way = kind != Start::Exact || !matches!(segments, [Segment::One(_)]);
     let mut own = vec![NAME, PARENT];
-    if matches!(M::NAME, "VirtualMachine") {
+    if matches!(of, "VirtualMachine") {
         own.push(PARENT_VAPP);
     }
     own.extend(paths);
     own.sort_unstable();
     own.dedup();
-    let mut prop_set = vec![property_spec(M::NAME, &own)];
-    let on_the_way = CONTAINERS.iter().filter(|name| all_the_way && **name != M::NAME);
+    let mut prop_set = vec![property_spec(of, &own)];
+    let on_the_way = CONTAINERS.iter().filter(|name| all_the_way && **name != of);
     prop_set.extend(on_the_way.map(|name| property_spec(name, [NAME, PARENT])));
     let spec = PropertyFilterSpec {
         prop_set,
         object_set: vec![ObjectSpec {
             obj: start.clone(),
             skip: Some(true),
-            select_set: ways_down(&start.type_, M::NAME, all_the_way, kind == Start::Exact && prefix.contains(&"host")),
+            select_set: ways_down(&start.type_, of, all_the_way, kind == Start::Exact && prefix.contains(&"host")),
         }],
         ..Default::default()
     };
@@ -381,13 +381,13 @@ pub(super) async fn read_fitting<M: ManagedObject>(
         ancestry.add(content);
     }
     contents.retain(|content| {
-        super::inventory::is_a(&content.obj.type_, M::NAME)
+        super::inventory::is_a(&content.obj.type_, of)
             && ancestry
                 .names_from(&start.value, &content.obj.value)
-                .is_some_and(|names| pattern.fits(segments, &names, kind, M::NAME))
+                .is_some_and(|names| pattern.fits(segments, &names, kind, of))
     });
     if let Some(glob) = &pattern.on_names {
-        let alike = names::lookalikes::<M>(client, container).await?;
+        let alike = names::lookalikes(of, client, container).await?;
         let known: HashSet<&str> = contents.iter().map(|content| content.obj.value.as_str()).collect();
         let named = alike.iter().filter(|(object, name)| glob.fits(name) && !known.contains(object.value.as_str()));
         let named: Vec<_> = named.map(|(object, _)| object.clone()).collect();

@@ -87,12 +87,12 @@ where
         let max_objects = page_size.map(|size| i32::try_from(size.max(1)).unwrap_or(i32::MAX));
         let source = match fit {
             Fit::Path(pattern) if page_size.is_none() => {
-                let contents = path::read_fitting::<M>(client, container.as_ref(), pattern, &paths).await?;
+                let contents = path::read_fitting(M::NAME, client, container.as_ref(), pattern, &paths).await?;
                 return Ok(Objects::Read(Some(contents)));
             }
             // A path is known when all that it leads through is: the objects first, then their properties by pages.
             Fit::Path(pattern) => {
-                let contents = path::read_fitting::<M>(client, container.as_ref(), pattern, &[]).await?;
+                let contents = path::read_fitting(M::NAME, client, container.as_ref(), pattern, &[]).await?;
                 paths.push(NAME);
                 paths.sort_unstable();
                 paths.dedup();
