@@ -174,8 +174,7 @@ impl Form {
         match end.and_then(|(end, _)| text.get(..end)) {
             Some(shown) => {
                 escape(shown, out);
-                // Writing to a string does not fail.
-                drop(write!(out, "… [cut: {} characters, {}]", text.chars().count(), self.whole));
+                out.push_str(&format!("… [cut: {} characters, {}]", text.chars().count(), self.whole));
             }
             None => escape(text, out),
         }
