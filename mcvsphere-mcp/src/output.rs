@@ -4,11 +4,11 @@
 //! They are made of the very types that the answers are written from.
 
 use rmcp::model::JsonObject;
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::JsonSchema;
 use serde_json::{Value, json};
 use vsphere_ops::Candidate;
 
-use crate::answer::CUT;
+use crate::{answer::CUT, schema};
 
 /// The schema of an answer with this data. A tool that `asks` may answer with a question first, and one that takes long
 /// before it is done.
@@ -30,8 +30,7 @@ pub(crate) fn schema(mut answer: Value, asks: bool, is_long: bool) -> Option<Jso
 
 /// One object.
 pub(crate) fn object<T: JsonSchema>() -> Value {
-    let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| settings.inline_subschemas = true);
-    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    let mut schema = schema::of_output::<T>();
     clean(&mut schema);
     schema
 }

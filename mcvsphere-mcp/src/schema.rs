@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use rmcp::model::JsonObject;
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 /// The keyword by which the type of an argument says how the server has to treat it. Clients never see it.
@@ -24,6 +25,43 @@ pub(crate) enum Mark {
 
 /// The marks of a tool's arguments, by name.
 pub(crate) type Marks = BTreeMap<String, Mark>;
+
+/// Makes the schema of one type.
+pub(crate) type Make = fn(&mut SchemaGenerator) -> Schema;
+
+/// The schema of what is read into a type, which has to be an object.
+pub(crate) fn of_input(make: Make) -> JsonObject {
+    match whole(SchemaSettings::draft2020_12(), make) {
+        Value::Object(mut schema) => {
+            // What a type says of itself is no use to a model, which knows the tool.
+            schema.remove("description");
+            schema
+        }
+        _ => JsonObject::new(),
+    }
+}
+
+/// The schema of what is written of a type, with all that it refers to in its place.
+pub(crate) fn of_output<T: JsonSchema>() -> Value {
+    whole(
+        SchemaSettings::draft2020_12().for_serialize().with(|settings| settings.inline_subschemas = true),
+        T::json_schema,
+    )
+}
+
+/// The schema that is made with these settings, and the definitions that it refers to.
+///
+/// As `SchemaGenerator::into_root_schema_for`, which is compiled once more for each type. Written by serde, its keywords have the
+/// order in which people read them.
+fn whole(settings: SchemaSettings, make: Make) -> Value {
+    let mut generator = settings.into_generator();
+    let mut schema = make(&mut generator);
+    let definitions = generator.take_definitions(true);
+    if !definitions.is_empty() {
+        schema.insert("$defs".to_owned(), definitions.into());
+    }
+    serde_json::to_value(schema).unwrap_or_default()
+}
 
 /// The input schema as clients see it, and the marks of the arguments.
 pub(crate) fn for_clients(schema: &JsonObject) -> (JsonObject, Marks) {

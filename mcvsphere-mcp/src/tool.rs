@@ -24,10 +24,7 @@
 use std::{fmt, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
-use rmcp::{
-    handler::server::tool::schema_for_input,
-    model::{CallToolResponse, JsonObject, MetaObject, ToolAnnotations},
-};
+use rmcp::model::{CallToolResponse, JsonObject, MetaObject, ToolAnnotations};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -42,9 +39,15 @@ use crate::{
     schema::{self, Marks},
 };
 
-/// Makes the schema of what a tool takes. It is made when somebody asks for it: all of them together would be most of the
-/// time that the server takes to start.
-type Input = Arc<dyn Fn() -> JsonObject + Send + Sync>;
+/// The schema of what a tool takes.
+#[derive(Clone)]
+enum Input {
+    /// That of a type. It is made when somebody asks for it: all of them together would be most of the time that the server
+    /// takes to start.
+    Of(schema::Make),
+    /// This.
+    Given(JsonObject),
+}
 
 /// Says what a call with these arguments needs and does.
 type Judge = fn(&JsonObject) -> (Permission, Effect);
@@ -145,8 +148,7 @@ impl Tool {
             about: "",
             is_destructive: false,
             is_idempotent: false,
-            // Arguments are always an object, which is all that rmcp asks of a schema.
-            input: Arc::new(|| schema_for_input::<A>().map(Arc::unwrap_or_clone).unwrap_or_default()),
+            input: Input::Of(A::json_schema),
             output: R::schema,
             by_call: None,
             shown: None,
@@ -234,7 +236,7 @@ impl Tool {
     /// It takes arguments of this JSON Schema, where no Rust type says what it takes.
     #[must_use]
     pub fn takes(self, schema: JsonObject) -> Self {
-        Self { input: Arc::new(move || schema.clone()), ..self }
+        Self { input: Input::Given(schema), ..self }
     }
 
     /// What is wrong with it, if anything: such a tool must not be offered.
@@ -258,7 +260,10 @@ impl Tool {
 
     /// The tool as clients see it, and what its schema says to us alone.
     pub(crate) fn for_clients(&self) -> (rmcp::model::Tool, Marks) {
-        let (input, marks) = schema::for_clients(&(self.input)());
+        let (input, marks) = match &self.input {
+            Input::Of(make) => schema::for_clients(&schema::of_input(*make)),
+            Input::Given(schema) => schema::for_clients(schema),
+        };
         let mut tool = rmcp::model::Tool::new(self.name, self.about, Arc::new(input));
         let mut hints = ToolAnnotations::with_title(self.title);
         let reads = self.spec.effect == Effect::Reads;
