@@ -8,12 +8,14 @@ mod conformance;
 mod identity;
 mod mcp_client;
 mod proxy;
+mod suites;
 mod vcsim;
 
 pub use conformance::{conformance, conformance_of_logins};
 pub use identity::IdentityProvider;
 pub use mcp_client::{Language, Lifecycle, McpClient, look_at_logins};
 pub use proxy::CountingProxy;
+pub use suites::{ansible, in_folder, monitoring, playbooks, rbvmomi};
 pub use vcsim::Vcsim;
 
 use std::{
@@ -112,10 +114,15 @@ async fn python_answer(
 ) -> anyhow::Result<Value> {
     let mut command = python(folder, script)?;
     command.envs(environment.iter().copied());
-    command.env("VCENTER_HOST", address).env("VCENTER_USER", user).env("VCENTER_PASSWORD", password);
-    command.env("VCENTER_INSECURE", "true");
+    told(&mut command, address, user, password);
     let stdout = run(command).await.context(script.to_owned())?;
     serde_json::from_slice(&stdout).with_context(|| format!("{script}: not JSON"))
+}
+
+/// Tells a program of a server by its environment.
+fn told(command: &mut Command, address: &str, user: &str, password: &str) {
+    command.env("VCENTER_HOST", address).env("VCENTER_USER", user).env("VCENTER_PASSWORD", password);
+    command.env("VCENTER_INSECURE", "true");
 }
 
 /// Runs the program that an environment variable of `cargo xtask peers` names, and returns what it says.

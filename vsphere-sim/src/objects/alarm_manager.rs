@@ -89,9 +89,9 @@ fn description() -> AlarmDescription {
     };
     AlarmDescription {
         expr: types(&[
-            ("vim.alarm.StateAlarmExpression", "State alarm"),
-            ("vim.alarm.MetricAlarmExpression", "Metric alarm"),
-            ("vim.alarm.EventAlarmExpression", "Event alarm"),
+            ("StateAlarmExpression", "State alarm"),
+            ("MetricAlarmExpression", "Metric alarm"),
+            ("EventAlarmExpression", "Event alarm"),
         ]),
         state_operator: elements(&[("isEqual", "Is equal to"), ("isUnequal", "Not equal to")]),
         metric_operator: elements(&[("isAbove", "Is above"), ("isBelow", "Is below")]),
@@ -115,10 +115,10 @@ fn description() -> AlarmDescription {
         virtual_machine_guest_heartbeat_status: elements(&STATES),
         entity_status: elements(&STATES),
         action: types(&[
-            ("vim.action.SendEmailAction", "Send email"),
-            ("vim.action.SendSNMPAction", "Send SNMP trap"),
-            ("vim.action.RunScriptAction", "Run script"),
-            ("vim.action.MethodAction", "Method action"),
+            ("SendEmailAction", "Send email"),
+            ("SendSNMPAction", "Send SNMP trap"),
+            ("RunScriptAction", "Run script"),
+            ("MethodAction", "Method action"),
         ]),
     }
 }

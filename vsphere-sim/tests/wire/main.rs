@@ -28,6 +28,7 @@ mod peers_ovf;
 mod peers_power;
 mod peers_pyvmomi;
 mod peers_shape;
+mod peers_suites;
 mod peers_tags;
 mod peers_vcsim;
 mod peers_vm;

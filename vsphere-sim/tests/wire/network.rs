@@ -7,10 +7,11 @@ use vsphere_model::managed::{
     host_system, network, vmware_distributed_virtual_switch as dvs,
 };
 use vsphere_model::types::{
-    DVPortgroupConfigSpec, DVSConfigSpec, DVSCreateSpec, DistributedVirtualSwitchHostMemberConfigSpec,
-    DistributedVirtualSwitchHostMemberPnicBacking, DistributedVirtualSwitchHostMemberPnicSpec,
-    DistributedVirtualSwitchPortCriteria, DistributedVirtualSwitchProductSpec, Poly, VMwareDVSConfigInfo,
-    VMwareDVSConfigSpec, VMwareDVSPortSetting, VmwareDistributedVirtualSwitchVlanIdSpec,
+    BoolPolicy, DVPortgroupConfigSpec, DVSConfigSpec, DVSCreateSpec, DVSSecurityPolicy,
+    DistributedVirtualSwitchHostMemberConfigSpec, DistributedVirtualSwitchHostMemberPnicBacking,
+    DistributedVirtualSwitchHostMemberPnicSpec, DistributedVirtualSwitchPortCriteria,
+    DistributedVirtualSwitchProductSpec, Poly, VMwareDVSConfigInfo, VMwareDVSConfigSpec, VMwareDVSPortSetting,
+    VmwareDistributedVirtualSwitchVlanIdSpec,
 };
 use vsphere_sim::{Model, Size};
 use vsphere_soap::object::ManagedObjectReference as Moref;
@@ -116,6 +117,10 @@ async fn a_port_group_has_ports_and_settings_over_those_of_its_switch() {
     let id = setting.vlan.as_ref().unwrap().downcast_ref::<VmwareDistributedVirtualSwitchVlanIdSpec>().unwrap();
     assert_eq!(id.vlan_id, 30);
     assert!(setting.security_policy.is_some(), "what the port group does not say is the switch's");
+    assert_eq!(setting.qos_tag.as_ref().and_then(|tag| tag.value), Some(-1));
+    let uplinks = lab.get(&made, dvs::CONFIG).await.uplink_portgroup[0].clone();
+    let uplinks: DistributedVirtualPortgroup = lab.object(&uplinks);
+    assert_eq!(lab.get(&uplinks, portgroup::TAG).await[0].key, "SYSTEM/DVS.UPLINKPG");
     let error = made.create_dv_portgroup_task(&vlan(30)).await.unwrap_err();
     assert!(error.fault().unwrap().is_named("DuplicateName"), "{error}");
     let error = made.create_dv_portgroup_task(&vlan(4095)).await.unwrap_err();
@@ -143,6 +148,22 @@ async fn a_port_group_has_ports_and_settings_over_those_of_its_switch() {
     assert_eq!((more.len(), &more[..16]), (20, &keys[..]));
     success(&lab, group.destroy_task()).await;
     assert_eq!(lab.get(&made, dvs::PORTGROUP).await.len(), 1);
+    // The two policies on who may pretend to be another are one, and what is not said stays.
+    let other = success(&lab, made.create_dv_portgroup_task(&vlan(31))).await.unwrap();
+    let other: DistributedVirtualPortgroup = lab.object(&other);
+    let promiscuous = BoolPolicy { value: Some(true), ..Default::default() };
+    let policy = DVSSecurityPolicy { allow_promiscuous: Some(Box::new(promiscuous)), ..Default::default() };
+    let security = VMwareDVSPortSetting { security_policy: Some(Box::new(policy)), ..Default::default() };
+    let spec = DVPortgroupConfigSpec { default_port_config: Some(Poly::new(security)), ..Default::default() };
+    success(&lab, other.reconfigure_dv_portgroup_task(&spec)).await;
+    let reread = lab.get(&other, portgroup::CONFIG).await.default_port_config.unwrap();
+    let reread = reread.downcast_ref::<VMwareDVSPortSetting>().unwrap();
+    let newer = reread.mac_management_policy.as_ref().unwrap();
+    assert_eq!((newer.allow_promiscuous, newer.mac_changes), (Some(true), Some(false)));
+    let older = reread.security_policy.as_ref().unwrap();
+    assert_eq!(older.mac_changes.as_ref().and_then(|policy| policy.value), Some(false));
+    let id = reread.vlan.as_ref().unwrap().downcast_ref::<VmwareDistributedVirtualSwitchVlanIdSpec>().unwrap();
+    assert_eq!(id.vlan_id, 31);
 }
 
 #[tokio::test]
@@ -157,6 +178,13 @@ async fn the_manager_finds_switches_and_knows_their_versions() {
     let newest = manager.query_available_dvs_spec(Some(true)).await.unwrap();
     let product = lab.get(&made, dvs::SUMMARY).await.product_info.unwrap();
     assert_eq!(newest[0].version, product.version);
+    let versions = async |recommended| {
+        let specs = manager.query_available_dvs_spec(recommended).await.unwrap();
+        specs.into_iter().filter_map(|spec| spec.version).collect::<Vec<_>>()
+    };
+    assert_eq!(versions(Some(true)).await, ["9.0.0", "8.0.3", "8.0.0"]);
+    assert_eq!(versions(Some(false)).await, ["7.0.3", "7.0.2", "7.0.0", "6.6.0"]);
+    assert_eq!(versions(None).await.len(), 7);
     let hosts = lab.get(&lab.site().await.cluster, cluster_compute_resource::HOST).await;
     let target = manager.query_dvs_config_target(Some(&hosts[0]), None).await.unwrap();
     assert_eq!(target.distributed_virtual_switch, []);

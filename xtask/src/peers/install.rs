@@ -38,6 +38,9 @@ pub(super) fn all(root: &Path, large: bool) -> anyhow::Result<Vec<(&'static str,
     let (automation_sdk, automation_sdk_modules) =
         from_pypi(root, "automation-sdk", "the vSphere Automation SDK for Python")?;
     let (canaille, canaille_modules) = from_pypi(root, "canaille", "canaille, a provider of identities")?;
+    let (monitoring, monitoring_modules) = from_pypi(root, "monitoring", "check_vsphere, vmware_exporter and pytest")?;
+    let ruby = need("ruby", "ruby", "Ruby")?;
+    rbvmomi(&ruby)?;
     let redis = need("redis-server", "redis-server", "Redis")?;
     let (manifests, manifests_modules) = from_pypi(root, "manifests", "the schemas of Kubernetes")?;
     let nginx = need("nginx", "nginx-light", "nginx")?;
@@ -57,6 +60,12 @@ pub(super) fn all(root: &Path, large: bool) -> anyhow::Result<Vec<(&'static str,
         ("PEERS_AUTOMATION_SDK_MODULES", automation_sdk_modules),
         ("PEERS_CANAILLE", canaille),
         ("PEERS_CANAILLE_MODULES", canaille_modules),
+        ("PEERS_MCVSPHERE", mcvsphere()?),
+        ("PEERS_GO_INVENTORY", root.join("peers/go-inventory")),
+        ("PEERS_MONITORING", monitoring),
+        ("PEERS_MONITORING_MODULES", monitoring_modules),
+        ("PEERS_RBVMOMI", root.join("peers/rbvmomi")),
+        ("PEERS_PLAYBOOKS", root.join("peers/ansible")),
         ("PEERS_REDIS", redis),
         ("PEERS_MANIFESTS", manifests),
         ("PEERS_MANIFESTS_MODULES", manifests_modules),
@@ -67,9 +76,42 @@ pub(super) fn all(root: &Path, large: bool) -> anyhow::Result<Vec<(&'static str,
     ];
     if large {
         found.push(("PEERS_KEYCLOAK", keycloak(&peers)?));
+        let ansible = environment(root, "ansible", "Ansible with its collections")?;
+        found.push(("PEERS_ANSIBLE", ansible.join("bin/ansible-playbook")));
         found.push(("PEERS_CHROMIUM", need("chromium", "chromium", "Chromium")?));
     }
     Ok(found)
+}
+
+/// The program of this workspace, for the examples of its pages.
+fn mcvsphere() -> anyhow::Result<PathBuf> {
+    let said = crate::cargo()
+        .args([
+            "build",
+            "--package",
+            "mcvsphere-mcp",
+            "--bin",
+            "mcvsphere",
+            "--message-format",
+            "json-render-diagnostics",
+        ])
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    ensure!(said.status.success(), "mcvsphere does not build");
+    let text = String::from_utf8(said.stdout)?;
+    let mut built = text.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let program = built.find_map(|it| it["executable"].as_str().map(PathBuf::from));
+    program.context("cargo does not say where mcvsphere is")
+}
+
+/// rbvmomi, which Ruby finds by itself.
+fn rbvmomi(ruby: &Path) -> anyhow::Result<()> {
+    let found = |ruby: &Path| output(ruby, &["-e", "require 'rbvmomi'"]).is_ok();
+    if !found(ruby) {
+        install("ruby-rbvmomi", "rbvmomi")?;
+        ensure!(found(ruby), "ruby-rbvmomi is installed, but {} does not find it", ruby.display());
+    }
+    Ok(())
 }
 
 /// vcsim alone.
@@ -217,16 +259,21 @@ pub(crate) fn need(program: &str, package: &str, title: &str) -> anyhow::Result<
     if let Some(path) = find(program) {
         return Ok(path);
     }
+    install(package, title)?;
+    find(program).with_context(|| format!("{package} is installed but has no {program}"))
+}
+
+/// Installs a package of Debian's if this user may.
+fn install(package: &str, title: &str) -> anyhow::Result<()> {
     match find("apt-get") {
         Some(apt) if nix::unistd::geteuid().is_root() => {
             say(&format!("installing {package}"));
             run(Command::new(&apt).args(["-qq", "update"]))?;
             run(Command::new(&apt)
                 .args(["-qq", "-y", "--no-install-recommends", "install", package])
-                .env("DEBIAN_FRONTEND", "noninteractive"))?;
-            find(program).with_context(|| format!("{package} is installed but has no {program}"))
+                .env("DEBIAN_FRONTEND", "noninteractive"))
         }
-        _ => bail!("{program} is missing: install {title} (on Debian: `apt-get install {package}`) and run this again"),
+        _ => bail!("{title} is missing: install it (on Debian: `apt-get install {package}`) and run this again"),
     }
 }
 

@@ -8,7 +8,7 @@ use vsphere_model::types::{
     ClusterDasConfigInfo, ClusterDasVmSettings, ClusterDestroyedEvent, ClusterDpmConfigInfo, ClusterDrsConfigInfo,
     ClusterFailoverLevelAdmissionControlPolicy, ClusterGroupInfo, ClusterHostGroup, ClusterReconfiguredEvent,
     ClusterRuleInfo, ClusterVmGroup, ClusterVmHostRuleInfo, ComputeResourceConfigSpec, DpmBehavior, DrsBehavior,
-    FolderEventArgument, ManagedEntityStatus, Poly, ResourceInUse,
+    FolderEventArgument, ManagedEntityStatus, Poly, ResourceInUse, VsanClusterConfigInfo,
 };
 use vsphere_soap::object::FromAny;
 
@@ -63,6 +63,10 @@ pub(super) fn with_defaults(mut config: ClusterConfigInfoEx) -> ClusterConfigInf
     dpm.enabled.get_or_insert(false);
     dpm.default_dpm_behavior.get_or_insert(DpmBehavior::Automated);
     dpm.host_power_action_rate.get_or_insert(3);
+    let vsan = config.vsan_config_info.get_or_insert_with(Box::<VsanClusterConfigInfo>::default);
+    vsan.enabled.get_or_insert(false);
+    vsan.vsan_esa_enabled.get_or_insert(false);
+    vsan.default_config.get_or_insert_default().auto_claim_storage.get_or_insert(false);
     config
 }
 

@@ -83,9 +83,12 @@ pub(super) fn compatible_hosts() -> Vec<DistributedVirtualSwitchHostProductSpec>
 }
 
 fn available(world: &World, call: &Call) -> Outcome<Reply> {
-    let recommended: Option<bool> = call.opt("recommended")?;
-    let specs = known(world).into_iter().map(product_of);
-    Ok(Reply::list(if recommended == Some(true) { specs.take(1).collect() } else { specs.collect() }))
+    let asked: Option<bool> = call.opt("recommended")?;
+    let major = |version: &str| numbers(version).first().copied().unwrap_or_default();
+    // Hosts of the release before are managed too, and a switch that is older than they are has no purpose.
+    let oldest = major(&world.content.about.version).saturating_sub(1);
+    let wanted = |version: &&str| asked.is_none_or(|asked| asked == (major(version) >= oldest));
+    Ok(Reply::list(known(world).into_iter().filter(wanted).map(product_of).collect::<Vec<_>>()))
 }
 
 fn query_by_uuid(world: &World, call: &Call) -> Outcome<Reply> {

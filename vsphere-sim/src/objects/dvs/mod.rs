@@ -4,17 +4,15 @@ pub(super) mod config;
 pub(super) mod manager;
 pub(crate) mod portgroup;
 pub(super) mod ports;
+mod setting;
 
 use vsphere_model::managed;
 use vsphere_model::types::{
-    BoolPolicy, DVPortSetting, DVSCapability, DVSConfigInfo, DVSFeatureCapability, DVSNameArrayUplinkPortPolicy,
-    DVSPolicy, DVSRuntimeInfo, DVSSecurityPolicy, DVSSummary, DVSTrafficShapingPolicy,
-    DistributedVirtualSwitchHostMember, DistributedVirtualSwitchHostMemberConfigInfo,
+    DVSCapability, DVSConfigInfo, DVSFeatureCapability, DVSNameArrayUplinkPortPolicy, DVSPolicy, DVSRuntimeInfo,
+    DVSSummary, DistributedVirtualSwitchHostMember, DistributedVirtualSwitchHostMemberConfigInfo,
     DistributedVirtualSwitchHostMemberPnicBacking, DistributedVirtualSwitchHostMemberPnicSpec,
-    DistributedVirtualSwitchProductSpec, HostMemberRuntimeInfo, HostProxySwitch, HostProxySwitchSpec,
-    InheritablePolicy, KeyValue, LinkDiscoveryProtocolConfig, Poly, ResourceInUse, StringPolicy, VMwareDVSConfigInfo,
-    VMwareDVSFeatureCapability, VMwareDVSPortSetting, VMwareUplinkPortOrderPolicy,
-    VmwareDistributedVirtualSwitchVlanIdSpec, VmwareUplinkPortTeamingPolicy,
+    DistributedVirtualSwitchProductSpec, HostMemberRuntimeInfo, HostProxySwitch, HostProxySwitchSpec, KeyValue,
+    LinkDiscoveryProtocolConfig, Poly, ResourceInUse, VMwareDVSConfigInfo, VMwareDVSFeatureCapability,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
@@ -22,6 +20,7 @@ use super::host::Host;
 use super::network::Network;
 use crate::fault::{Fault, Outcome};
 use crate::world::{Entity, Look, Managed, Moref, Prop, World, uuid};
+use setting::{default_setting, over};
 
 pub(super) use manager::numbers;
 pub(super) use ports::{free_ports, grow, has_vnics, port_keys};
@@ -429,64 +428,6 @@ fn capability() -> DVSCapability {
             ..Default::default()
         })),
     }
-}
-
-fn switch(value: bool) -> Option<Box<BoolPolicy>> {
-    Some(Box::new(BoolPolicy { value: Some(value), ..Default::default() }))
-}
-
-/// What the ports of a switch are like where nobody has said otherwise.
-fn default_setting() -> VMwareDVSPortSetting {
-    let own = InheritablePolicy { inherited: false };
-    let shaping = || Some(Box::new(DVSTrafficShapingPolicy { enabled: switch(false), ..Default::default() }));
-    VMwareDVSPortSetting {
-        base: DVPortSetting {
-            blocked: switch(false),
-            vm_direct_path_gen2_allowed: switch(false),
-            in_shaping_policy: shaping(),
-            out_shaping_policy: shaping(),
-            ..Default::default()
-        },
-        vlan: Some(Poly::new(VmwareDistributedVirtualSwitchVlanIdSpec::default())),
-        uplink_teaming_policy: Some(Box::new(VmwareUplinkPortTeamingPolicy {
-            policy: Some(Box::new(StringPolicy { value: Some("loadbalance_srcid".to_owned()), ..Default::default() })),
-            reverse_policy: switch(true),
-            notify_switches: switch(true),
-            rolling_order: switch(false),
-            uplink_port_order: Some(Box::new(VMwareUplinkPortOrderPolicy {
-                active_uplink_port: (1..=4).map(|number| format!("Uplink {number}")).collect(),
-                ..Default::default()
-            })),
-            ..Default::default()
-        })),
-        security_policy: Some(Box::new(DVSSecurityPolicy {
-            base: own,
-            allow_promiscuous: switch(false),
-            mac_changes: switch(false),
-            forged_transmits: switch(false),
-        })),
-        ipfix_enabled: switch(false),
-        tx_uplink: switch(false),
-        ..Default::default()
-    }
-}
-
-/// A setting of ports over another one: what it does not set is as there.
-fn over(own: Option<&Poly<DVPortSetting>>, outer: &Poly<DVPortSetting>) -> Poly<DVPortSetting> {
-    let mut setting = outer.downcast_ref::<VMwareDVSPortSetting>().cloned().unwrap_or_default();
-    let Some(own) = own else { return Poly::new(setting) };
-    macro_rules! take {
-        ($from:expr, $($field:ident),+) => {
-            $(if $from.$field.is_some() { setting.$field = $from.$field.clone(); })+
-        };
-    }
-    take!(own, blocked, vm_direct_path_gen2_allowed, in_shaping_policy, out_shaping_policy);
-    take!(own, vendor_specific_config, network_resource_pool_key, filter_policy);
-    if let Some(own) = own.downcast_ref::<VMwareDVSPortSetting>() {
-        take!(own, vlan, qos_tag, uplink_teaming_policy, security_policy, ipfix_enabled, tx_uplink);
-        take!(own, lacp_policy, mac_management_policy, vni);
-    }
-    Poly::new(setting)
 }
 
 /// What a product is called.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vsphere_model::types::{
     Any, ConcurrentAccess, DVPortSetting, DVPortgroupConfigInfo, DVPortgroupConfigSpec, DVPortgroupCreatedEvent,
-    DVPortgroupPolicy, DVPortgroupReconfiguredEvent, NumericRange, Poly, VMwareDVSPortSetting,
+    DVPortgroupPolicy, DVPortgroupReconfiguredEvent, NumericRange, Poly, Tag, VMwareDVSPortSetting,
     VMwareDVSPortgroupPolicy, VmwareDistributedVirtualSwitchTrunkVlanSpec, VmwareDistributedVirtualSwitchVlanIdSpec,
 };
 
@@ -13,7 +13,7 @@ use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::objects::folder;
 use crate::objects::network::{self, Network};
-use crate::world::{Moref, World, escaped};
+use crate::world::{Managed, Moref, World, escaped};
 
 pub(crate) const METHODS: Methods = &[
     ("DistributedVirtualSwitch", "AddDVPortgroup_Task", Handler::Write(add_several)),
@@ -56,8 +56,13 @@ pub(super) fn add_uplinks(world: &mut World, dvs: &Moref, name: &str) -> Outcome
         ..Default::default()
     };
     let group = add_to(world, dvs, &spec)?;
-    if let Some(config) = &mut world.edit::<Network>(&group)?.portgroup {
+    let network = world.edit::<Network>(&group)?;
+    if let Some(config) = &mut network.portgroup {
         config.uplink = Some(true);
+    }
+    // By this clients tell it from the others.
+    if let Some(entity) = Managed::entity_mut(network) {
+        entity.tags.push(Tag { key: "SYSTEM/DVS.UPLINKPG".to_owned() });
     }
     Ok(group)
 }
