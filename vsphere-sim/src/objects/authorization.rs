@@ -293,7 +293,9 @@ fn asked(world: &World, call: &Call) -> Outcome<(Moref, Vec<Permission>)> {
             true => settings.group_named(&name).map(|group| &group.principal),
             false => settings.user_named(&name).map(|user| &user.principal),
         };
-        permission.principal = known.cloned().ok_or_else(|| {
+        // Where anyone may log in, anyone is a user.
+        let stranger = || settings.rules.trusts_strangers().then(|| name.clone());
+        permission.principal = known.cloned().or_else(stranger).ok_or_else(|| {
             let detail = UserNotFound { principal: name.clone(), unresolved: false, ..Default::default() };
             Fault::new(detail, format!("The user or group named '{name}' does not exist."))
         })?;

@@ -20,6 +20,7 @@ mod network;
 mod ovf;
 mod peers_console;
 mod peers_datastore;
+mod peers_govc_table;
 mod peers_guest;
 mod peers_host;
 mod peers_managers;
