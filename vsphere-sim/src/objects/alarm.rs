@@ -252,6 +252,7 @@ impl World {
                 overall_status: ManagedEntityStatus::Green,
                 time: alarm.info.last_modified_time,
                 acknowledged: Some(false),
+                event_key: Some(0),
                 ..Default::default()
             });
             state.disabled = Some(alarm.off.contains(&entity.value));

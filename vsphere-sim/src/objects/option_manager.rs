@@ -71,20 +71,19 @@ impl Kind {
     }
 
     fn describe(self) -> Poly<OptionType> {
+        let base = OptionType { value_is_readonly: Some(false) };
         match self {
-            Self::Number(min, max, default_value) => {
-                Poly::new(LongOption { min, max, default_value, ..Default::default() })
+            Self::Number(min, max, default_value) => Poly::new(LongOption { base, min, max, default_value }),
+            Self::Switch(default_value) => Poly::new(BoolOption { base, supported: true, default_value }),
+            Self::Text(default) => {
+                Poly::new(StringOption { base, default_value: default.to_owned(), ..Default::default() })
             }
-            Self::Switch(default_value) => {
-                Poly::new(BoolOption { supported: true, default_value, ..Default::default() })
-            }
-            Self::Text(default) => Poly::new(StringOption { default_value: default.to_owned(), ..Default::default() }),
             Self::Choice(values) => {
                 let describe = |value: &&str| Poly::new(element(value, value));
                 Poly::new(ChoiceOption {
                     choice_info: values.iter().map(describe).collect(),
+                    base,
                     default_index: Some(0),
-                    ..Default::default()
                 })
             }
         }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
 mod alarms;
+mod always_set;
 mod cluster;
 mod custom_fields;
 mod datastore;

@@ -1,10 +1,10 @@
 //! The configuration of a host, put together from its sides.
 
 use vsphere_model::types::{
-    HostCapability, HostConfigInfo, HostDatastoreSystemCapabilities, HostFeatureCapability, HostFlagInfo,
-    HostHyperThreadScheduleInfo, HostIpmiInfo, HostNetCapabilities, HostPowerPolicy, HostSslThumbprintInfo,
-    HostSystemResourceInfo, PowerSystemCapability, PowerSystemInfo, ResourceAllocationInfo, ResourceConfigSpec,
-    SharesInfo, SharesLevel,
+    HostCapability, HostConfigInfo, HostDatastoreSystemCapabilities, HostDeploymentInfo, HostFeatureCapability,
+    HostFlagInfo, HostGraphicsConfig, HostHyperThreadScheduleInfo, HostIpmiInfo, HostNetCapabilities, HostPowerPolicy,
+    HostSslThumbprintInfo, HostSystemResourceInfo, PowerSystemCapability, PowerSystemInfo, ResourceAllocationInfo,
+    ResourceConfigSpec, SharesInfo, SharesLevel, VsanHostConfigInfo,
 };
 
 use super::{Host, certificate, network, option};
@@ -48,6 +48,18 @@ impl Host {
                 current_policy: power_policies().into_iter().nth(1).unwrap_or_default(),
             })),
             wake_on_lan_capable: Some(true),
+            datastore_principal: Some("root".to_owned()),
+            deployment_info: Some(Box::new(HostDeploymentInfo { booted_from_stateless_cache: Some(false) })),
+            graphics_config: Some(Box::new(HostGraphicsConfig {
+                host_default_graphics_type: "shared".to_owned(),
+                shared_passthru_assignment_policy: "performance".to_owned(),
+                ..Default::default()
+            })),
+            vsan_host_config: Some(Box::new(VsanHostConfigInfo {
+                enabled: Some(false),
+                host_system: Some(look.me.clone()),
+                ..Default::default()
+            })),
             feature_capability: feature_capabilities(),
             masked_feature_capability: feature_capabilities(),
             ..Default::default()
@@ -131,7 +143,7 @@ fn allocation() -> ResourceAllocationInfo {
         expandable_reservation: Some(false),
         limit: Some(-1),
         shares: Some(Box::new(SharesInfo { shares: 500, level: SharesLevel::Custom })),
-        ..Default::default()
+        overhead_limit: Some(-1),
     }
 }
 

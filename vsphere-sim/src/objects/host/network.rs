@@ -273,7 +273,17 @@ impl Host {
             driver_version: Some("226.0.145.4".to_owned()),
             firmware_version: Some("226.1.107.1".to_owned()),
             valid_link_specification: vec![full_duplex(10_000), full_duplex(25_000)],
-            spec: PhysicalNicSpec { link_speed: Some(Box::new(full_duplex(25_000))), ..Default::default() },
+            spec: PhysicalNicSpec {
+                // Its addresses are those of virtual adapters.
+                ip: Some(Box::new(HostIpConfig {
+                    ip_address: Some(String::new()),
+                    subnet_mask: Some(String::new()),
+                    ..Default::default()
+                })),
+                link_speed: Some(Box::new(full_duplex(25_000))),
+                enable_enhanced_networking_stack: Some(false),
+                ..Default::default()
+            },
             wake_on_lan_supported: true,
             mac: mac("84:16:0c", self.number, index),
             resource_pool_scheduler_allowed: Some(true),

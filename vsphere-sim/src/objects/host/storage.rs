@@ -4,7 +4,8 @@ use vsphere_model::types::{
     FibreChannelPortType, HostBlockAdapterTargetTransport, HostBlockHba, HostDiskDimensionsLba, HostDiskPartitionInfo,
     HostDiskPartitionLayout, HostDiskPartitionSpec, HostFibreChannelHba, HostFibreChannelTargetTransport,
     HostFileSystemMountInfo, HostFileSystemVolume, HostFileSystemVolumeInfo, HostHostBusAdapter, HostMountInfo,
-    HostMultipathInfo, HostMultipathInfoLogicalUnit, HostMultipathInfoLogicalUnitPolicy, HostMultipathInfoPath,
+    HostMultipathInfo, HostMultipathInfoFixedLogicalUnitPolicy, HostMultipathInfoLogicalUnit,
+    HostMultipathInfoLogicalUnitPolicy, HostMultipathInfoLogicalUnitStorageArrayTypePolicy, HostMultipathInfoPath,
     HostMultipathStateInfo, HostMultipathStateInfoPath, HostScsiDisk, HostScsiTopology, HostScsiTopologyInterface,
     HostScsiTopologyLun, HostScsiTopologyTarget, HostStorageDeviceInfo, HostTargetTransport, NotFound, Poly, ScsiLun,
     ScsiLunCapabilities,
@@ -142,6 +143,7 @@ impl Disk {
             ssd: Some(self.ssd),
             local_disk: Some(self.local),
             scsi_disk_type: Some("native512".to_owned()),
+            emulated_dixdif_enabled: Some(false),
             ..Default::default()
         }
     }
@@ -300,6 +302,18 @@ fn adapter_key(device: &str) -> String {
     format!("key-vim.host.{kind}-{device}")
 }
 
+/// Which way the host takes to a disk: the first to its own, all by turns to those of an array.
+fn selection(disk: &Disk, paths: &[HostMultipathInfoPath]) -> Poly<HostMultipathInfoLogicalUnitPolicy> {
+    let policy = |name: &str| HostMultipathInfoLogicalUnitPolicy { policy: name.to_owned() };
+    match paths.first() {
+        Some(first) if disk.local => Poly::new(HostMultipathInfoFixedLogicalUnitPolicy {
+            base: policy("VMW_PSP_FIXED"),
+            prefer: first.name.clone(),
+        }),
+        _ => Poly::new(policy("VMW_PSP_RR")),
+    }
+}
+
 /// By which ways the host reaches each disk.
 fn paths(disks: &[Disk], host: &Host) -> Vec<HostMultipathInfoLogicalUnit> {
     let state = |adapter: &str| if host.ailments.dead_adapters.contains(adapter) { "dead" } else { "active" };
@@ -317,11 +331,11 @@ fn paths(disks: &[Disk], host: &Host) -> Vec<HostMultipathInfoLogicalUnit> {
         key: format!("key-vim.host.MultipathInfo.LogicalUnit-{}", disk.uuid()),
         id: disk.uuid(),
         lun: disk.key(),
+        policy: selection(disk, &path),
         path,
-        policy: Poly::new(HostMultipathInfoLogicalUnitPolicy {
-            policy: if disk.local { "VMW_PSP_FIXED" } else { "VMW_PSP_RR" }.to_owned(),
-        }),
-        ..Default::default()
+        storage_array_type_policy: Some(Box::new(HostMultipathInfoLogicalUnitStorageArrayTypePolicy {
+            policy: if disk.local { "VMW_SATP_LOCAL" } else { "VMW_SATP_ALUA" }.to_owned(),
+        })),
     };
     let (inside, array): (Vec<&Disk>, Vec<&Disk>) = disks.iter().partition(|disk| disk.local);
     let inside = inside.into_iter().enumerate().map(|(slot, disk)| unit(disk, vec![path(disk, INSIDE, slot, 0)]));

@@ -6,7 +6,8 @@ use vsphere_model::types::{
     ScheduledHardwareUpgradeInfo, SharesInfo, SharesLevel, ToolsConfigInfo, ToolsConfigInfoToolsLastInstallInfo,
     VirtualHardware, VirtualMachineBootOptions, VirtualMachineConfigInfo, VirtualMachineConfigSpec,
     VirtualMachineDefaultPowerOpInfo, VirtualMachineFileInfo, VirtualMachineFlagInfo, VirtualMachineGuestIntegrityInfo,
-    VirtualMachinePowerState, VirtualMachineSgxInfo,
+    VirtualMachinePowerState, VirtualMachineSgxInfo, VirtualMachineVirtualDeviceSwap,
+    VirtualMachineVirtualDeviceSwapDeviceSwapInfo, VirtualMachineVirtualNumaInfo,
 };
 use vsphere_soap::object::copy;
 
@@ -108,6 +109,20 @@ pub(super) fn blank(world: &World, name: &str, vmx: &str) -> VirtualMachineConfi
         pmem_failover_enabled: Some(false),
         vmx_stats_collection_enabled: Some(true),
         vm_op_notification_to_app_enabled: Some(false),
+        fixed_passthru_hot_plug_enabled: Some(false),
+        metro_ft_enabled: Some(false),
+        numa_info: Some(Box::new(VirtualMachineVirtualNumaInfo {
+            auto_cores_per_numa_node: Some(true),
+            vnuma_on_cpu_hotadd_exposed: Some(false),
+            ..Default::default()
+        })),
+        device_swap: Some(Box::new(VirtualMachineVirtualDeviceSwap {
+            lsi_to_pvscsi: Some(Box::new(VirtualMachineVirtualDeviceSwapDeviceSwapInfo {
+                enabled: Some(true),
+                applicable: Some(false),
+                status: text("none"),
+            })),
+        })),
         guest_integrity_info: Some(Box::new(VirtualMachineGuestIntegrityInfo { enabled: Some(false) })),
         guest_monitoring_mode_info: Some(Box::default()),
         sgx_info: Some(Box::new(VirtualMachineSgxInfo { flc_mode: text("unlocked"), ..Default::default() })),
