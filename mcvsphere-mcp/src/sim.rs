@@ -75,7 +75,7 @@ pub(crate) struct SimArgs {
     /// Let a host fail, at once or after some seconds: NAME or NAME@SECONDS
     #[arg(long, value_name = "NAME")]
     fail_host: Vec<FailingHost>,
-    /// List the methods of the API that are simulated, and end
+    /// List the methods of the API that are simulated, count the properties that have values, and end
     #[arg(long)]
     coverage: bool,
     /// Take the command line of govmomi's vcsim from here on, and do as it does, as a program named vcsim does by itself
@@ -187,7 +187,7 @@ pub(crate) async fn embedded(simulated: &Simulated) -> anyhow::Result<Sim> {
 /// Runs the simulated vCenter alone, until it is dropped.
 pub(crate) async fn run(args: SimArgs, say: impl Fn(&str) -> std::io::Result<()>) -> anyhow::Result<ExitCode> {
     if args.coverage {
-        say(&coverage())?;
+        say(&coverage()?)?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(words) = &args.as_vcsim {
@@ -286,11 +286,17 @@ impl fmt::Display for Announcement<'_> {
     }
 }
 
-fn coverage() -> String {
+fn coverage() -> anyhow::Result<String> {
     let all = vsphere_sim::coverage();
     let simulated: Vec<_> = all.iter().filter(|it| it.simulated).collect();
     let lines: Vec<String> = simulated.iter().map(|it| format!("{}.{}", it.owner, it.method)).collect();
-    format!("{}\n# {} of the {} methods of the API are simulated.", lines.join("\n"), simulated.len(), all.len())
+    let (set, properties) = vsphere_sim::properties_set().context("the demonstration can't be made")?;
+    Ok(format!(
+        "{}\n# {} of the {} methods of the API are simulated. {set} of its {properties} properties have values in the demo.",
+        lines.join("\n"),
+        simulated.len(),
+        all.len()
+    ))
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ use std::sync::Arc;
 
 use vsphere_soap::http::Thumbprint;
 
-pub use coverage::{Coverage, coverage};
+pub use coverage::{Coverage, coverage, properties_set};
 pub use incident::Incident;
 pub use model::{Cardinality, Model, Role, Size, Vcsim};
 pub use rules::{Guests, Logins, Maintenance, NewHosts, Placement, Rules};
