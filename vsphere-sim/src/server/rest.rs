@@ -129,7 +129,7 @@ fn of_session(
             let (user, password) = credentials.ok_or_else(Failure::unauthenticated)?;
             let key = log_in(core, &user, &password)?;
             let mut response = json_answer(if older { StatusCode::OK } else { StatusCode::CREATED }, &wrap(json!(key)));
-            let cookie = HeaderValue::from_str(&format!("{SESSION}={key}; Path=/rest; Secure; HttpOnly"));
+            let cookie = HeaderValue::from_str(&format!("{SESSION}={key}; Path=/rest; HttpOnly{}", soap::secure(core)));
             if let Some(cookie) = cookie.ok().filter(|_| older && !by_header) {
                 response.headers_mut().insert(SET_COOKIE, cookie);
             }

@@ -54,10 +54,10 @@ pub(super) async fn answer(core: Arc<Core>, request: Request<Incoming>, peer: Pe
         Err(_) => return failed(),
     };
     let session = session.filter(|key| is_alive(&core, key));
-    let call = Call { core, session, peer, method, target, arguments };
+    let call = Call { core: Arc::clone(&core), session, peer, method, target, arguments };
     match carry_out(call).await {
         Ok(Reply::Unavailable(why)) => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{why}\n")),
-        Ok(reply) => success(method, reply, takes_gzip),
+        Ok(reply) => success(&core, method, reply, takes_gzip),
         Err(error) => fault(error),
     }
 }
@@ -154,7 +154,7 @@ fn gzip(document: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-fn success(method: &'static Method, reply: Reply, takes_gzip: bool) -> Response<Body> {
+fn success(core: &Core, method: &'static Method, reply: Reply, takes_gzip: bool) -> Response<Body> {
     let cookie = if let Reply::Session(session) = &reply { Some(session.key.clone()) } else { None };
     let document = envelope::write_answer(method, |out| write(method, reply, out));
     let mut response = match document {
@@ -172,12 +172,18 @@ fn success(method: &'static Method, reply: Reply, takes_gzip: bool) -> Response<
         Err(error) => return unwritable(&error),
     };
     // The quotation marks are as vCenter writes them.
-    let cookie = cookie
-        .and_then(|key| HeaderValue::from_str(&format!("{SESSION_COOKIE}=\"{key}\"; Path=/; HttpOnly; Secure")).ok());
+    let cookie = cookie.and_then(|key| {
+        HeaderValue::from_str(&format!("{SESSION_COOKIE}=\"{key}\"; Path=/; HttpOnly{}", secure(core))).ok()
+    });
     if let Some(cookie) = cookie {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
     response
+}
+
+/// What a cookie says of the connections that it is for. Clients would not send it back over plain HTTP if it asked for TLS.
+pub(super) fn secure(core: &Core) -> &'static str {
+    if core.read().thumbprint.is_some() { "; Secure" } else { "" }
 }
 
 fn write(method: &Method, reply: Reply, out: &mut Encoder) {

@@ -19,6 +19,7 @@ mod managers;
 mod migration;
 mod network;
 mod ovf;
+mod page;
 mod peers_console;
 mod peers_datastore;
 mod peers_govc_table;
