@@ -106,6 +106,8 @@ enum Wish {
     Serve(Box<Options>),
     Help,
     Version,
+    /// A new UUID.
+    Uuid,
 }
 
 /// Reads a command line as vcsim reads one: an option begins with one dash or two, its value follows after a space or an equals
@@ -119,6 +121,7 @@ fn parse(words: &[String]) -> anyhow::Result<Wish> {
             return match word.as_str() {
                 "--" => Ok(Wish::Serve(Box::new(options))),
                 "version" => Ok(Wish::Version),
+                "uuidgen" => Ok(Wish::Uuid),
                 _ => bail!("{word:?} is not an option of vcsim: `vcsim -help` lists them"),
             };
         };
@@ -164,6 +167,10 @@ pub(super) async fn run(words: &[String], say: impl Fn(&str) -> io::Result<()>) 
             say(&format!("mcvsphere {}, compatible with vcsim", env!("CARGO_PKG_VERSION")))?;
             return Ok(ExitCode::SUCCESS);
         }
+        Wish::Uuid => {
+            say(&uuid())?;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     let (user, password) = (secret(&options.user)?, secret(&options.password)?);
     let model = options.model(&user, &password);
@@ -180,7 +187,33 @@ pub(super) async fn run(words: &[String], say: impl Fn(&str) -> io::Result<()>) 
         key().await;
         return Ok(ExitCode::SUCCESS);
     }
-    std::future::pending().await
+    stopped().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until somebody ends the program: that is no failure.
+#[cfg(unix)]
+async fn stopped() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn stopped() -> io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn uuid() -> String {
+    let bits = fastrand::u128(..) & !(0xf000 << 64) & !(0xc000 << 48) | 0x4000 << 64 | 0x8000 << 48;
+    let hex = format!("{bits:032x}");
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| hex.get(part).unwrap_or_default());
+    parts.join("-")
 }
 
 impl Options {
@@ -308,6 +341,15 @@ mod tests {
         }
         assert_eq!(parse(&["-h".to_owned()]).unwrap(), Wish::Help);
         assert_eq!(parse(&["version".to_owned()]).unwrap(), Wish::Version);
+        assert_eq!(parse(&["uuidgen".to_owned()]).unwrap(), Wish::Uuid);
+    }
+
+    #[test]
+    fn a_uuid_is_one_of_version_4() {
+        let parts: Vec<usize> = uuid().split('-').map(str::len).collect();
+        assert_eq!(parts, [8, 4, 4, 4, 12]);
+        assert_eq!(uuid().get(14..15), Some("4"));
+        assert_ne!(uuid(), uuid());
     }
 
     #[test]
