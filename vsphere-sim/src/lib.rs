@@ -65,7 +65,7 @@ use vsphere_soap::http::Thumbprint;
 pub use coverage::{Coverage, coverage, properties_set};
 pub use incident::Incident;
 pub use model::{Cardinality, Model, Role, Size, Vcsim};
-pub use rules::{Guests, Logins, Maintenance, NewHosts, Placement, Rules};
+pub use rules::{Changes, Guests, Logins, Maintenance, NewHosts, Placement, Rules};
 pub use trouble::Trouble;
 
 use crate::core::Core;

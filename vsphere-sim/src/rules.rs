@@ -20,6 +20,8 @@ pub struct Rules {
     pub maintenance: Maintenance,
     /// Whether a guest can be shut down, restarted or put to sleep without VMware Tools.
     pub guests: Guests,
+    /// When the settings of a VM can be changed that its guest finds at its start.
+    pub changes: Changes,
     /// What a host is asked for that comes into the inventory.
     pub new_hosts: NewHosts,
     /// Who may log in.
@@ -53,6 +55,16 @@ pub enum Guests {
     All,
 }
 
+/// When the settings of a VM can be changed that its guest finds at its start: its guest operating system, its firmware, its
+/// size without hot plugging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changes {
+    /// Only while the VM is powered off.
+    WhenOff,
+    /// At any time.
+    Anytime,
+}
+
 /// What a host is asked for that comes into the inventory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewHosts {
@@ -77,6 +89,7 @@ impl Rules {
         placement: Placement::Client,
         maintenance: Maintenance::WhenEmpty,
         guests: Guests::WithTools,
+        changes: Changes::WhenOff,
         new_hosts: NewHosts::Verified,
         logins: Logins::Known,
     };
@@ -86,6 +99,7 @@ impl Rules {
         placement: Placement::Server,
         maintenance: Maintenance::AtOnce,
         guests: Guests::All,
+        changes: Changes::Anytime,
         new_hosts: NewHosts::Trusted,
         logins: Logins::Anyone,
     };
@@ -106,6 +120,11 @@ impl Rules {
     /// Whether a guest does what it is asked, where its VMware Tools run or not.
     pub(crate) fn obeys(&self, tools_run: bool) -> bool {
         tools_run || self.guests == Guests::All
+    }
+
+    /// Whether a VM has to be off for what its guest finds at its start.
+    pub(crate) fn changes_need_power_off(&self) -> bool {
+        self.changes == Changes::WhenOff
     }
 
     /// Whether a new host has to show who it is, and the client who it is.

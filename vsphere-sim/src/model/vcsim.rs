@@ -1,5 +1,11 @@
 //! The inventory that govmomi's simulator has at its start, under its names, for tests that were written against it.
 
+use vsphere_model::types::{
+    CustomizationAdapterMapping, CustomizationDhcpIpGenerator, CustomizationIPSettings, CustomizationIdentitySettings,
+    CustomizationIpGenerator, CustomizationLinuxPrep, CustomizationPrefixName, CustomizationSpec, CustomizationSysprep,
+    CustomizationUnknownIpGenerator, CustomizationVirtualMachineName, Poly,
+};
+
 use super::machine::{self, Machine};
 use crate::fault::{Fault, Outcome};
 use crate::objects::compute::Compute;
@@ -8,7 +14,9 @@ use crate::objects::host::Profile;
 use crate::objects::network::Network;
 use crate::objects::vm::Placement;
 use crate::objects::vm::guest::Tools;
-use crate::objects::{compute, datacenter, datastore, dvs, folder, host, network, resource_pool};
+use crate::objects::{
+    compute, customization_spec_manager, datacenter, datastore, dvs, folder, host, network, resource_pool,
+};
 use crate::world::{Moref, World};
 
 /// How much there is in the inventory of [`Model::vcsim`](super::Model::vcsim). The defaults are those of vcsim, whose flag is
@@ -118,6 +126,49 @@ fn datacenters(world: &mut World, size: &Vcsim) -> Outcome<()> {
         // Folders count by themselves, from the first datacenter that has one.
         let folder = number.checked_sub(plain).map(|folder| format!("F{folder}"));
         datacenter(world, size, &format!("DC{number}"), folder.as_deref())?;
+    }
+    customizations(world)
+}
+
+/// The customization specifications that vcsim's users know.
+fn customizations(world: &mut World) -> Outcome<()> {
+    let linux = || {
+        let mut identity = CustomizationLinuxPrep { domain: "eng.vmware.com".to_owned(), ..Default::default() };
+        identity.time_zone = Some("Pacific/Apia".to_owned());
+        identity.hw_clock_utc = Some(true);
+        identity
+    };
+    let windows = || {
+        let mut identity = CustomizationSysprep::default();
+        identity.user_data.full_name = "vcsim".to_owned();
+        identity.user_data.org_name = "VMware".to_owned();
+        identity
+    };
+    let base = || CustomizationPrefixName { base_: "vcsim".to_owned(), ..Default::default() };
+    let spec = |identity: Poly<CustomizationIdentitySettings>, ip: Poly<CustomizationIpGenerator>| {
+        let adapter = CustomizationIPSettings { ip, ..Default::default() };
+        let nic_setting_map = vec![CustomizationAdapterMapping { adapter, ..Default::default() }];
+        CustomizationSpec { identity, nic_setting_map, ..Default::default() }
+    };
+    let (dhcp, asked) = (
+        || Poly::new(CustomizationDhcpIpGenerator::default()),
+        || Poly::new(CustomizationUnknownIpGenerator::default()),
+    );
+    let mut by_machine = linux();
+    by_machine.host_name = Poly::new(CustomizationVirtualMachineName::default());
+    let mut numbered = linux();
+    numbered.host_name = Poly::new(base());
+    let (mut alone, mut joined) = (windows(), windows());
+    alone.user_data.computer_name = Poly::new(base());
+    joined.user_data.computer_name = Poly::new(base());
+    joined.identification.join_domain = Some("DOMAIN".to_owned());
+    for (name, spec) in [
+        ("vcsim-linux", spec(Poly::new(by_machine), dhcp())),
+        ("vcsim-linux-static", spec(Poly::new(numbered), asked())),
+        ("vcsim-windows-static", spec(Poly::new(alone), asked())),
+        ("vcsim-windows-domain", spec(Poly::new(joined), dhcp())),
+    ] {
+        customization_spec_manager::provide(world, name, "", spec)?;
     }
     Ok(())
 }

@@ -2,7 +2,8 @@
 
 use vsphere_model::managed;
 use vsphere_model::types::{
-    AlreadyExists, ConcurrentAccess, CustomizationSpecInfo, CustomizationSpecItem, InvalidName, NotFound,
+    AlreadyExists, ConcurrentAccess, CustomizationSpec, CustomizationSpecInfo, CustomizationSpecItem,
+    CustomizationSysprep, InvalidName, NotFound,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
@@ -42,6 +43,23 @@ impl Managed for CustomizationSpecManager {
 pub(super) fn install(world: &mut World) {
     let manager = CustomizationSpecManager { items: Vec::new() };
     world.content.customization_spec_manager = Some(world.add_as("CustomizationSpecManager", manager));
+}
+
+/// Keeps a specification from the start on.
+///
+/// # Errors
+/// `AlreadyExists`, `InvalidName`, and `ManagedObjectNotFound` on a host.
+pub(crate) fn provide(world: &mut World, name: &str, description: &str, spec: CustomizationSpec) -> Outcome<()> {
+    let type_ = if spec.identity.is::<CustomizationSysprep>() { "Windows" } else { "Linux" };
+    let info = CustomizationSpecInfo {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        type_: type_.to_owned(),
+        ..Default::default()
+    };
+    let item = CustomizationSpecItem { info: stamped(world, info, world.now().timestamp()), spec };
+    let manager = world.content.customization_spec_manager.clone().unwrap_or_default();
+    world.edit::<CustomizationSpecManager>(&manager)?.add(item)
 }
 
 impl CustomizationSpecManager {

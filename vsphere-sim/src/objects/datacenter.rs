@@ -6,7 +6,8 @@ use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
 use super::folder::{self, Folder};
 use crate::call::{Call, Handler, Methods, Reply};
-use crate::fault::Outcome;
+use crate::fault::{Fault, Outcome};
+use crate::model::ServerKind;
 use crate::world::{Entity, Look, Managed, Moref, Prop, World};
 
 pub(crate) const METHODS: Methods = &[("Datacenter", "Destroy_Task", Handler::Write(destroy))];
@@ -84,6 +85,9 @@ pub(crate) fn add(world: &mut World, name: &str, parent: &Moref) -> Outcome<More
 /// An empty datacenter goes with its four folders.
 fn destroy(world: &mut World, call: &Call) -> Outcome<Reply> {
     let datacenter = call.target.clone();
+    if world.settings.kind == ServerKind::Esxi {
+        return Err(Fault::not_supported("removal of the datacenter of a host"));
+    }
     check_empty(world, &datacenter)?;
     call.task().alone_with(&datacenter).start(world, move |world| {
         check_empty(world, &datacenter)?;

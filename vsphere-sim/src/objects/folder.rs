@@ -10,6 +10,7 @@ use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 use super::{datacenter, datastore, vm};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
+use crate::model::ServerKind;
 use crate::world::{Entity, Look, Managed, Moref, Prop, World, escaped};
 
 pub(crate) const METHODS: Methods = &[
@@ -38,7 +39,7 @@ impl Managed for Folder {
         match property {
             "childType" => Prop::list(&self.child_types),
             "childEntity" => Prop::list(&self.children),
-            "summary" | "podStorageDrsEntry" if self.is_pod() => datastore::pod::read(self, look.world, property),
+            "summary" | "podStorageDrsEntry" if self.is_pod() => datastore::pod::read(self, look, property),
             _ => self.entity.read(look, property),
         }
     }
@@ -207,6 +208,9 @@ pub(crate) fn add_pod(world: &mut World, name: &str, parent: &Moref) -> Outcome<
 
 fn create_datacenter(world: &mut World, call: &Call) -> Outcome<Reply> {
     let name: String = call.arg("name")?;
+    if world.settings.kind == ServerKind::Esxi {
+        return Err(Fault::not_supported("a datacenter of a host"));
+    }
     world.check_new_child(&call.target, &name, "Datacenter")?;
     datacenter::add(world, &name, &call.target).map(Reply::of)
 }

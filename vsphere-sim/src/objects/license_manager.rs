@@ -83,11 +83,16 @@ impl Managed for LicenseAssignmentManager {
 const ASSIGNMENTS: &str = "LicenseAssignmentManager";
 
 pub(super) fn install(world: &mut World) {
+    let about = &world.content.about;
     let evaluation = LicenseManagerLicenseInfo {
         license_key: EVALUATION.to_owned(),
         edition_key: "eval".to_owned(),
         name: "Evaluation Mode".to_owned(),
-        properties: vec![property_of("Localized", Any::String("Evaluation Mode".to_owned()))],
+        properties: vec![
+            property_of("Localized", Any::String("Evaluation Mode".to_owned())),
+            property_of("ProductName", Any::String(about.license_product_name.clone().unwrap_or_default())),
+            property_of("ProductVersion", Any::String(about.license_product_version.clone().unwrap_or_default())),
+        ],
         ..Default::default()
     };
     let evaluation_ends = world.now() + TimeDelta::hours(EVALUATION_HOURS);

@@ -5,7 +5,7 @@ mod alarm_manager;
 mod authorization;
 pub(crate) mod compute;
 mod custom_fields;
-mod customization_spec_manager;
+pub(crate) mod customization_spec_manager;
 pub(crate) mod datacenter;
 pub(crate) mod datastore;
 mod default_alarms;
@@ -52,6 +52,8 @@ pub(crate) const METHODS: &[Methods] = &[
     datastore::browser::METHODS,
     datastore::file_manager::METHODS,
     datastore::namespace_manager::METHODS,
+    datastore::storage_resource_manager::METHODS,
+    datastore::v_storage_object_extras::METHODS,
     datastore::v_storage_object_manager::METHODS,
     datastore::virtual_disk_manager::METHODS,
     diagnostic_manager::METHODS,
@@ -95,6 +97,7 @@ pub(crate) const METHODS: &[Methods] = &[
     user_directory::METHODS,
     vm::METHODS,
     vm::checker::METHODS,
+    vm::compatibility::METHODS,
     vm::console::METHODS,
     vm::environment::METHODS,
     vm::power::METHODS,
@@ -124,6 +127,8 @@ pub(crate) fn install(world: &mut World) {
         scheduled_task_manager::install(world);
         customization_spec_manager::install(world);
         vm::checker::install(world);
+        vm::compatibility::install(world);
+        datastore::storage_resource_manager::install(world);
         unsimulated::install(world);
     }
     datastore::install(world);

@@ -235,8 +235,9 @@ fn local_ticket(_: &World, _: &Call) -> Outcome<Reply> {
 fn impersonate(world: &mut World, call: &Call) -> Outcome<Reply> {
     let (name, locale) = (principal(&call.arg::<String>("userName")?), locale(call)?);
     let key = call.session()?.to_owned();
-    let is_in = world.sessions.iter().any(|(_, session)| same(&session.user, &name));
-    let user = world.settings.user_named(&name).filter(|_| is_in).ok_or_else(refused)?.principal.clone();
+    // Who is in, is known by the session.
+    let is_in = world.sessions.iter().find(|(_, session)| same(&session.user, &name));
+    let user = is_in.map(|(_, session)| session.user.clone()).ok_or_else(refused)?;
     let scope = world.scope_of(&user);
     let session = world.sessions.get_mut(&key).ok_or_else(|| Fault::not_found(&call.target))?;
     session.user = user;

@@ -9,6 +9,7 @@ use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
+use crate::model::ServerKind;
 use crate::world::{Look, Managed, Moref, Prop, Task, World};
 
 pub(crate) const METHODS: Methods = &[
@@ -138,6 +139,9 @@ fn takes(filter: &TaskFilterSpec, world: &World, info: &TaskInfo) -> bool {
 }
 
 fn create_collector(world: &mut World, call: &Call) -> Outcome<Reply> {
+    if world.settings.kind == ServerKind::Esxi {
+        return Err(Fault::not_supported("the history of tasks on a host"));
+    }
     let filter: TaskFilterSpec = call.arg("filter")?;
     if let Some(by) = &filter.entity {
         world.entity(&by.entity)?;

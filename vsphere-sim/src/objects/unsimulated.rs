@@ -5,8 +5,8 @@ use vsphere_model::managed::{
     CertificateManager, ClusterProfileManager, CryptoManagerKmip, DirectPathProfileManager,
     FailoverClusterConfigurator, FailoverClusterManager, HealthUpdateManager, HostProfileManager, HostSnmpSystem,
     HostSpecificationManager, IoFilterManager, IpPoolManager, LocalizationManager, OverheadMemoryManager,
-    ProfileComplianceManager, SiteInfoManager, StorageQueryManager, StorageResourceManager, TenantTenantManager,
-    VirtualMachineCompatibilityChecker, VirtualMachineGuestCustomizationManager,
+    ProfileComplianceManager, SiteInfoManager, StorageQueryManager, TenantTenantManager,
+    VirtualMachineGuestCustomizationManager,
 };
 use vsphere_model::types::ServiceContent;
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
@@ -36,13 +36,11 @@ type Row = (&'static str, &'static ManagedInfo, (u32, u32, u32), fn(&mut Service
 
 const MANAGERS: &[Row] = &[
     ("IpPoolManager", IpPoolManager::INFO, (4, 0, 0), |it| &mut it.ip_pool_manager),
-    ("CompatChecker", VirtualMachineCompatibilityChecker::INFO, (4, 0, 0), |it| &mut it.vm_compatibility_checker),
     ("SnmpSystem", HostSnmpSystem::INFO, (4, 0, 0), |it| &mut it.snmp_system),
     ("HostProfileManager", HostProfileManager::INFO, (4, 0, 0), |it| &mut it.host_profile_manager),
     ("ClusterProfileManager", ClusterProfileManager::INFO, (4, 0, 0), |it| &mut it.cluster_profile_manager),
     ("MoComplianceManager", ProfileComplianceManager::INFO, (4, 0, 0), |it| &mut it.compliance_manager),
     ("LocalizationManager", LocalizationManager::INFO, (4, 0, 0), |it| &mut it.localization_manager),
-    ("StorageResourceManager", StorageResourceManager::INFO, (4, 1, 0), |it| &mut it.storage_resource_manager),
     ("OverheadMemoryManager", OverheadMemoryManager::INFO, (6, 0, 0), |it| &mut it.overhead_memory_manager),
     ("certificateManager", CertificateManager::INFO, (6, 0, 0), |it| &mut it.certificate_manager),
     ("IoFilterManager", IoFilterManager::INFO, (6, 0, 0), |it| &mut it.io_filter_manager),

@@ -3,6 +3,7 @@
 //! An operation takes and answers plain JSON. The doors translate: REST of both generations (`server/rest.rs`), and the
 //! JSON-RPC that the SDKs speak (`server/json_rpc.rs`), which has the name of each structure in it.
 
+pub(crate) mod appliance;
 pub(crate) mod bulk;
 pub(crate) mod session;
 pub(crate) mod tagging;
@@ -164,7 +165,8 @@ impl Failure {
 
 /// All operations but those of the session.
 pub(crate) fn operations() -> impl Iterator<Item = &'static Operation> {
-    tagging::OPERATIONS.iter().chain(tagging::ASSOCIATION_OPERATIONS).chain(bulk::OPERATIONS)
+    let tagging = tagging::OPERATIONS.iter().chain(tagging::ASSOCIATION_OPERATIONS).chain(bulk::OPERATIONS);
+    tagging.chain(appliance::OPERATIONS)
 }
 
 /// Which operations a server of this version has, as `(major, minor, update)`.

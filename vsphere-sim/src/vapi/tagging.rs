@@ -118,7 +118,7 @@ impl Tagging {
     ///
     /// # Errors
     /// The tag is not there.
-    pub(super) fn detach(&mut self, tag: &str, object: &Moref) -> Outcome<bool> {
+    pub(crate) fn detach(&mut self, tag: &str, object: &Moref) -> Outcome<bool> {
         self.tag(tag)?;
         Ok(self.attached.get_mut(&object.value).is_some_and(|tags| tags.remove(tag)))
     }

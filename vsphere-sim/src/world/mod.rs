@@ -30,6 +30,7 @@ use crate::objects::guest_operations::transfer::Transfers;
 use crate::objects::vm::{Place, Vm};
 use crate::rights::Rights;
 use crate::session::{Session, Sessions};
+use crate::vapi::appliance::Appliance;
 use crate::vapi::tagging::Tagging;
 
 /// A UUID of these bits, as version 4 writes them.
@@ -107,6 +108,7 @@ pub(crate) struct World {
     pub(crate) rights: Rights,
     pub(crate) alarms: Alarms,
     pub(crate) tagging: Tagging,
+    pub(crate) appliance: Appliance,
     /// Where the files are kept that clients send.
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) subnets: Subnets,
@@ -153,6 +155,7 @@ impl World {
             rights: Rights::new(),
             alarms: Alarms::default(),
             tagging: Tagging::default(),
+            appliance: Appliance::default(),
             uploads: Arc::default(),
             subnets: Subnets::default(),
             leases: HashMap::new(),

@@ -288,10 +288,15 @@ impl World {
     }
 }
 
-/// The key of the description (`VirtualMachine.powerOn`), as clients show it: the owner and the method in its short form.
+/// The key of the description (`VirtualMachine.powerOn`), as clients show it: the owner and the method as the API's own
+/// model names it.
 fn description_id(call: &Call) -> String {
     let name = call.method.name.trim_end_matches("_Task");
-    let short = name.strip_suffix("VM").unwrap_or(name);
+    let short = match (call.method.owner, name) {
+        ("VirtualMachine", "ReconfigVM") => "reconfigure".to_owned(),
+        ("VirtualMachine", _) => name.strip_suffix("VM").unwrap_or(name).to_owned(),
+        _ => name.replace("VM", "Vm"),
+    };
     let (first, rest) = short.split_at_checked(1).unwrap_or_default();
     format!("{}.{}{rest}", call.method.owner, first.to_ascii_lowercase())
 }

@@ -47,6 +47,7 @@ mod support;
 mod tags;
 mod tasks;
 mod vcsim;
+mod vcsim_users;
 mod virtual_disk;
 mod vm_clone;
 mod vm_create;

@@ -238,3 +238,27 @@ async fn a_host_has_no_tags() {
     assert_eq!(api.log_in("/api/session", ADMINISTRATOR).await.0, 400);
     assert_eq!(api.log_in("/rest/com/vmware/cis/session", ADMINISTRATOR).await.0, 400);
 }
+
+#[tokio::test]
+async fn the_appliance_tells_who_may_come_in_and_when_it_goes_down() {
+    let api = Api::new(model(), "/api/session").await;
+    for way in ["consolecli", "dcui", "ssh"] {
+        let path = format!("/api/appliance/access/{way}");
+        for enabled in [true, false] {
+            assert_eq!(api.ask(Verb::Put, &path, json!({ "enabled": enabled })).await, (204, Value::Null));
+            assert_eq!(api.get(&path).await, json!(enabled));
+        }
+        assert_eq!(api.ask(Verb::Put, &path, json!({})).await.0, 400);
+    }
+    let shell = "/api/appliance/access/shell";
+    assert_eq!(api.ask(Verb::Put, shell, json!({ "enabled": true, "timeout": 60 })).await.0, 204);
+    assert_eq!(api.get(shell).await, json!({ "enabled": true, "timeout": 60 }));
+    let plan = "/api/appliance/shutdown?action=reboot";
+    assert_eq!(api.ask(Verb::Post, plan, json!({ "delay": 5 })).await.0, 400, "without a reason");
+    assert_eq!(api.ask(Verb::Post, plan, json!({ "delay": 5, "reason": "patches" })).await.0, 204);
+    let told = api.get("/api/appliance/shutdown").await;
+    assert_eq!((&told["action"], &told["reason"]), (&json!("reboot"), &json!("patches")));
+    assert!(told["shutdown_time"].is_string());
+    assert_eq!(api.ask(Verb::Post, "/api/appliance/shutdown?action=cancel", Value::Null).await.0, 204);
+    assert_eq!(api.get("/api/appliance/shutdown").await["action"], "");
+}

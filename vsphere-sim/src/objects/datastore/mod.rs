@@ -12,6 +12,8 @@ pub(crate) mod upload;
 pub(crate) mod browser;
 pub(crate) mod file_manager;
 pub(crate) mod namespace_manager;
+pub(crate) mod storage_resource_manager;
+pub(crate) mod v_storage_object_extras;
 pub(crate) mod v_storage_object_manager;
 pub(crate) mod virtual_disk_manager;
 

@@ -1,13 +1,14 @@
 //! Datastore clusters, which the API calls storage pods: folders for datastores alone.
 
-use vsphere_model::types::{PodStorageDrsEntry, StorageDrsPodConfigInfo, StoragePodSummary};
+use vsphere_model::types::{PodStorageDrsEntry, StoragePodSummary};
 
-use super::Datastore;
+use super::{Datastore, storage_resource_manager};
 use crate::objects::folder::Folder;
-use crate::world::{Managed as _, Prop, World};
+use crate::world::{Look, Managed as _, Prop};
 
 /// A property that a datastore cluster has beside those of folders.
-pub(crate) fn read<'a>(pod: &Folder, world: &World, property: &str) -> Prop<'a> {
+pub(crate) fn read<'a>(pod: &Folder, look: &Look<'a>, property: &str) -> Prop<'a> {
+    let world = look.world;
     match property {
         "summary" => {
             let stores: Vec<&Datastore> = pod.children.iter().filter_map(|store| world.get(store).ok()).collect();
@@ -18,17 +19,8 @@ pub(crate) fn read<'a>(pod: &Folder, world: &World, property: &str) -> Prop<'a> 
             })
         }
         "podStorageDrsEntry" => {
-            let mut entry = PodStorageDrsEntry::default();
-            // As a new cluster is: storage DRS is off.
-            entry.storage_drs_config.pod_config = StorageDrsPodConfigInfo {
-                enabled: false,
-                io_load_balance_enabled: false,
-                default_vm_behavior: "manual".to_owned(),
-                load_balance_interval: Some(480),
-                default_intra_vm_affinity: Some(true),
-                ..Default::default()
-            };
-            Prop::made(entry)
+            let storage_drs_config = storage_resource_manager::config(world, look.me);
+            Prop::made(PodStorageDrsEntry { storage_drs_config, ..Default::default() })
         }
         _ => Prop::UNSET,
     }

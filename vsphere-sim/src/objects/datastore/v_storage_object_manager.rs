@@ -6,8 +6,9 @@ use std::time::Duration;
 use vsphere_model::managed;
 use vsphere_model::types::{
     AlreadyExists, Any, BaseConfigInfoDiskFileBackingInfo, BaseConfigInfoFileBackingInfo, ID, InvalidState, NotFound,
-    Poly, VStorageObject, VStorageObjectConfigInfo, VStorageObjectStateInfo, VslmCloneSpec, VslmCreateSpec,
-    VslmCreateSpecBackingSpec, VslmCreateSpecDiskFileBackingSpec,
+    Poly, VStorageObject, VStorageObjectConfigInfo, VStorageObjectSnapshotInfoVStorageObjectSnapshot,
+    VStorageObjectStateInfo, VslmCloneSpec, VslmCreateSpec, VslmCreateSpecBackingSpec,
+    VslmCreateSpecDiskFileBackingSpec,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
@@ -38,17 +39,18 @@ pub(crate) const METHODS: Methods = &[
 
 /// The managed object `VcenterVStorageObjectManager`.
 #[derive(Default)]
-struct DiskManager {
+pub(super) struct DiskManager {
     /// By their ids.
-    disks: BTreeMap<String, Kept>,
+    pub(super) disks: BTreeMap<String, Kept>,
 }
 
 /// A first class disk.
 #[derive(Clone)]
-struct Kept {
-    datastore: Moref,
+pub(super) struct Kept {
+    pub(super) datastore: Moref,
     path: String,
-    config: VStorageObjectConfigInfo,
+    pub(super) config: VStorageObjectConfigInfo,
+    pub(super) snapshots: Vec<VStorageObjectSnapshotInfoVStorageObjectSnapshot>,
 }
 
 impl Managed for DiskManager {
@@ -146,7 +148,7 @@ fn keep(world: &World, datastore: &Moref, path: &str, id: &str, name: &str) -> O
     config.create_time = world.now();
     config.backing =
         Poly::new(BaseConfigInfoDiskFileBackingInfo { base: file, provisioning_type: provisioning_type.to_owned() });
-    Ok(Kept { datastore: datastore.clone(), path: path.to_owned(), config })
+    Ok(Kept { datastore: datastore.clone(), path: path.to_owned(), config, snapshots: Vec::new() })
 }
 
 fn add(world: &mut World, manager: &Moref, kept: Kept) -> Outcome<Any> {
@@ -182,12 +184,12 @@ fn register(world: &mut World, call: &Call) -> Outcome<Reply> {
 }
 
 /// The disk that the arguments `id` and `datastore` name.
-fn asked(world: &World, call: &Call) -> Outcome<Kept> {
+pub(super) fn asked(world: &World, call: &Call) -> Outcome<Kept> {
     let (id, datastore): (ID, Moref) = (call.arg("id")?, call.arg("datastore")?);
     find(world, &call.target, &id.id, &datastore)
 }
 
-fn find(world: &World, manager: &Moref, id: &str, datastore: &Moref) -> Outcome<Kept> {
+pub(super) fn find(world: &World, manager: &Moref, id: &str, datastore: &Moref) -> Outcome<Kept> {
     let found = world.get::<Datastore>(datastore)?;
     let kept = world.get::<DiskManager>(manager)?.disks.get(id);
     // One whose file is gone is not there, though it may still be listed.
@@ -224,7 +226,7 @@ fn rename(world: &mut World, call: &Call) -> Outcome<Reply> {
 }
 
 /// Starts a task about the disk of the call, which no powered-on machine may have.
-fn change(
+pub(super) fn change(
     world: &mut World,
     call: &Call,
     time: Duration,

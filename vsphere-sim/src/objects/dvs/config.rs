@@ -9,7 +9,7 @@ use vsphere_model::types::{
     FolderEventArgument, HostEventArgument, Poly, VMwareDVSConfigSpec,
 };
 
-use super::portgroup::check_vlan;
+use super::portgroup::{self, check_vlan};
 use super::{Dvs, add, add_host, check_nics, in_use, manager, over, ports, remove_member};
 use crate::call::{Call, Handler, Methods, Reply};
 use crate::fault::{Fault, Outcome};
@@ -45,6 +45,9 @@ fn create(world: &mut World, call: &Call) -> Outcome<Reply> {
         parent.name.clone_from(&world.entity(&folder)?.name);
         let event = DvsCreatedEvent { parent, ..Default::default() };
         world.post(&dvs, &user, event, format!("A vSphere Distributed Switch {name} was created"));
+        for uplinks in world.get::<Dvs>(&dvs)?.config.uplink_portgroup.clone() {
+            portgroup::tell_added(world, &uplinks, &user);
+        }
         Ok(dvs.into())
     })
 }

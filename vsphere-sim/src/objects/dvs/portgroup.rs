@@ -159,9 +159,17 @@ fn make(world: &mut World, dvs: &Moref, spec: &DVPortgroupConfigSpec, user: &str
     let name = spec.name.clone().unwrap_or_default();
     check_name(world, dvs, &name)?;
     let group = add_to(world, dvs, spec)?;
-    let event = DVPortgroupCreatedEvent::default();
-    world.post(&group, user, event, format!("dvPort group {name} was added to the switch"));
+    tell_added(world, &group, user);
     Ok(group)
+}
+
+/// A port group has come to its switch.
+pub(super) fn tell_added(world: &mut World, group: &Moref, user: &str) {
+    let name = world.name_of(group);
+    let switch = world.get::<Network>(group).ok().and_then(|group| group.portgroup.as_ref());
+    let switch = switch.and_then(|config| config.distributed_virtual_switch.clone()).unwrap_or_default();
+    let message = format!("dvPort group {name} was added to switch {}", world.name_of(&switch));
+    world.post(group, user, DVPortgroupCreatedEvent::default(), message);
 }
 
 fn create(world: &mut World, call: &Call) -> Outcome<Reply> {

@@ -214,7 +214,7 @@ pub(super) fn capability() -> HostCapability {
         mark_as_local_supported: yes,
         crypto_supported: no,
         upit_supported: yes,
-        max_supported_vm_memory: Some(24_576 << 10),
+        max_supported_vm_memory: Some(most_memory()),
         vm_create_date_supported: yes,
         time_config_supported: yes,
         ptp_config_supported: yes,
@@ -263,4 +263,9 @@ pub(super) fn capability() -> HostCapability {
         vmfs3_eol_supported: yes,
         ..Default::default()
     }
+}
+
+/// The most memory that a machine may have on a host, in MB.
+pub(crate) fn most_memory() -> i32 {
+    24_576 << 10
 }

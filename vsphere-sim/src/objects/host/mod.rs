@@ -32,6 +32,7 @@ use vsphere_model::types::{
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
+pub(crate) use config::most_memory;
 pub(super) use connection::datacenter_of;
 pub(crate) use hardware::Profile;
 pub(crate) use maintenance::running;

@@ -78,7 +78,7 @@ pub(super) fn create(
             supported_disk_provisioning: PROVISIONING.join(","),
             ..Default::default()
         };
-        result.error.push(Fault::new(fault, format!("The disk provisioning '{name}' is not supported.")).localized());
+        result.error.push(Fault::new(fault, format!("Disk provisioning type not supported: {name}")).localized());
         return Ok(result);
     }
     let name = match params.entity_name.is_empty() {

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use vsphere_model::types::{
-    Any, CustomizationFixedName, CustomizationLinuxPrep, CustomizationSpec, CustomizationSysprep,
-    DistributedVirtualSwitchPortConnection, EntityEventArgument, FolderEventArgument, HostEventArgument,
-    NicSettingMismatch, Poly, VirtualDevice, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard,
+    Any, DistributedVirtualSwitchPortConnection, EntityEventArgument, FolderEventArgument, HostEventArgument, Poly,
+    VirtualDevice, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VirtualEthernetCard,
     VirtualEthernetCardDistributedVirtualPortBackingInfo, VirtualMachineCloneSpec, VirtualMachineConfigInfo,
     VirtualMachineConfigSpec, VirtualMachineRelocateSpec, VirtualMachineRelocateSpecDiskLocator,
     VirtualMachineRelocateTransformation, VmBeingClonedEvent, VmBeingDeployedEvent, VmClonedEvent, VmDeployedEvent,
@@ -17,7 +16,7 @@ use super::draft::{Draft, FileChange, carry_out};
 use super::files::Place;
 use super::relocate::targets;
 use super::snapshot::Snapshot;
-use super::{Vm, chain, config, hardware, power};
+use super::{Vm, chain, config, customize, hardware, power};
 use crate::call::{Call, Reply};
 use crate::fault::{Fault, Outcome};
 use crate::model::ServerKind;
@@ -182,8 +181,16 @@ impl Clone {
         let mut config = self.source_config(world)?;
         adopt(world, &mut config, &self.name, &vmx);
         config.template = self.spec.template;
-        let mut draft =
-            Draft { files: home(&vmx), config, host, datastores: seen, vmx, running: false, has_snapshots: false };
+        let mut draft = Draft {
+            files: home(&vmx),
+            config,
+            host,
+            datastores: seen,
+            vmx,
+            running: false,
+            has_snapshots: false,
+            is_new: false,
+        };
         self.copy_disks(world, &mut draft)?;
         renew_cards(world, &mut draft.config.hardware.device)?;
         hardware::set_running(&mut draft.config.hardware.device, false);
@@ -194,17 +201,18 @@ impl Clone {
         }
         hardware::change(world, &mut draft, &self.spec.location.device_change, "spec.location")?;
         if let Some(customization) = &self.spec.customization {
-            check_adapters(customization, &draft.config.hardware.device)?;
-            record_customization(&mut draft.config);
+            customize::check_adapters(customization, &draft.config.hardware.device)?;
+            customize::record(&mut draft.config);
         }
         carry_out(world, &draft.files)?;
         let vm = add(world, draft.config, &draft.vmx.datastore, &draft.host, pool.as_ref(), &self.folder)?;
         let plan = world.get::<Vm>(&self.source)?.guest_plan.clone();
         let system = world.get::<Vm>(&self.source)?.guest_system.as_deref().map(|system| Box::new(system.copied()));
-        let host_name = self.spec.customization.as_deref().and_then(host_name);
+        let host_name = self.spec.customization.as_deref().and_then(|spec| customize::host_name(spec, &self.name));
         world.edit::<Vm>(&vm)?.guest_plan =
             plan.map(|plan| Box::new(plan.for_clone(host_name.as_deref().unwrap_or(&self.name))));
         world.edit::<Vm>(&vm)?.guest_system = system;
+        world.edit::<Vm>(&vm)?.customization.clone_from(&self.spec.customization);
         self.report(world, &vm, user);
         Ok(vm)
     }
@@ -399,42 +407,4 @@ fn renew_cards(world: &mut World, devices: &mut [Poly<VirtualDevice>]) -> Outcom
         }
     }
     Ok(())
-}
-
-/// Whether a customization has settings for each adapter, where it has any.
-///
-/// # Errors
-/// `NicSettingMismatch`, as the API's reference says of `nicSettingMap`.
-fn check_adapters(spec: &CustomizationSpec, devices: &[Poly<VirtualDevice>]) -> Outcome<()> {
-    let (told, has) =
-        (spec.nic_setting_map.len(), devices.iter().filter(|device| device.is::<VirtualEthernetCard>()).count());
-    if told == 0 || told == has {
-        return Ok(());
-    }
-    let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    let fault = NicSettingMismatch {
-        number_of_nics_in_spec: number(told),
-        number_of_nics_in_vm: number(has),
-        ..Default::default()
-    };
-    Err(Fault::new(fault, "The number of network adapters in the specification is not that of the virtual machine."))
-}
-
-/// The customization waits for the first power-on, and the guest's Tools carry it out.
-fn record_customization(config: &mut VirtualMachineConfigInfo) {
-    let folder = config.files.log_directory.clone().unwrap_or_default();
-    let package = format!("{folder}imcf-{:06x}", fastrand::u32(..1 << 24));
-    config.tools.get_or_insert_default().pending_customization = Some(package.clone());
-    config.extra_config.retain(|option| option.key != "tools.deployPkg.fileName");
-    config.extra_config.push(config::option("tools.deployPkg.fileName", &package));
-}
-
-/// The host name that a customization gives; none where it is the machine's own name, or made up.
-fn host_name(spec: &CustomizationSpec) -> Option<String> {
-    let name = if let Some(linux) = spec.identity.downcast_ref::<CustomizationLinuxPrep>() {
-        &linux.host_name
-    } else {
-        &spec.identity.downcast_ref::<CustomizationSysprep>()?.user_data.computer_name
-    };
-    Some(name.downcast_ref::<CustomizationFixedName>()?.name.clone())
 }

@@ -209,9 +209,10 @@ pub(super) fn apply(world: &mut World, draft: &mut Draft, spec: &VirtualMachineC
         let message = "Cannot complete operation due to concurrent modification by another operation.";
         return Err(Fault::new(ConcurrentAccess::default(), message));
     }
-    set_identity(config, spec, root, draft.running)?;
-    set_size(config, spec, root, draft.running)?;
-    set_options(config, spec, root, draft.running)?;
+    let running = draft.running && world.settings.rules.changes_need_power_off();
+    set_identity(config, spec, root, running)?;
+    set_size(config, spec, root, running)?;
+    set_options(config, spec, root, running)?;
     set_shares(config, spec);
     if spec.v_app_config_removed == Some(true) {
         config.v_app_config = None;

@@ -52,8 +52,11 @@ pub(super) fn create_task(world: &mut World, call: &Call) -> Outcome<Reply> {
         let name = spec.name.clone().unwrap_or_default();
         let host = placement.host(world, &spec)?;
         let being = VmBeingCreatedEvent { config_spec: Some(Box::new(spec.clone())), ..Default::default() };
-        world.post(&host, &user, being, format!("Creating {name} on {}", world.name_of(&host)));
-        let vm = create(world, &spec, &placement)?;
+        let message = format!("Creating {name} on {}", world.name_of(&host));
+        // The machine has its id before it is made, and so the event is about it.
+        let made = create(world, &spec, &placement);
+        world.post(made.as_ref().unwrap_or(&host), &user, being, message);
+        let vm = made?;
         world.post(&vm, &user, VmCreatedEvent::default(), format!("Created virtual machine {name}"));
         Ok(Any::from(vm))
     })
@@ -71,7 +74,8 @@ pub(crate) fn create(world: &mut World, spec: &VirtualMachineConfigSpec, at: &Pl
     let asked = spec.files.as_ref().and_then(|files| files.vm_path_name.as_deref()).unwrap_or_default();
     let vmx = choose_vmx(world, asked, at.datastore.as_ref(), &datastores, &name)?;
     let config = config::blank(world, &crate::world::escaped(&name), &world.place_text(&vmx));
-    let mut draft = Draft { files: home(&vmx), config, host, datastores, vmx, running: false, has_snapshots: false };
+    let mut draft =
+        Draft { files: home(&vmx), config, host, datastores, vmx, running: false, has_snapshots: false, is_new: true };
     // Whoever makes a machine has not seen it before, and can't be late.
     let change_version = None;
     config::apply(world, &mut draft, &VirtualMachineConfigSpec { change_version, ..spec.clone() }, "configSpec")?;
@@ -111,6 +115,7 @@ pub(super) fn add(
         snapshot: None,
         guest_plan: None,
         guest_system: None,
+        customization: None,
         life: Life::default(),
         strain: Strain::default(),
         config,

@@ -23,6 +23,8 @@ pub(super) struct Draft {
     pub(super) vmx: Place,
     pub(super) running: bool,
     pub(super) has_snapshots: bool,
+    /// The machine is about to be made.
+    pub(super) is_new: bool,
     /// What is to be done to files, in this order.
     pub(super) files: Vec<FileChange>,
 }
@@ -62,6 +64,7 @@ impl Draft {
             vmx,
             running: machine.runtime.power_state == VirtualMachinePowerState::PoweredOn,
             has_snapshots: machine.snapshot.is_some(),
+            is_new: false,
             files: Vec::new(),
         })
     }

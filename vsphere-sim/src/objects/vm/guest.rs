@@ -16,7 +16,7 @@ use vsphere_model::types::{
     VirtualMachineToolsRunningStatus, VirtualMachineToolsStatus, VirtualMachineToolsVersionStatus,
 };
 
-use super::{Vm, guest_os, hardware};
+use super::{Vm, customize, guest_os, hardware};
 use crate::world::{Moref, PREFIX_LENGTH, World, router_of};
 
 /// How long a system takes to start, until its Tools answer.
@@ -74,6 +74,22 @@ impl GuestPlan {
         let allowed = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
         let host_name: String = name.chars().map(allowed).take(63).collect();
         Self { host_name, leases: Vec::new(), ..self.clone() }
+    }
+
+    /// Whether VMware Tools are installed.
+    pub(super) fn has_tools(&self) -> bool {
+        self.tools != Tools::Missing
+    }
+
+    /// The system has this host name from now on.
+    pub(super) fn rename(&mut self, host_name: &str) {
+        host_name.clone_into(&mut self.host_name);
+    }
+
+    /// A network card has this address from now on.
+    pub(super) fn lease(&mut self, card: i32, network: &Moref, address: Ipv4Addr) {
+        self.leases.retain(|lease| lease.card != card);
+        self.leases.push(Lease { card, network: network.value.clone(), address });
     }
 
     /// The plan that the `extraConfig` of a machine gives.
@@ -268,6 +284,12 @@ pub(super) fn start(world: &mut World, vm: &Moref, how: Start) {
     if machine.guest_plan.is_none() {
         machine.guest_plan = GuestPlan::written_in(&machine.config).map(Box::new);
     }
+    if matches!(how, Start::Boot)
+        && let Err(fault) = customize::carry_out(world, vm)
+    {
+        tracing::warn!(vm = vm.value, fault = fault.message(), "no customization");
+    }
+    let Ok(machine) = world.edit::<Vm>(vm) else { return };
     machine.guest_stops();
     let turn = machine.life.turn;
     let Some(plan) = &machine.guest_plan else { return };
@@ -345,6 +367,11 @@ pub(super) fn report(world: &mut World, vm: &Moref) {
     guest.ip_stack = stack.into_iter().collect();
     guest.disk = disks;
     machine.guest_plan = Some(Box::new(plan));
+}
+
+/// The network of each network card, in their order.
+pub(super) fn networks(world: &World, machine: &Vm) -> Vec<Option<Moref>> {
+    cards(world, machine).into_iter().map(|card| card.network).collect()
 }
 
 fn cards(world: &World, machine: &Vm) -> Vec<Card> {

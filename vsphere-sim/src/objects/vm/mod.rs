@@ -5,7 +5,8 @@
 //! | `create` | the making of a machine, and where it is placed |
 //! | `hardware/` | its devices: kinds, keys, places, changes |
 //! | `reconfigure`, `clone`, `relocate`, `register`, `template`, `destroy` | what is done with a machine |
-//! | `checker`, `obstacles` | what stands in the way of a migration |
+//! | `checker`, `compatibility`, `obstacles` | what stands in the way of a migration, or of a machine on a host |
+//! | `customize` | what is to be different in its guest |
 //! | `config`, `draft` | its configuration, and how a specification changes it |
 //! | `environment` | what it can be given where it is |
 //! | `files` | where its files are |
@@ -19,9 +20,11 @@ pub(crate) mod application;
 mod chain;
 pub(crate) mod checker;
 mod clone;
+pub(crate) mod compatibility;
 mod config;
 pub(crate) mod console;
 mod create;
+mod customize;
 mod destroy;
 mod draft;
 pub(crate) mod environment;
@@ -46,7 +49,8 @@ pub(crate) mod tools;
 
 use vsphere_model::managed;
 use vsphere_model::types::{
-    GuestInfo, ResourceConfigSpec, VirtualMachineConfigInfo, VirtualMachineRuntimeInfo, VirtualMachineSnapshotInfo,
+    CustomizationSpec, GuestInfo, ResourceConfigSpec, VirtualMachineConfigInfo, VirtualMachineRuntimeInfo,
+    VirtualMachineSnapshotInfo,
 };
 use vsphere_soap::object::{ManagedInfo, ManagedType as _};
 
@@ -69,6 +73,7 @@ pub(crate) const METHODS: Methods = &[
     ("Folder", "RegisterVM_Task", Handler::Write(register::task)),
     ("VirtualMachine", "ReconfigVM_Task", Handler::Write(reconfigure::task)),
     ("VirtualMachine", "CloneVM_Task", Handler::Write(clone::task)),
+    ("VirtualMachine", "CustomizeVM_Task", Handler::Write(customize::task)),
     ("VirtualMachine", "RelocateVM_Task", Handler::Write(relocate::relocate_task)),
     ("VirtualMachine", "MigrateVM_Task", Handler::Write(relocate::migrate_task)),
     ("VirtualMachine", "MarkAsTemplate", Handler::Write(template::mark_as_template)),
@@ -94,6 +99,8 @@ pub(crate) struct Vm {
     pub(crate) guest_plan: Option<Box<GuestPlan>>,
     /// What is in that system, once somebody has looked.
     pub(crate) guest_system: Option<Box<System>>,
+    /// What the guest is to change about itself at its next start.
+    pub(crate) customization: Option<Box<CustomizationSpec>>,
     pub(crate) life: Life,
     pub(crate) strain: Strain,
 }

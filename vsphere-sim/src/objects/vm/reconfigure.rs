@@ -10,13 +10,14 @@ use vsphere_model::types::{
 use super::draft::Draft;
 use super::{Vm, config, question, room};
 use crate::call::{Call, Reply};
-use crate::fault::Outcome;
+use crate::fault::{Fault, Outcome};
 use crate::objects::entity::check_rename;
 use crate::world::{Moref, World};
 
 pub(super) fn task(world: &mut World, call: &Call) -> Outcome<Reply> {
     let spec: VirtualMachineConfigSpec = call.arg("spec")?;
     let vm = call.target.clone();
+    check_template(world.get::<Vm>(&vm)?, &spec)?;
     let user = call.user(world);
     let question = question::before_reconfigure(world.get::<Vm>(&vm)?, &spec.device_change);
     if let Some(question) = question.filter(|_| world.busy_with(&vm).is_none()) {
@@ -32,6 +33,20 @@ pub(super) fn task(world: &mut World, call: &Call) -> Outcome<Reply> {
         reconfigure(world, &vm, &spec, &user)?;
         Ok(Any::Unset)
     })
+}
+
+/// Of a template only the name and the notes can be changed.
+fn check_template(machine: &Vm, spec: &VirtualMachineConfigSpec) -> Outcome<()> {
+    let allowed = VirtualMachineConfigSpec {
+        change_version: spec.change_version.clone(),
+        name: spec.name.clone(),
+        annotation: spec.annotation.clone(),
+        ..Default::default()
+    };
+    if machine.config.template && *spec != allowed {
+        return Err(Fault::not_supported("change of a template but of its name and notes"));
+    }
+    Ok(())
 }
 
 /// Changes a machine as the specification says, all of it or nothing, and says so in an event.

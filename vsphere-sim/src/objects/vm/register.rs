@@ -113,6 +113,7 @@ fn found(world: &mut World, vmx: &Place, host: &Moref, datastores: Vec<Moref>) -
         vmx: vmx.clone(),
         running: false,
         has_snapshots: false,
+        is_new: false,
         files: Vec::new(),
     };
     hardware::change(world, &mut draft, &changes, "spec")?;

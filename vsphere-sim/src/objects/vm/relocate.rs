@@ -438,7 +438,13 @@ fn report(world: &mut World, vm: &Moref, from: (&Moref, &Moref), to: (&Moref, &M
             format!("Completed the relocation of {name} from {} to {}", world.name_of(from.1), world.name_of(to.1));
         world.post(vm, user, VmRelocatedEvent { source_host, ..Default::default() }, message);
     } else if from.0 != to.0 {
-        let message = format!("Migrated {name} from {} to {}", source_host.name, world.name_of(to.0));
+        let message = format!(
+            "Migration of virtual machine {name} from {}, {} to {}, {} completed",
+            source_host.name,
+            world.name_of(from.1),
+            world.name_of(to.0),
+            world.name_of(to.1)
+        );
         world.post(vm, user, VmMigratedEvent { source_host, ..Default::default() }, message);
     }
 }

@@ -122,6 +122,10 @@ fn add(
 ) -> Outcome<()> {
     let mut device = change.device.clone();
     let kind = Kind::of(&device);
+    if let Some(there) = there_already(draft, &device, kind) {
+        keys.insert(device.key, there);
+        return Ok(());
+    }
     let same = draft.config.hardware.device.iter().filter(|other| Kind::of(other) == kind).count();
     if same >= kind.limit() {
         return Err(at.too_many());
@@ -142,6 +146,13 @@ fn add(
     attach(draft, &device);
     draft.config.hardware.device.push(device);
     Ok(())
+}
+
+/// The IDE controller that a new machine has anyway, where a specification adds it all the same, as many clients do.
+fn there_already(draft: &Draft, device: &Poly<VirtualDevice>, kind: Kind) -> Option<i32> {
+    let bus = device.downcast_ref::<VirtualController>().filter(|_| kind == Kind::Ide && draft.is_new)?.bus_number;
+    let key = kind.first_key() + bus.max(0);
+    draft.config.hardware.device.iter().any(|other| other.key == key).then_some(key)
 }
 
 /// Gives a new device its controller, its unit and its key.
