@@ -2,7 +2,7 @@
 
 mod health;
 mod papers;
-mod terminal;
+pub(crate) mod terminal;
 mod token;
 
 use std::{
@@ -38,6 +38,7 @@ use crate::{
     log::{self, Log},
     render,
     settings::TransportKind,
+    setup::{self, SetupArgs},
     signals::{self, Signals},
     stdio::Stdio,
 };
@@ -67,6 +68,7 @@ struct Cli {
 enum Command {
     /// Serve MCP on standard input and output, whatever MCP_TRANSPORT says
     Stdio,
+    Setup(Box<SetupArgs>),
     /// Use the tools from the command line
     #[command(subcommand)]
     Tools(Tools),
@@ -115,10 +117,19 @@ impl Cli {
         }
     }
 
+    /// The same where the simulation is one that clients are to start.
+    #[cfg(feature = "sim")]
+    fn for_clients(mut self) -> Self {
+        if let (Some(Command::Setup(args)), Some(simulated)) = (&mut self.command, &self.sim) {
+            args.simulate(simulated.to_string());
+        }
+        self
+    }
+
     /// The vCenter that is simulated in place of a real one.
     #[cfg(feature = "sim")]
     fn simulated(&self) -> Option<&Simulated> {
-        self.sim.as_ref().filter(|_| !matches!(self.command, Some(Command::Sim(_) | Command::Demo)))
+        self.sim.as_ref().filter(|_| !matches!(self.command, Some(Command::Sim(_) | Command::Demo | Command::Setup(_))))
     }
 }
 
@@ -205,6 +216,8 @@ pub fn main() -> ExitCode {
 
 /// Runs a command until it is done or a signal comes, and ends the sessions with vSphere in either case.
 fn run(cli: Cli, log: Log) -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "sim")]
+    let cli = cli.for_clients();
     let settings = Settings::new(&cli.settings, |name| std::env::var_os(name))?;
     let settings = if matches!(cli.command, Some(Command::Stdio)) { settings.over_stdio() } else { settings };
     let serves = cli.serves();
@@ -267,6 +280,7 @@ async fn carry_out(command: Option<Command>, settings: Settings, signals: Signal
             let here = std::env::current_dir().context("the current directory cannot be read")?;
             tools(Server::new(&settings.at_work_in(here))?, command).await?
         }
+        Some(Command::Setup(args)) => tokio::task::block_in_place(|| setup::run(&args, &settings, print))?,
         Some(Command::Audit(args)) => args.run(print)?,
         Some(Command::Token(command)) => token::run(command, &settings, print)?,
         Some(Command::Doctor { json, oauth }) => doctor::run(&settings, json, oauth, print).await?,

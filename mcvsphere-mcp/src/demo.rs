@@ -66,7 +66,7 @@ pub(crate) async fn run(say: impl Fn(&str) -> io::Result<()>) -> anyhow::Result<
     let plan = tour.call("run_command_in_guest", command.clone()).await?;
     command["confirm"] = plan["plan_token"].clone();
     tour.call("run_command_in_guest", command).await?;
-    (tour.say)("That was a simulated vCenter. README.md shows how to connect your own, and your assistant.")?;
+    (tour.say)("That was a simulated vCenter. `mcvsphere setup` connects your own, and your assistant.")?;
     tour.client.cancel().await?;
     // It ends with its standard input, and is killed where it does not.
     let _ = timeout(PATIENCE, server.wait()).await;

@@ -40,6 +40,7 @@ mod schema;
 mod server;
 mod session;
 mod settings;
+mod setup;
 mod signals;
 #[cfg(feature = "sim")]
 mod sim;

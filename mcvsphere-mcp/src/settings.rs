@@ -4,7 +4,7 @@
 mod command_line;
 mod file;
 mod guests;
-mod keyring;
+pub(crate) mod keyring;
 mod kinds;
 mod oauth;
 mod placeholder;
@@ -64,6 +64,10 @@ settings! {
     VCENTER_USER <USER> user: String;
     /// The user's password: only from the environment or the file, since every user of a computer sees its command lines
     VCENTER_PASSWORD <PASSWORD> password: Secret;
+    /// File that holds the user's password
+    VCENTER_PASSWORD_FILE <FILE> password_file: PresentFile;
+    /// Entry of your keyring that holds the user's password: SERVICE/USER, as `mcvsphere setup` makes it (Linux with secret-tool, macOS)
+    VCENTER_PASSWORD_KEYRING <ENTRY> password_keyring: String;
     /// As whom callers are logged in to vCenter: service, the account above; or user, where each logs in on a page of this server, so that their own permissions hold
     VCENTER_LOGIN <WHO> login: LoginMode = "service";
     /// Seconds without a call after which a user's session with vCenter ends
@@ -207,6 +211,7 @@ impl Settings {
         let environment = |name: &str| environment(name).map(Into::into);
         let settings = Self::read(&Sources::new(arguments, &environment)?)?;
         settings.check_trust()?;
+        settings.check_password()?;
         settings.check_tls()?;
         if settings.audit.is_some() && settings.audit_file.is_some() {
             return Err(SettingsError::new(name::MCP_AUDIT, "contradicts MCP_AUDIT_FILE: set one of the two"));
@@ -226,6 +231,8 @@ impl Settings {
             name::VCENTER_HOST,
             name::VCENTER_USER,
             name::VCENTER_PASSWORD,
+            name::VCENTER_PASSWORD_FILE,
+            name::VCENTER_PASSWORD_KEYRING,
             name::VCENTER_INSECURE,
             name::VCENTER_THUMBPRINT,
             name::VCENTER_CA_FILE,
@@ -234,6 +241,8 @@ impl Settings {
             host: Some(sim.url()),
             user: Some(Model::USER.to_owned()),
             password: Some(Secret::new(Model::PASSWORD)),
+            password_file: None,
+            password_keyring: None,
             insecure: false,
             thumbprint: sim.thumbprint().map(|thumbprint| Fingerprint::new(thumbprint.to_string())),
             ca_file: None,
@@ -286,8 +295,45 @@ impl Settings {
         let config = self
             .way_to(host)
             .user(self.user().ok_or_else(|| not_set(name::VCENTER_USER))?)
-            .password(self.password().ok_or_else(|| not_set(name::VCENTER_PASSWORD))?);
+            .password(self.vsphere_password()?.ok_or_else(|| not_set(name::VCENTER_PASSWORD))?);
         Ok(config)
+    }
+
+    /// The password of the user, from where it is kept.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the keyring has no such entry.
+    pub(crate) fn vsphere_password(&self) -> Result<Option<String>, SettingsError> {
+        if let Some(entry) = self.password_keyring() {
+            let problem = |text| SettingsError::new(name::VCENTER_PASSWORD_KEYRING, format!("cannot be used: {text}"));
+            return keyring::password(entry, &|name| std::env::var_os(name)).map(Some).map_err(problem);
+        }
+        let Some(path) = self.password_file() else {
+            return Ok(self.password().map(str::to_owned));
+        };
+        let problem = |text| SettingsError::new(name::VCENTER_PASSWORD_FILE, text);
+        let text = std::fs::read_to_string(path).map_err(|error| problem(format!("cannot be read: {error}")))?;
+        // The line break that an editor puts at the end is no part of it.
+        match text.trim_end_matches(['\n', '\r']) {
+            "" => Err(problem(format!("names the file {}, which is empty", path.display()))),
+            password => Ok(Some(password.to_owned())),
+        }
+    }
+
+    /// A password is kept in one place.
+    fn check_password(&self) -> Result<(), SettingsError> {
+        let kept = [
+            (name::VCENTER_PASSWORD, self.password().is_some()),
+            (name::VCENTER_PASSWORD_FILE, self.password_file().is_some()),
+            (name::VCENTER_PASSWORD_KEYRING, self.password_keyring().is_some()),
+        ];
+        let mut set = kept.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name);
+        match (set.next(), set.next()) {
+            (Some(first), Some(second)) => {
+                Err(SettingsError::new(second, format!("contradicts {first}: set one of the two")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How to reach a server, without a user.
@@ -351,7 +397,8 @@ impl Settings {
             );
             warnings.push((name::MCP_CONFIRM, unasked));
         }
-        let unused = [name::VCENTER_USER, name::VCENTER_PASSWORD];
+        let unused =
+            [name::VCENTER_USER, name::VCENTER_PASSWORD, name::VCENTER_PASSWORD_FILE, name::VCENTER_PASSWORD_KEYRING];
         if self.login() == LoginMode::User
             && let Some(account) = self.in_force.iter().find(|it| unused.contains(&it.name))
         {

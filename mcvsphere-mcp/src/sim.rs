@@ -105,6 +105,22 @@ impl Simulated {
     }
 }
 
+/// As it is read.
+impl fmt::Display for Simulated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Demo => f.write_str("demo"),
+            Self::Empty => f.write_str("empty"),
+            Self::Esxi => f.write_str("esxi"),
+            Self::Vcsim => f.write_str("vcsim"),
+            Self::Sized(Size { datacenters, clusters, hosts, datastores, vms }) => write!(
+                f,
+                "datacenters={datacenters},clusters={clusters},hosts={hosts},datastores={datastores},vms={vms}"
+            ),
+        }
+    }
+}
+
 impl FromStr for Simulated {
     type Err = String;
 
@@ -307,6 +323,9 @@ mod tests {
     fn a_model_is_a_name_or_counts() {
         assert_eq!("demo".parse(), Ok(Simulated::Demo));
         assert_eq!("vcsim".parse(), Ok(Simulated::Vcsim));
+        for text in ["demo", "empty", "esxi", "vcsim", "datacenters=1,clusters=2,hosts=3,datastores=4,vms=5"] {
+            assert_eq!(text.parse::<Simulated>().unwrap().to_string(), text);
+        }
         let size = Size { vms: 5000, hosts: 64, ..Size::default() };
         assert_eq!("vms=5000,hosts=64".parse(), Ok(Simulated::Sized(size)));
         for wrong in ["big", "vms", "vms=many", "cats=3", "vms=1,"] {

@@ -1,4 +1,4 @@
-//! What clients are told of this server in `clients/` and README: the right program, version and tools.
+//! What clients are told of this server in `clients/`, README and docs: the right program, version and tools.
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its failure report")]
 
@@ -60,11 +60,13 @@ fn what_the_skill_names_is_there() {
 }
 
 #[test]
-fn the_links_of_readme_start_the_server() {
-    let readme = file("README.md");
-    assert!(readme.contains(concat!("dist/mcvsphere-", env!("CARGO_PKG_VERSION"), "-x86_64")));
+fn the_links_for_clients_start_the_server() {
+    for page in ["README.md", "docs/install.md"] {
+        assert!(file(page).contains(concat!("dist/mcvsphere-", env!("CARGO_PKG_VERSION"), "-x86_64")), "{page}");
+    }
+    let page = file("docs/clients.md");
     let config = |site: &str| {
-        let link = readme.split(['(', ')']).find(|part| part.starts_with(site)).unwrap();
+        let link = page.split(['(', ')']).find(|part| part.starts_with(site)).unwrap();
         let (_, config) = link.split_once("name=vsphere&config=").unwrap();
         percent_encoding::percent_decode_str(config).decode_utf8().unwrap().into_owned()
     };

@@ -40,13 +40,18 @@ impl ClientHandler for Terminal {
         let ElicitRequestParams::FormElicitationParams { message, .. } = request else {
             return Ok(ElicitResult::new(ElicitationAction::Decline));
         };
-        let answer = tokio::task::spawn_blocking(move || ask(&message, &mut io::stdin().lock(), &mut io::stderr()));
+        let answer = tokio::task::spawn_blocking(move || ask_here(&message));
         let agreed = answer.await.is_ok_and(|agreed| agreed.unwrap_or(false));
         Ok(match agreed {
             true => ElicitResult::new(ElicitationAction::Accept).with_content(json!({ "confirm": true })),
             false => ElicitResult::new(ElicitationAction::Decline),
         })
     }
+}
+
+/// Puts a question to the person before the terminal, to which all but a yes is a no.
+pub(crate) fn ask_here(message: &str) -> io::Result<bool> {
+    ask(message, &mut io::stdin().lock(), &mut io::stderr())
 }
 
 /// Puts a question, to which all but a yes is a no.

@@ -1,11 +1,11 @@
-//! Passwords from the keyring of the user who starts mcvsphere.
+//! Passwords in the keyring of the user who starts mcvsphere.
 //!
-//! They are read by the platform's own command. The crate `keyring` would bring 52 more crates on Linux, with a D-Bus client
+//! They are read and written by the platform's own command. The crate `keyring` would bring 52 more crates on Linux, with a D-Bus client
 //! and its executor, for a few bytes at start; and the command asks the user itself to unlock the keyring.
 
 use std::{
     ffi::{OsStr, OsString},
-    io::Read,
+    io::{Read, Write},
     path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
@@ -35,36 +35,96 @@ enum Platform {
 /// # Errors
 /// Why there is none, in words that go on from "takes its password from the keyring".
 pub(super) fn password(entry: &str, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<String, String> {
-    let platform = match std::env::consts::OS {
-        "macos" => Platform::Keychain,
-        "windows" => return Err("that of Windows is not supported: use `password_file` or `password_env`".to_owned()),
-        _ => Platform::SecretService,
-    };
-    platform.read(entry, environment, PATIENCE)
+    Platform::here()?.read(entry, environment, PATIENCE)
+}
+
+/// Whether the command of this platform's keyring is there.
+pub(crate) fn is_here(environment: &dyn Fn(&str) -> Option<OsString>) -> bool {
+    Platform::here().is_ok_and(|platform| find(platform.command(), environment("PATH").as_deref()).is_some())
+}
+
+/// Puts a password into the keyring as `SERVICE/USER`, in place of the one that is there, and reads it again.
+///
+/// # Errors
+/// Why it is not there then.
+pub(crate) fn store(entry: &str, password: &str, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<(), String> {
+    Platform::here()?.write(entry, password, environment, PATIENCE)
 }
 
 impl Platform {
+    fn here() -> Result<Self, String> {
+        match std::env::consts::OS {
+            "macos" => Ok(Self::Keychain),
+            "windows" => Err("that of Windows is not supported: keep the password in a file or a variable".to_owned()),
+            _ => Ok(Self::SecretService),
+        }
+    }
+
+    /// The command of the keyring, as it can be started.
+    fn start(self, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Command, String> {
+        let name = self.command();
+        let missing = || format!("there is no command `{name}` in PATH{}", self.comes_with());
+        let mut command = Command::new(find(name, environment("PATH").as_deref()).ok_or_else(missing)?);
+        // Some MCP clients pass on few variables, and without this one the command does not find the keyring.
+        if self == Self::SecretService
+            && environment(BUS).is_none()
+            && let Some(bus) = user_bus()
+        {
+            command.env(BUS, format!("unix:path={}", bus.display()));
+        }
+        Ok(command)
+    }
+
+    fn write(
+        self,
+        entry: &str,
+        password: &str,
+        environment: &dyn Fn(&str) -> Option<OsString>,
+        patience: Duration,
+    ) -> Result<(), String> {
+        let (service, user) = parts(entry)?;
+        let mut command = self.start(environment)?;
+        // Neither way shows the password in the list of processes.
+        let said = match self {
+            Self::SecretService => {
+                let label = format!("--label=mcvsphere: {user} at {service}");
+                command.args(["store", &label, "service", service, "username", user]);
+                password.to_owned()
+            }
+            Self::Keychain => {
+                command.arg("-i");
+                let [service, user, password] = [service, user, password].map(quoted);
+                format!("add-generic-password -U -s {service} -a {user} -w {password}\n")
+            }
+        };
+        let name = self.command();
+        let ended = run(command, Some(said), patience).map_err(|problem| format!("`{name}` {problem}"))?;
+        if !ended.success {
+            // It may repeat what it was told.
+            let said = ended.error.lines().map(str::trim).find(|line| !line.is_empty() && !line.contains(password));
+            return Err(format!("`{name}` says {:?}", said.unwrap_or_default()));
+        }
+        match self.read(entry, environment, patience)? == password {
+            true => Ok(()),
+            false => Err("it answers another password than it was given".to_owned()),
+        }
+    }
+
     fn read(
         self,
         entry: &str,
         environment: &dyn Fn(&str) -> Option<OsString>,
         patience: Duration,
     ) -> Result<String, String> {
-        // A service may be a URL.
-        let (service, user) = entry
-            .rsplit_once('/')
-            .filter(|(service, user)| !service.is_empty() && !user.is_empty())
-            .ok_or_else(|| format!("{entry:?} is not of the form SERVICE/USER"))?;
+        let (service, user) = parts(entry)?;
         let name = self.command();
-        let missing = || format!("there is no command `{name}` in PATH{}", self.comes_with());
-        let program = find(name, environment("PATH").as_deref()).ok_or_else(missing)?;
-        let mut command = Command::new(program);
+        let mut command = self.start(environment)?;
         match self {
             Self::SecretService => command.args(["lookup", "service", service, "username", user]),
             // With -w, a password with other letters than those of ASCII looks like another one in hexadecimal digits.
             Self::Keychain => command.args(["find-generic-password", "-s", service, "-a", user, "-g"]),
         };
-        let ended = run(command, patience).map_err(|problem| format!("`{name}` {problem}"))?;
+        let ended = run(command, None, patience).map_err(|problem| format!("`{name}` {problem}"))?;
         if !ended.success {
             let said = ended.error.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned();
             let none = self == Self::SecretService && said.is_empty() || said.contains("could not be found");
@@ -107,6 +167,34 @@ fn keychain_password(told: &str) -> Option<String> {
     String::from_utf8(digits.chunks(2).map(byte).collect::<Option<_>>()?).ok()
 }
 
+/// The service and the user of an entry. A service may be a URL.
+fn parts(entry: &str) -> Result<(&str, &str), String> {
+    let parts = entry.rsplit_once('/').filter(|(service, user)| !service.is_empty() && !user.is_empty());
+    parts.ok_or_else(|| format!("{entry:?} is not of the form SERVICE/USER"))
+}
+
+/// A word of a command of `security -i`.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r#"'"'"'"#))
+}
+
+/// The variable that says where the bus of a user's programs is.
+const BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
+
+/// The bus that systemd makes for each user who logs in.
+#[cfg(target_os = "linux")]
+fn user_bus() -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt as _;
+    let user = std::fs::metadata("/proc/self").ok()?.uid();
+    let bus = PathBuf::from("/run/user").join(user.to_string()).join("bus");
+    bus.exists().then_some(bus)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn user_bus() -> Option<PathBuf> {
+    None
+}
+
 fn find(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
     // An empty or relative step would be the directory in which somebody starts it.
     let steps = std::env::split_paths(path?).filter(|step| step.is_absolute());
@@ -120,11 +208,15 @@ struct Ended {
     error: String,
 }
 
-/// Runs a command, for so long at most. What it writes may be a secret, and is told by nobody here.
-fn run(mut command: Command, patience: Duration) -> Result<Ended, String> {
+/// Runs a command, for so long at most, and tells it what it asks for. What it writes may be a secret, and is told by nobody here.
+fn run(mut command: Command, said: Option<String>, patience: Duration) -> Result<Ended, String> {
     let failed = |error: std::io::Error| format!("can't be run: {error}");
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+    let input = if said.is_some() { Stdio::piped() } else { Stdio::null() };
+    let mut child = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+    if let (Some(mut input), Some(said)) = (child.stdin.take(), said) {
+        // What ends before it has heard all says why on its own.
+        let _ = input.write_all(said.as_bytes());
+    }
     let (output, error) = (child.stdout.take().map(read), child.stderr.take().map(read));
     let success = wait(&mut child, patience)?;
     let text = |reader: Option<thread::JoinHandle<Vec<u8>>>| {
@@ -212,6 +304,35 @@ mod tests {
         for entry in ["web", "/deploy", "web/", ""] {
             assert!(ask(entry).unwrap_err().contains("SERVICE/USER"), "{entry}");
         }
+    }
+
+    #[test]
+    fn a_password_is_told_on_standard_input_and_read_again() {
+        let script = r#"case "$1" in store) [ "$*" = "store --label=mcvsphere: u@local at mcvsphere/vc service mcvsphere/vc username u@local" ] && cat > "$0.kept" ;; lookup) cat "$0.kept" ;; esac"#;
+        let fake = Fake::new("secret-tool", script);
+        let write = |fake: &Fake, password: &str| {
+            let path = fake.0.clone().into_os_string();
+            // `cat` is where this computer has it.
+            let path = std::env::join_paths([PathBuf::from(path), "/usr/bin".into(), "/bin".into()]).unwrap();
+            Platform::SecretService.write(
+                "mcvsphere/vc/u@local",
+                password,
+                &|name| (name == "PATH").then(|| path.clone()),
+                LONG,
+            )
+        };
+        write(&fake, "hün'ter \"2").unwrap();
+        assert_eq!(fs::read_to_string(fake.0.join("secret-tool.kept")).unwrap(), "hün'ter \"2");
+        let other = Fake::new("secret-tool", "[ $1 = store ] || printf '%s' other");
+        assert!(write(&other, "hunter2").unwrap_err().contains("another password"));
+        let refuses = Fake::new("secret-tool", "cat >&2; echo >&2; echo 'is locked' >&2; exit 1");
+        let problem = write(&refuses, "hunter2").unwrap_err();
+        assert!(problem.contains("is locked") && !problem.contains("hunter2"), "{problem}");
+    }
+
+    #[test]
+    fn words_for_the_keychain_are_quoted() {
+        assert_eq!(quoted(r#"it's "x" $y"#), r#"'it'"'"'s "x" $y'"#);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The table of settings: one row makes a field, its accessor, its option on the command line, its entry in `--help` and
-//! in README, and the check of its value.
+//! in docs/settings.md, and the check of its value.
 
 use super::kinds::Kind;
 
-/// A row of the table, as the command line, the file and README see it.
+/// A row of the table, as the command line, the file and the documentation see it.
 #[derive(Debug)]
 pub(super) struct Setting {
     /// The environment variable, and the key in the file.
@@ -47,7 +47,7 @@ impl Setting {
 /// Makes `Settings`, its accessors, the table `ALL` and the names of the settings from rows:
 ///
 /// ```text
-/// /// What `--help` and README say of it, in one line; an accessor has the same text.
+/// /// What `--help` and docs/settings.md say of it, in one line; an accessor has the same text.
 /// VARIABLE <VALUE> field: Kind = "default";
 /// ```
 ///

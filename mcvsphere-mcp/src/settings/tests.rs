@@ -1,4 +1,4 @@
-//! The settings as a whole: sources, checks, and README's table.
+//! The settings as a whole: sources, checks, and the table of docs/settings.md.
 
 use clap::{Args as _, FromArgMatches as _};
 
@@ -34,6 +34,25 @@ fn the_command_line_wins_over_the_environment() {
     let settings = settings.unwrap();
     assert_eq!(settings.host(), Some("b"));
     assert_eq!(settings.user(), Some("u"));
+}
+
+#[test]
+fn the_password_may_be_kept_in_a_file() {
+    let path = std::env::temp_dir().join(format!("mcvsphere-password-{}", std::process::id()));
+    let kept = path.to_str().unwrap();
+    let read_file = || {
+        let settings = [("VCENTER_HOST", "vc"), ("VCENTER_USER", "u"), ("VCENTER_PASSWORD_FILE", kept)];
+        read(&settings).unwrap().vsphere_password().map_err(|error| error.to_string())
+    };
+    std::fs::write(&path, " p w \n").unwrap();
+    assert_eq!(read_file().unwrap().as_deref(), Some(" p w "));
+    std::fs::write(&path, "\n").unwrap();
+    assert!(read_file().unwrap_err().starts_with("VCENTER_PASSWORD_FILE names the file"));
+    let both = read(&[("VCENTER_PASSWORD", "hunter2"), ("VCENTER_PASSWORD_FILE", kept)]).unwrap_err().to_string();
+    assert_eq!(both, "VCENTER_PASSWORD_FILE contradicts VCENTER_PASSWORD: set one of the two");
+    std::fs::remove_file(&path).unwrap();
+    let entry = read(&[("VCENTER_PASSWORD_KEYRING", "nobody")]).unwrap().vsphere_password().unwrap_err().to_string();
+    assert!(entry.starts_with("VCENTER_PASSWORD_KEYRING cannot be used: "), "{entry}");
 }
 
 #[test]
@@ -262,7 +281,7 @@ fn help_has_every_setting_with_its_variable_and_its_default() {
     }
 }
 
-/// README's table stands between these lines.
+/// The table of docs/settings.md stands between these lines.
 const START: &str = "<!-- The settings: UPDATE_README=1 cargo test -p mcvsphere-mcp --lib settings -->\n";
 const END: &str = "<!-- The end of the settings -->\n";
 
@@ -276,7 +295,7 @@ fn the_table_of_settings_in_readme_is_this_one() {
         table.push_str(&format!("| `{}` | {option} | {} | {default} |\n", setting.name, setting.help()));
     }
     table.push('\n');
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/settings.md");
     let readme = std::fs::read_to_string(path).unwrap();
     let (before, rest) = readme.split_once(START).unwrap();
     let (committed, after) = rest.split_once(END).unwrap();
@@ -284,5 +303,8 @@ fn the_table_of_settings_in_readme_is_this_one() {
         std::fs::write(path, format!("{before}{START}{table}{END}{after}")).unwrap();
         return;
     }
-    assert!(committed == table, "README's table of settings is old: UPDATE_README=1 writes this in its place\n{table}");
+    assert!(
+        committed == table,
+        "the table of docs/settings.md is old: UPDATE_README=1 writes this in its place\n{table}"
+    );
 }

@@ -1,4 +1,4 @@
-//! README's sections for many users, pasted into a fresh shell.
+//! The sections of docs/sharing.md, pasted into a fresh shell.
 
 use std::{
     fs,
@@ -18,11 +18,11 @@ use vsphere_sim::{Model, Sim};
 
 use super::{MCVSPHERE, good, logins::users};
 
-const README: &str = include_str!("../../../README.md");
+const PAGE: &str = include_str!("../../../docs/sharing.md");
 
 /// The blocks of a section in this language.
 fn blocks(section: &str, language: &str) -> Vec<&'static str> {
-    let (_, from) = README.split_once(&format!("\n### {section}\n")).unwrap();
+    let (_, from) = PAGE.split_once(&format!("\n### {section}\n")).unwrap();
     let section = from.split("\n### ").next().unwrap();
     let start = format!("\n```{language}\n");
     section.split(&start).skip(1).map(|block| block.split_once("\n```").unwrap().0).collect()
@@ -37,7 +37,7 @@ fn commands(section: &str) -> Vec<String> {
 /// A shell of a user who has nothing yet.
 struct Shell {
     home: PathBuf,
-    /// What README says, and what is so here.
+    /// What it says, and what is so here.
     here: Vec<(&'static str, String)>,
 }
 
@@ -129,7 +129,7 @@ async fn peers_the_sections_for_many_users_work_in_a_fresh_shell() {
     for file in ["mcvsphere.yaml", "secret", "key.pem"] {
         fs::set_permissions(shell.home.join(file), fs::Permissions::from_mode(0o600)).unwrap();
     }
-    assert!(README.contains("`mcvsphere doctor --oauth` checks the setup"));
+    assert!(PAGE.contains("`mcvsphere doctor --oauth` checks the setup"));
     shell.output("mcvsphere --config mcvsphere.yaml doctor --oauth").await;
     let _serving = shell.start(serve, port).await;
 

@@ -1,4 +1,4 @@
-//! The table of tools in README is what the server offers.
+//! The table of tools in docs/tools.md is what the server offers.
 //!
 //! `UPDATE_README=1 cargo test -p mcvsphere-mcp --test server readme` writes it anew.
 
@@ -17,7 +17,7 @@ const END: &str = "<!-- The end of the tools -->\n";
 async fn the_table_of_tools_is_what_the_server_offers() {
     let client = connect(Server::new(&settings_with(&[("MCP_TOOLSETS", "all,api")])).unwrap()).await;
     let table = table(&client.list_all_tools().await.unwrap());
-    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"));
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tools.md"));
     let readme = fs::read_to_string(&path).unwrap();
     let (before, rest) = readme.split_once(START).unwrap();
     let (committed, after) = rest.split_once(END).unwrap();
@@ -25,7 +25,7 @@ async fn the_table_of_tools_is_what_the_server_offers() {
         fs::write(&path, format!("{before}{START}{table}{END}{after}")).unwrap();
         return;
     }
-    assert!(committed == table, "README's table of tools is old: UPDATE_README=1 writes this anew\n{table}");
+    assert!(committed == table, "the table of docs/tools.md is old: UPDATE_README=1 writes this anew\n{table}");
 }
 
 fn table(tools: &[Tool]) -> String {
