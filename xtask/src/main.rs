@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks by printing")]
 
 mod bench;
+mod book;
 mod codegen;
 mod companions;
 mod derive;
@@ -47,6 +48,8 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Check the pages and links of the documentation, and make a book of it.
+    Book(book::Args),
     /// Build what is shipped, pack it for all who install it into `dist/`, and check it there.
     Dist(dist::Args),
     /// Run the tests that need real servers and clients, installing these into `.peers` first.
@@ -58,6 +61,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Bench(args) => bench::run(args),
+        Task::Book(args) => book::run(&args),
         Task::Dist(args) => dist::run(args),
         Task::Docs { write } => pitfalls::run(write).and_then(|()| docs::run()),
         Task::Peers(args) => peers::run(args),

@@ -4,6 +4,7 @@ mod archive;
 mod binary;
 mod bundle;
 mod check;
+mod crates;
 mod graph;
 mod image;
 mod npm;
@@ -52,6 +53,12 @@ pub(crate) struct Args {
     /// Only install what dist/ has for this computer in empty places, and use it there
     #[arg(long)]
     check: bool,
+    /// Only pack the crates for crates.io, and check what was packed
+    #[arg(long)]
+    crates: bool,
+    /// With --crates: also build each crate from its package
+    #[arg(long, requires = "crates")]
+    verify: bool,
 }
 
 /// A release of one version for some platforms.
@@ -127,6 +134,9 @@ impl Release {
 
 /// Builds, packs and measures, or checks what was packed.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    if args.crates {
+        return crates::run(args.verify);
+    }
     let release = Release::new(&args)?;
     if args.sizes {
         return binary::sizes(&release);
