@@ -116,7 +116,8 @@ pub(crate) fn run(
     if args.print {
         return print_all(args, &plan, &clients, &folders, print);
     }
-    if !agreed && !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if !agreed && !can_ask {
         bail!("there is no terminal to ask on: say --yes to change the files, or --print to see the entries");
     }
     let password = plan.password(settings)?;
