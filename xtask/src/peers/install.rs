@@ -15,6 +15,9 @@ use super::say;
 /// with replace directives, which cannot be installed by version.
 const GOVMOMI: &str = "v0.46.3";
 
+/// What checks workflows; `.github/workflows/ci.yml` runs the same.
+const ACTIONLINT: &str = "v1.7.12";
+
 /// The oldest Go that builds it (the `go` line of its go.mod).
 const OLDEST_GO: (u32, u32) = (1, 22);
 
@@ -138,6 +141,23 @@ fn govmomi(peers: &Path, command: &str) -> anyhow::Result<PathBuf> {
     run(Command::new(go)
         .args(["install", &format!("github.com/vmware/govmomi/{command}@{GOVMOMI}")])
         .env("GOBIN", &bin))?;
+    Ok(path)
+}
+
+/// What checks the workflows of GitHub, built by Go.
+pub(super) fn actionlint(root: &Path) -> anyhow::Result<PathBuf> {
+    let bin = root.join(".peers/bin");
+    let path = bin.join("actionlint");
+    let facts = output("go", &[OsStr::new("version"), OsStr::new("-m"), path.as_os_str()]);
+    let pinned = format!("github.com/rhysd/actionlint\t{ACTIONLINT}\t");
+    if !path.exists() || !facts.is_ok_and(|facts| facts.contains(&pinned)) {
+        let go = need("go", "golang-go", "Go")?;
+        say(&format!("installing actionlint {ACTIONLINT}"));
+        fs::create_dir_all(&bin)?;
+        run(Command::new(go)
+            .args(["install", &format!("github.com/rhysd/actionlint/cmd/actionlint@{ACTIONLINT}")])
+            .env("GOBIN", &bin))?;
+    }
     Ok(path)
 }
 

@@ -6,7 +6,7 @@
 
 pub(crate) mod install;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::ensure;
 
@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// Only install the peers and print where they are.
     #[arg(long)]
     install_only: bool,
-    /// Also install what is large, and run the tests that take long: those with `peers_slow_` in their names.
+    /// Also check the workflows of GitHub, install what is large, and run the tests that take long: those with `peers_slow_` in their names.
     #[arg(long)]
     all: bool,
     /// Run only the tests of this package.
@@ -35,6 +35,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             say(&format!("{name}={}", path.display()));
         }
         return Ok(());
+    }
+    if args.all {
+        install::run(Command::new(install::actionlint(&root)?).current_dir(&root))?;
     }
     let mut cargo = crate::cargo();
     cargo.args(["test", "--no-fail-fast"]);
