@@ -387,7 +387,7 @@ async fn what_changed_before_it_began_is_told_with_old_and_new_values() {
     };
     // What came afterwards is in the timeline alone.
     assert_eq!(changes(&found.changes_before), ["annotation: \"\" -> index built"], "{found:#?}");
-    assert_eq!(found.changes_before[0].what, "VirtualMachine.reconfig");
+    assert_eq!(found.changes_before[0].what, "VirtualMachine.reconfigure");
     assert_eq!(changes(&found.timeline), ["annotation: index built -> slow", "annotation: \"\" -> index built"]);
     // Without contention nothing has caused it.
     let well = look(&client, NOISY).await;
@@ -414,7 +414,7 @@ async fn who_changed_what_is_one_story_of_tasks_and_events() {
         [
             ("VirtualMachine.suspend", Some("InvalidPowerState")),
             ("VirtualMachine.powerOff", None),
-            ("VirtualMachine.reconfig", None)
+            ("VirtualMachine.reconfigure", None)
         ],
         "{story:#?}"
     );

@@ -151,7 +151,7 @@ async fn who_changed_what_is_one_story_with_the_calls_to_this_server() {
 
     let admin = "vsphere.local\\administrator";
     let answer = who_changed(&jane, 4).await;
-    let task = format!("- {admin} VirtualMachine.reconfig");
+    let task = format!("- {admin} VirtualMachine.reconfigure");
     let own = |who: &str| format!("mcvsphere {who} reconfigure_vm");
     // A call comes before the task that it starts; the newest is the first.
     assert_eq!(deeds(&answer), [task.clone(), own("bob"), task.clone(), own("jane")], "{answer:#}");
