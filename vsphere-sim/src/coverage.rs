@@ -44,7 +44,7 @@ pub fn coverage() -> Vec<Coverage> {
 ///
 /// ```
 /// let (set, all) = vsphere_sim::properties_set()?;
-/// assert!(set > 200 && set < all);
+/// assert!(set > 100 && set < all);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
