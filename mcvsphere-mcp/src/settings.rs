@@ -311,13 +311,9 @@ impl Settings {
         let Some(path) = self.password_file() else {
             return Ok(self.password().map(str::to_owned));
         };
-        let problem = |text| SettingsError::new(name::VCENTER_PASSWORD_FILE, text);
-        let text = std::fs::read_to_string(path).map_err(|error| problem(format!("cannot be read: {error}")))?;
-        // The line break that an editor puts at the end is no part of it.
-        match text.trim_end_matches(['\n', '\r']) {
-            "" => Err(problem(format!("names the file {}, which is empty", path.display()))),
-            password => Ok(Some(password.to_owned())),
-        }
+        let problem = |text| format!("names the file {}: {text}", path.display());
+        let password = guests::password_in(path).map_err(problem);
+        password.map(Some).map_err(|problem| SettingsError::new(name::VCENTER_PASSWORD_FILE, problem))
     }
 
     /// A password is kept in one place.

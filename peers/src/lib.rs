@@ -115,7 +115,12 @@ async fn python_answer(
     let mut command = python(folder, script)?;
     command.envs(environment.iter().copied());
     told(&mut command, address, user, password);
-    let stdout = run(command).await.context(script.to_owned())?;
+    json_answer(command, PATIENCE, script).await
+}
+
+/// The JSON that a program says, which may take so long.
+async fn json_answer(command: Command, patience: Duration, script: &str) -> anyhow::Result<Value> {
+    let stdout = run_within(patience, command).await.context(script.to_owned())?;
     serde_json::from_slice(&stdout).with_context(|| format!("{script}: not JSON"))
 }
 

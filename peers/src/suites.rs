@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 use tokio::{process::Command, time::timeout};
 
-use crate::{program, python, run_within, told};
+use crate::{json_answer, program, python, run_within, told};
 
 /// How long a program may take that has much to do.
 const LONG: Duration = Duration::from_secs(600);
@@ -18,8 +18,7 @@ const LONG: Duration = Duration::from_secs(600);
 pub async fn monitoring(script: &str, address: &str, user: &str, password: &str) -> anyhow::Result<Value> {
     let mut command = python("PEERS_MONITORING", script)?;
     told(&mut command, address, user, password);
-    let stdout = run_within(LONG, command).await.context(script.to_owned())?;
-    serde_json::from_slice(&stdout).with_context(|| format!("{script}: not JSON"))
+    json_answer(command, LONG, script).await
 }
 
 /// Runs a script of `peers/rbvmomi` likewise, with these variables in its environment.
@@ -36,8 +35,7 @@ pub async fn rbvmomi(
     let mut command = Command::new("ruby");
     command.arg(program("PEERS_RBVMOMI")?.join(script)).envs(environment.iter().copied());
     told(&mut command, address, user, password);
-    let stdout = run_within(LONG, command).await.context(script.to_owned())?;
-    serde_json::from_slice(&stdout).with_context(|| format!("{script}: not JSON"))
+    json_answer(command, LONG, script).await
 }
 
 /// Runs a playbook of Ansible with these variables and this environment. The answer is what each task came to: its name, and

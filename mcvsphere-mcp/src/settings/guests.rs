@@ -9,7 +9,7 @@
 //!     level: full_admin                    # what a caller needs; full_admin by default
 //! ```
 
-use std::{collections::BTreeMap, ffi::OsString};
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use super::{GUEST_CREDENTIALS, SettingsError, file::Entry, keyring, kinds::Kind as _, placeholder};
 use crate::{
@@ -74,15 +74,22 @@ fn stored(name: &str, entry: &Entry, environment: &dyn Fn(&str) -> Option<OsStri
 }
 
 fn from_file(path: &str) -> Result<String, String> {
-    let problem = |error: String| format!("takes its password from the file {path}: {error}");
-    let size = std::fs::metadata(path).map_err(|error| problem(error.to_string()))?.len();
+    password_in(Path::new(path)).map_err(|problem| format!("takes its password from the file {path}: {problem}"))
+}
+
+/// The password that a file holds.
+///
+/// # Errors
+/// Why it holds none.
+pub(super) fn password_in(path: &Path) -> Result<String, String> {
+    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
     if size > LARGEST {
-        return Err(problem(format!("it has {size} bytes")));
+        return Err(format!("it has {size} bytes"));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     // The line break that an editor puts at the end is no part of it.
     let password = text.trim_end_matches(['\n', '\r']);
-    if password.is_empty() { Err(problem("it is empty".to_owned())) } else { Ok(password.to_owned()) }
+    if password.is_empty() { Err("it is empty".to_owned()) } else { Ok(password.to_owned()) }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// The file with the entry in it, in the place of one of the same name. The text is the same where that is there already.
+    /// The file with the entry in it, replacing one of the same name. If it has that entry already, the text is unchanged.
     ///
     /// # Errors
     /// The file is not what the client reads: it is left alone then.

@@ -13,7 +13,7 @@ const LARGEST: u64 = 64 << 20;
 pub(super) struct Found {
     /// The file itself, where the name is a link to it.
     pub(super) path: PathBuf,
-    /// What it holds; nothing where there is none.
+    /// What it holds, if it exists.
     pub(super) text: Option<String>,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path) -> Result<Found, String> {
 }
 
 impl Found {
-    /// Puts a text in the place of what was read, and keeps that beside it.
+    /// Replaces what was read by a text, and keeps it beside the file.
     ///
     /// # Errors
     /// The file has changed since, or it cannot be written; it is as it was then.
@@ -71,12 +71,7 @@ impl Found {
             Some(_) => Some(fs::metadata(&self.path)?.permissions()),
             None => None,
         };
-        let partial = beside(path, &format!("{:016x}", fastrand::u64(..)));
-        let written = fill(&partial, text, rights).and_then(|()| fs::rename(&partial, path));
-        if written.is_err() {
-            let _ = fs::remove_file(&partial);
-        }
-        written
+        at_once(path, text, rights)
     }
 }
 
@@ -88,8 +83,13 @@ pub(super) fn write_secret(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
+    at_once(path, text, None)
+}
+
+/// Writes a file whole or not at all, for this user alone where it has no other rights.
+fn at_once(path: &Path, text: &str, rights: Option<fs::Permissions>) -> io::Result<()> {
     let partial = beside(path, &format!("{:016x}", fastrand::u64(..)));
-    let written = fill(&partial, text, None).and_then(|()| fs::rename(&partial, path));
+    let written = fill(&partial, text, rights).and_then(|()| fs::rename(&partial, path));
     if written.is_err() {
         let _ = fs::remove_file(&partial);
     }

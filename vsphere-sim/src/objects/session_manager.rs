@@ -235,7 +235,7 @@ fn local_ticket(_: &World, _: &Call) -> Outcome<Reply> {
 fn impersonate(world: &mut World, call: &Call) -> Outcome<Reply> {
     let (name, locale) = (principal(&call.arg::<String>("userName")?), locale(call)?);
     let key = call.session()?.to_owned();
-    // Who is in, is known by the session.
+    // The user must have a session.
     let is_in = world.sessions.iter().find(|(_, session)| same(&session.user, &name));
     let user = is_in.map(|(_, session)| session.user.clone()).ok_or_else(refused)?;
     let scope = world.scope_of(&user);

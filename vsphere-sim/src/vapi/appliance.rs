@@ -120,7 +120,7 @@ fn reboot(world: &mut World, caller: &Caller, input: &Value) -> Outcome<Value> {
     plan(world, caller, input, "reboot")
 }
 
-/// Plans it for so many minutes from now. A later plan stands in the place of an earlier one.
+/// Plans it for so many minutes from now. A later plan replaces an earlier one.
 fn plan(world: &mut World, caller: &Caller, input: &Value, action: &'static str) -> Outcome<Value> {
     let reason = text(input, "reason")?.to_owned();
     let delay = match &input["delay"] {

@@ -58,7 +58,7 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// The search path of a user who has installed mcvsphere.
+/// `PATH` with mcvsphere in it.
 fn path() -> String {
     let program = std::env::var("PEERS_MCVSPHERE").unwrap();
     let folder = Path::new(&program).parent().unwrap().display().to_string();
